@@ -1,0 +1,220 @@
+//! The minion's side of the handshake.
+
+use brine_protocol::message::Welcome;
+use brine_protocol::{Fingerprint, MinionId};
+use bytes::Bytes;
+use x25519_dalek::{PublicKey as Exchange, StaticSecret};
+
+use super::{HandshakeError, Schedule, begin, enter, exchange, hello_context, kind};
+use crate::channel::{Channel, ChannelError};
+use crate::key::{Label, PrivateKey, PublicKey};
+use crate::wire::Reader;
+
+/// Which master a minion will talk to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pin {
+    /// The one with this trust key, from `master_finger`; nothing is known of it yet.
+    Fingerprint(Fingerprint),
+    /// The one it has talked to before.
+    Known {
+        /// Its trust key.
+        trust_key: Fingerprint,
+        /// The highest config serial seen under that key.
+        serial: u64,
+        /// The trust key that it announced to follow.
+        successor: Option<Fingerprint>,
+    },
+    /// Whoever answers first.
+    FirstUse,
+}
+
+/// A master's Offer that passed the pin and whose config is signed.
+#[derive(Debug)]
+pub struct Offered {
+    message: Vec<u8>,
+    trust_key: PublicKey,
+    serial: u64,
+    exchange: [u8; 32],
+    successor: Option<Fingerprint>,
+}
+
+impl Offered {
+    /// Reads an Offer, checks the pin, then the signatures, then the serial.
+    ///
+    /// # Errors
+    /// Any of these fail. Nothing is to be stored then.
+    pub fn read(message: &[u8], pin: &Pin) -> Result<Self, HandshakeError> {
+        const NAME: &str = "Offer";
+        let malformed = || HandshakeError::Malformed(NAME);
+        if message.get(1) == Some(&kind::BUSY) {
+            return Err(read_busy(message));
+        }
+        let mut reader = enter(message, kind::OFFER, NAME)?;
+        let mut outer = || Some((reader.array::<32>()?, reader.long()?, reader.long()?));
+        let (_nonce, body, signature) = outer().ok_or_else(malformed)?;
+        let mut inner = Reader(body);
+        let mut fields = || {
+            Some((
+                inner.u64()?,
+                inner.array::<32>()?,
+                inner.long()?,
+                inner.long()?,
+                inner.long()?,
+                inner.short()?,
+            ))
+        };
+        let (serial, exchange, trust_der, signing_der, endorsement, successor) =
+            fields().ok_or_else(malformed)?;
+        if !reader.is_empty() || !inner.is_empty() {
+            return Err(malformed());
+        }
+        let successor = match successor {
+            [] => None,
+            bytes => Some(Fingerprint(bytes.try_into().map_err(|_| malformed())?)),
+        };
+
+        let trust_key = PublicKey::from_der(trust_der).map_err(HandshakeError::Key)?;
+        let got = trust_key.fingerprint();
+        let seen = match pin {
+            Pin::FirstUse => 0,
+            Pin::Fingerprint(pinned) if *pinned == got => 0,
+            Pin::Known { trust_key, serial, .. } if *trust_key == got => *serial,
+            Pin::Known { successor: Some(successor), .. } if *successor == got => 0,
+            Pin::Fingerprint(pinned) | Pin::Known { trust_key: pinned, .. } => {
+                return Err(HandshakeError::Pin { got, pinned: *pinned });
+            }
+        };
+        let signing_key = if signing_der.is_empty() {
+            None
+        } else {
+            let key = PublicKey::from_der(signing_der).map_err(HandshakeError::Key)?;
+            trust_key
+                .verify(Label::Endorsement, &[key.der()], endorsement)
+                .map_err(|_| HandshakeError::Signature("signing key"))?;
+            Some(key)
+        };
+        signing_key
+            .as_ref()
+            .unwrap_or(&trust_key)
+            .verify(Label::Config, &[body], signature)
+            .map_err(|_| HandshakeError::Signature("config"))?;
+        if serial < seen {
+            return Err(HandshakeError::Serial { got: serial, seen });
+        }
+        Ok(Self {
+            message: message.to_vec(),
+            trust_key,
+            serial,
+            exchange,
+            successor,
+        })
+    }
+
+    /// The master's trust key: what is pinned once the verdict has opened.
+    #[must_use]
+    pub fn trust_key(&self) -> &PublicKey {
+        &self.trust_key
+    }
+
+    /// The config's serial: kept as the highest seen once the verdict has opened.
+    #[must_use]
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// A trust key to be accepted from now on as well.
+    #[must_use]
+    pub fn successor(&self) -> Option<Fingerprint> {
+        self.successor
+    }
+
+    /// Answers with a Hello. `secret` is a fresh random X25519 secret. Signing takes about 10 ms
+    /// at 4096 bits.
+    #[must_use]
+    pub fn hello(self, key: &PrivateKey, id: &MinionId, secret: [u8; 32]) -> (Vec<u8>, Waiting) {
+        let secret = StaticSecret::from(secret);
+        let mut message = begin(kind::HELLO);
+        message
+            .short(id.as_str().as_bytes())
+            .long(key.public().der())
+            .raw(Exchange::from(&secret).as_bytes());
+        let context = hello_context(&self.message, self.trust_key.fingerprint());
+        let signature = key.sign(Label::Hello, &[&context, &message.0]);
+        message.long(&signature);
+        let waiting = Waiting {
+            offered: self,
+            hello: message.0.clone(),
+            secret,
+        };
+        (message.0, waiting)
+    }
+}
+
+/// A Hello was sent; the master's verdict is due.
+pub struct Waiting {
+    offered: Offered,
+    hello: Vec<u8>,
+    secret: StaticSecret,
+}
+
+impl Waiting {
+    /// Reads the verdict. That it opens proves that the master holds the config's secret.
+    ///
+    /// # Errors
+    /// It is malformed, forged, or `Busy`.
+    pub fn welcome(self, message: &[u8]) -> Result<(Welcome, Channel), HandshakeError> {
+        const NAME: &str = "Welcome";
+        if message.get(1) == Some(&kind::BUSY) {
+            return Err(read_busy(message));
+        }
+        let malformed = HandshakeError::Malformed(NAME);
+        let mut reader = enter(message, kind::WELCOME, NAME)?;
+        let theirs = reader.array().ok_or(malformed.clone())?;
+        let head = &message[..message.len() - reader.0.len()];
+        let sealed = reader.long().ok_or(malformed.clone())?;
+        if !reader.is_empty() {
+            return Err(malformed);
+        }
+        let mut channel = Schedule::new(
+            exchange(&self.secret, self.offered.exchange)?,
+            exchange(&self.secret, theirs)?,
+            &self.offered.message,
+            &self.hello,
+            head,
+        )
+        .minion();
+        let frame = channel
+            .opener
+            .open(Bytes::copy_from_slice(sealed))
+            .map_err(HandshakeError::Verdict)?;
+        let welcome = Welcome::from_frame(&frame)
+            .map_err(|error| HandshakeError::Verdict(ChannelError::Frame(error)))?;
+        Ok((welcome, channel))
+    }
+}
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Waiting(for {:?})", self.offered.trust_key)
+    }
+}
+
+fn read_busy(message: &[u8]) -> HandshakeError {
+    let read = || -> Result<u32, HandshakeError> {
+        let mut reader = enter(message, kind::BUSY, "Busy")?;
+        let millis = reader.array().ok_or(HandshakeError::Malformed("Busy"))?;
+        Ok(u32::from_be_bytes(millis))
+    };
+    match read() {
+        Ok(retry_after_ms) => HandshakeError::Busy { retry_after_ms },
+        Err(error) => error,
+    }
+}
+
+#[cfg(test)]
+impl Waiting {
+    /// Stands in for a Hello recorded earlier.
+    pub(super) fn replace_hello(&mut self, hello: Vec<u8>) {
+        self.hello = hello;
+    }
+}

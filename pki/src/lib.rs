@@ -1,0 +1,13 @@
+//! Trust: who may speak, and how it is sealed.
+//!
+//! [`key`]s sign, the [`handshake`] turns two of them into a sealed [`channel`], [`publish`] seals
+//! broadcasts, and the `registry` folds the decisions in the `ledger` into what each key is
+//! allowed. **Invariant:** no sockets, and no clock or random source in `handshake`, `registry`
+//! or `publish`: time and randomness come in as arguments.
+
+pub mod channel;
+pub mod handshake;
+pub mod key;
+pub mod publish;
+pub mod random;
+mod wire;

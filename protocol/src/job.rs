@@ -1,0 +1,234 @@
+//! What a job is, and the ways it can end for one minion.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::time::Timestamp;
+use crate::{Jid, MinionId};
+
+/// One function with its arguments. A job carries one, or several that run in order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// `module.function`.
+    pub function: String,
+    /// Positional arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<Value>,
+    /// Keyword arguments.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub keywords: Map<String, Value>,
+}
+
+/// How a target expression is to be read. The other kinds of Salt's targeting join here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetKind {
+    /// A shell glob over minion ids.
+    #[default]
+    Glob,
+    /// Ids separated by commas.
+    List,
+}
+
+/// A target as the operator wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// How to read the expression.
+    #[serde(default)]
+    pub kind: TargetKind,
+    /// The expression.
+    pub expression: String,
+}
+
+impl Target {
+    /// A glob over minion ids.
+    #[must_use]
+    pub fn glob(expression: &str) -> Self {
+        Self {
+            kind: TargetKind::Glob,
+            expression: expression.to_owned(),
+        }
+    }
+
+    /// Whether a minion with this id is meant. Master and minion use this one evaluator.
+    #[must_use]
+    pub fn matches(&self, id: &MinionId) -> bool {
+        match self.kind {
+            TargetKind::Glob => crate::glob::matches(&self.expression, id.as_str()),
+            TargetKind::List => self.expression.split(',').any(|word| word.trim() == id.as_str()),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.expression)
+    }
+}
+
+/// What happens to minions that are not connected when the job is submitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// They end `offline` at once.
+    #[default]
+    Now,
+    /// They get the order when they are back, unless it has expired by then.
+    Queue {
+        /// How long the order stays valid, in milliseconds from its submission.
+        ttl_ms: u64,
+    },
+}
+
+/// What a function gave back, before anybody decides what that means.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Returned {
+    /// The function's value; for several functions a map from function to value.
+    pub value: Value,
+    /// 0 when all is well; Salt's retcode otherwise.
+    pub retcode: i32,
+    /// How long the function ran, in milliseconds.
+    pub duration_ms: u64,
+    /// Whether output was cut to the minion's cap.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub truncated: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// How a job ended for one minion. The first of these that is flushed to disk is final.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Ending {
+    /// The function ran to its end.
+    Returned(Returned),
+    /// It could not be started.
+    Failed {
+        /// What stood in the way.
+        why: String,
+    },
+    /// The minion killed it at its job timeout.
+    TimedOut {
+        /// The limit that was reached, in milliseconds.
+        after_ms: u64,
+    },
+    /// An operator, or the loss of the minion's key, ended it.
+    Cancelled {
+        /// Who or what.
+        by: String,
+    },
+    /// The minion died while it ran, or lost the journal that would have known.
+    Interrupted {
+        /// What is known of it.
+        why: String,
+    },
+    /// Never handed to the minion: it was not connected.
+    Offline {
+        /// When it was last heard of, if ever.
+        since: Option<Timestamp>,
+    },
+    /// Queued, and not delivered within its time to live.
+    Expired,
+    /// The minion or the master declined: the target no longer matches, the spool is full.
+    Refused {
+        /// The reason given.
+        why: String,
+    },
+    /// Handed over, and no answer came before the deadline: the outcome is unknown.
+    Lost {
+        /// What is known of it.
+        why: String,
+    },
+}
+
+impl Ending {
+    /// The state's name, as printed and as in `state` of the JSON form.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Ending::Returned(_) => "returned",
+            Ending::Failed { .. } => "failed",
+            Ending::TimedOut { .. } => "timed_out",
+            Ending::Cancelled { .. } => "cancelled",
+            Ending::Interrupted { .. } => "interrupted",
+            Ending::Offline { .. } => "offline",
+            Ending::Expired => "expired",
+            Ending::Refused { .. } => "refused",
+            Ending::Lost { .. } => "lost",
+        }
+    }
+
+    /// The retcode, for endings that have one: what the function said, or 1 for a function that
+    /// did not get to say it on a minion that answered.
+    #[must_use]
+    pub fn retcode(&self) -> Option<i32> {
+        match self {
+            Ending::Returned(returned) => Some(returned.retcode),
+            Ending::Failed { .. }
+            | Ending::TimedOut { .. }
+            | Ending::Cancelled { .. }
+            | Ending::Interrupted { .. }
+            | Ending::Refused { .. } => Some(1),
+            Ending::Offline { .. } | Ending::Expired | Ending::Lost { .. } => None,
+        }
+    }
+
+    /// One sentence for an ending without a value; `None` when the function returned.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        Some(match self {
+            Ending::Returned(_) => return None,
+            Ending::Failed { why } => why.clone(),
+            Ending::TimedOut { after_ms } => {
+                format!("timed out: killed after {} s", *after_ms as f64 / 1000.0)
+            }
+            Ending::Cancelled { by } => format!("cancelled by {by}"),
+            Ending::Interrupted { why } => format!("interrupted: {why}"),
+            Ending::Offline { since: Some(since) } => format!("offline since {since}"),
+            Ending::Offline { since: None } => "offline: never connected since its key was accepted".to_owned(),
+            Ending::Expired => "expired: not connected while the order was valid".to_owned(),
+            Ending::Refused { why } => format!("refused: {why}"),
+            Ending::Lost { why } => format!("lost: {why}"),
+        })
+    }
+}
+
+/// The largest number of functions in one job.
+pub const CALLS_MAX: usize = 64;
+
+/// What makes a job: everything that is decided when it is submitted, and nothing after.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its id.
+    pub jid: Jid,
+    /// What runs.
+    pub calls: Vec<Call>,
+    /// The target as written.
+    pub target: Target,
+    /// What happens to minions that are not connected.
+    pub delivery: Delivery,
+    /// After this long on the minion the whole process group is killed, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_timeout_ms: Option<u64>,
+    /// Who submitted it, as `unix:1000 (alice)`.
+    pub principal: String,
+    /// When.
+    pub submitted: Timestamp,
+    /// The delivery number that every minion gets this order under.
+    pub number: u64,
+    /// The minions it is for, each with the generation of the key that was accepted then.
+    pub minions: Vec<(MinionId, u64)>,
+}
+
+impl Job {
+    /// The functions, joined by commas as Salt writes them.
+    #[must_use]
+    pub fn functions(&self) -> String {
+        let names: Vec<&str> = self.calls.iter().map(|c| c.function.as_str()).collect();
+        names.join(",")
+    }
+}

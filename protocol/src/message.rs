@@ -1,0 +1,365 @@
+//! What master and minion say to each other inside sealed frames.
+//!
+//! Each message is one JSON object; its kind is a byte in the frame's header
+//! ([`crate::frame`]), so that a reader knows the type before it parses. Kinds are frozen: new
+//! ones are added, none is reused. A session speaks one version ([`crate::version`]).
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::frame::{Frame, FrameError};
+use crate::job::{Call, Ending, Target};
+use crate::{Jid, MinionId};
+
+/// What a minion says to its master.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToMaster {
+    /// The first sealed message of a minion whose key waits: what helps an operator decide.
+    Knock(Knock),
+    /// The first sealed message of an accepted minion: it is ready for orders.
+    Start(Box<Start>),
+    /// A sign of life, with the jobs that run now.
+    Beat(Beat),
+    /// A job's end.
+    Return(Box<Return>),
+    /// Grains that changed.
+    Grains(Map<String, Value>),
+    /// The minion stops on purpose: presence is right at once.
+    Bye,
+}
+
+/// What a master says to a minion.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToMinion {
+    /// The operator's decision about a waiting key, or its withdrawal.
+    Standing(Standing),
+    /// The key of the present epoch of broadcasts.
+    Epoch(Box<Epoch>),
+    /// Run this.
+    Order(Box<Order>),
+    /// These returns are on disk here.
+    Stored(Stored),
+    /// End this job.
+    Cancel(Cancel),
+    /// Answer with a [`Beat`] at once.
+    Probe,
+    /// A sign of life.
+    Beat,
+}
+
+/// What a waiting minion claims about itself. Claims: shown escaped, used for no decision.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Knock {
+    /// Host name.
+    #[serde(default)]
+    pub host: String,
+    /// Operating system and release.
+    #[serde(default)]
+    pub os: String,
+    /// Brine's version there.
+    #[serde(default)]
+    pub version: String,
+}
+
+/// The longest claim kept of each field of a [`Knock`], in bytes.
+pub const CLAIM_MAX: usize = 256;
+
+/// A minion's opening of a live session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// Brine's version there.
+    pub version: String,
+    /// The journal's random id. Another one than last time means that the journal was lost.
+    pub journal: String,
+    /// The store whose delivery numbers the journal knows, if any.
+    #[serde(default)]
+    pub store: Option<String>,
+    /// Delivery numbers that the journal holds at or above the last floor: taken, not yet
+    /// acknowledged as stored.
+    #[serde(default)]
+    pub open: Vec<u64>,
+    /// The minion's grains.
+    pub grains: Map<String, Value>,
+}
+
+/// A sign of life.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Beat {
+    /// Jobs that run now; at most [`RUNNING_MAX`] are named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub running: Vec<Jid>,
+}
+
+/// How many running jobs a [`Beat`] names.
+pub const RUNNING_MAX: usize = 256;
+
+/// An order: one job for this minion.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// The job.
+    pub jid: Jid,
+    /// Its delivery number in the store named at session start: the same number is the same
+    /// order, however often it arrives.
+    pub number: u64,
+    /// What to run.
+    pub calls: Vec<Call>,
+    /// The target, so that the minion can check that it is meant.
+    pub target: Target,
+    /// For a broadcast that is not for all: nothing. Reserved for terms resolved by the master.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_timeout_ms: Option<u64>,
+    /// Remaining validity in milliseconds; none means it does not expire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_ms: Option<u64>,
+    /// Who asked, for the minion's log.
+    pub principal: String,
+}
+
+/// A job's end, as the minion saw it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Return {
+    /// The job.
+    pub jid: Jid,
+    /// The order's delivery number.
+    pub number: u64,
+    /// The functions, for a return whose job the master no longer knows.
+    pub functions: String,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+/// A master's decision about the minion's key, told over a session that is already sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Standing {
+    /// Accepted: the minion may start, and connect its subscriber with this token.
+    Accepted {
+        /// One-time subscription token, hex in JSON.
+        #[serde(with = "hex32")]
+        token: [u8; 32],
+    },
+    /// An operator has to decide.
+    Pending,
+    /// Refused by an operator or a rule.
+    Rejected,
+    /// Another key holds this id.
+    Denied,
+    /// Known, and cut off for now.
+    Suspended,
+}
+
+/// The keys of one epoch of broadcasts.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// Random id of the epoch.
+    #[serde(with = "hex16")]
+    pub id: [u8; 16],
+    /// The AES-256 group key.
+    #[serde(with = "hex32")]
+    pub key: [u8; 32],
+    /// The Ed25519 key that verifies the epoch's broadcasts.
+    #[serde(with = "hex32")]
+    pub verify: [u8; 32],
+    /// The sequence number of the next broadcast.
+    pub next: u64,
+}
+
+impl std::fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Epoch").field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+/// Returns that are safely stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// The random id of the store that numbers this minion's deliveries.
+    pub store: String,
+    /// Delivery numbers whose returns are on disk.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub numbers: Vec<u64>,
+    /// No number below this one will ever be sent again: the journal may forget them.
+    pub floor: u64,
+}
+
+/// The end of a job before its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
+    /// The job.
+    pub jid: Jid,
+    /// Its delivery number.
+    pub number: u64,
+    /// Who ended it.
+    pub by: String,
+}
+
+/// How often both sides give a sign of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// A sealed frame at least this often in each direction, in milliseconds.
+    pub heartbeat_ms: u64,
+}
+
+/// The master's first sealed frame: its verdict on the key that the Hello was signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Where the key stands.
+    pub standing: Standing,
+    /// How often to beat.
+    pub pace: Pace,
+}
+
+impl Welcome {
+    /// The verdict as a frame, ready to be sealed.
+    #[must_use]
+    pub fn to_frame(&self) -> Frame {
+        write(kind::WELCOME, self)
+    }
+
+    /// Reads a frame that was opened.
+    ///
+    /// # Errors
+    /// The frame is not a verdict.
+    pub fn from_frame(frame: &Frame) -> Result<Self, FrameError> {
+        match frame.kind {
+            kind::WELCOME => read(frame),
+            other => Err(FrameError::Kind(other)),
+        }
+    }
+}
+
+macro_rules! kinds {
+    ($($name:ident = $value:literal),* $(,)?) => {
+        /// The kinds of message, as in the frame header.
+        pub mod kind {
+            $(#[doc = concat!("`", stringify!($name), "`.")] pub const $name: u8 = $value;)*
+        }
+    };
+}
+
+kinds! {
+    KNOCK = 1, START = 2, BEAT = 3, RETURN = 4, GRAINS = 5, BYE = 6,
+    WELCOME = 32, STANDING = 33, EPOCH = 34, ORDER = 35, STORED = 36, CANCEL = 37, PROBE = 38, MASTER_BEAT = 39,
+}
+
+fn write<T: Serialize>(kind: u8, body: &T) -> Frame {
+    Frame::control(kind, serde_json::to_vec(body).expect("messages hold nothing JSON cannot say"))
+}
+
+fn read<T: DeserializeOwned>(frame: &Frame) -> Result<T, FrameError> {
+    serde_json::from_slice(&frame.json).map_err(|error| FrameError::Json {
+        kind: frame.kind,
+        at: error.column(),
+    })
+}
+
+impl ToMaster {
+    /// The message as a frame, ready to be sealed.
+    #[must_use]
+    pub fn to_frame(&self) -> Frame {
+        match self {
+            ToMaster::Knock(body) => write(kind::KNOCK, body),
+            ToMaster::Start(body) => write(kind::START, body),
+            ToMaster::Beat(body) => write(kind::BEAT, body),
+            ToMaster::Return(body) => write(kind::RETURN, body),
+            ToMaster::Grains(body) => write(kind::GRAINS, body),
+            ToMaster::Bye => write(kind::BYE, &Map::new()),
+        }
+    }
+
+    /// Reads a frame that was opened.
+    ///
+    /// # Errors
+    /// The kind is unknown or the body is not what the kind says.
+    pub fn from_frame(frame: &Frame) -> Result<Self, FrameError> {
+        Ok(match frame.kind {
+            kind::KNOCK => ToMaster::Knock(read(frame)?),
+            kind::START => ToMaster::Start(read(frame)?),
+            kind::BEAT => ToMaster::Beat(read(frame)?),
+            kind::RETURN => ToMaster::Return(read(frame)?),
+            kind::GRAINS => ToMaster::Grains(read(frame)?),
+            kind::BYE => ToMaster::Bye,
+            other => return Err(FrameError::Kind(other)),
+        })
+    }
+}
+
+impl ToMinion {
+    /// The message as a frame, ready to be sealed.
+    #[must_use]
+    pub fn to_frame(&self) -> Frame {
+        match self {
+            ToMinion::Standing(body) => write(kind::STANDING, body),
+            ToMinion::Epoch(body) => write(kind::EPOCH, body),
+            ToMinion::Order(body) => write(kind::ORDER, body),
+            ToMinion::Stored(body) => write(kind::STORED, body),
+            ToMinion::Cancel(body) => write(kind::CANCEL, body),
+            ToMinion::Probe => write(kind::PROBE, &Map::new()),
+            ToMinion::Beat => write(kind::MASTER_BEAT, &Map::new()),
+        }
+    }
+
+    /// Reads a frame that was opened.
+    ///
+    /// # Errors
+    /// The kind is unknown or the body is not what the kind says.
+    pub fn from_frame(frame: &Frame) -> Result<Self, FrameError> {
+        Ok(match frame.kind {
+            kind::STANDING => ToMinion::Standing(read(frame)?),
+            kind::EPOCH => ToMinion::Epoch(read(frame)?),
+            kind::ORDER => ToMinion::Order(read(frame)?),
+            kind::STORED => ToMinion::Stored(read(frame)?),
+            kind::CANCEL => ToMinion::Cancel(read(frame)?),
+            kind::PROBE => ToMinion::Probe,
+            kind::MASTER_BEAT => ToMinion::Beat,
+            other => return Err(FrameError::Kind(other)),
+        })
+    }
+}
+
+/// Whether a function's name is marked repeatable: running it twice does no harm, so it is neither
+/// journaled nor spooled on the minion, and is simply run again when its answer was lost.
+#[must_use]
+pub fn is_repeatable(function: &str) -> bool {
+    matches!(
+        function,
+        "test.ping" | "test.version" | "test.echo" | "test.arg" | "grains.items" | "grains.get" | "grains.ls"
+            | "sys.doc" | "sys.list_functions" | "sys.list_modules" | "brine.running" | "brine.find_job"
+    )
+}
+
+/// Whether this minion is meant by an order's target.
+#[must_use]
+pub fn is_meant(order: &Order, id: &MinionId) -> bool {
+    order.target.matches(id)
+}
+
+macro_rules! hex_array {
+    ($name:ident, $len:literal) => {
+        mod $name {
+            use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+            pub(super) fn serialize<S: Serializer>(bytes: &[u8; $len], to: S) -> Result<S::Ok, S::Error> {
+                let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+                to.serialize_str(&text)
+            }
+
+            pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; $len], D::Error> {
+                let text = String::deserialize(from)?;
+                let bad = || D::Error::custom(concat!("expected ", stringify!($len), " bytes in hex"));
+                if text.len() != 2 * $len || !text.is_ascii() {
+                    return Err(bad());
+                }
+                let mut bytes = [0; $len];
+                for (i, byte) in bytes.iter_mut().enumerate() {
+                    *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(|_| bad())?;
+                }
+                Ok(bytes)
+            }
+        }
+    };
+}
+
+hex_array!(hex16, 16);
+hex_array!(hex32, 32);
