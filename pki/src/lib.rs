@@ -8,6 +8,9 @@
 pub mod channel;
 pub mod handshake;
 pub mod key;
+pub mod ledger;
 pub mod publish;
 pub mod random;
+pub mod registry;
+pub mod waiting;
 mod wire;

@@ -1,0 +1,70 @@
+# What a developer does with this tree. `make` alone lists it.
+
+# The cargo profile of build, test and test-system: dev, ci or release.
+PROFILE ?= ci
+CARGO ?= cargo
+PYTHON ?= python3
+
+# Cargo's folder for a profile is its name, but for `dev`.
+FOLDER = $(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+TARGET = $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+BIN = $(TARGET)/$(FOLDER)
+NEXTEST = $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+
+# Tests are not repeated: one that fails now and then is a defect.
+RUN_NEXTEST = nextest run --cargo-profile $(PROFILE) --no-fail-fast
+RUN_CARGO = test --profile $(PROFILE) --no-fail-fast
+
+.PHONY: help build demo test test-system tools lint fmt deny clean
+
+help: ## List what there is to make
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  PROFILE=$(PROFILE) (dev, ci or release) selects how things are built"
+
+build: ## Build the programs
+	$(CARGO) build --workspace --bins --profile $(PROFILE)
+	@echo "programs are in $(BIN)"
+
+# The demo is what a visitor runs first: it shows the speed of the released programs.
+demo: PROFILE := $(if $(filter command line environment,$(origin PROFILE)),$(PROFILE),release)
+demo: ## Watch a master and three minions at work (builds release first)
+	@echo "building ($(PROFILE)); the first time takes some minutes" >&2
+	$(CARGO) build --workspace --bins --profile $(PROFILE)
+	@sh tests/demo.sh "$(BIN)"
+
+test: ## All tests that need only Rust and a C linker
+	$(CARGO) build --workspace --all-targets --profile $(PROFILE)
+ifeq ($(NEXTEST),yes)
+	BRINE_BIN_DIR="$(BIN)" $(CARGO) $(RUN_NEXTEST) --workspace
+else
+	BRINE_BIN_DIR="$(BIN)" $(CARGO) $(RUN_CARGO) --workspace
+endif
+
+test-system: tools ## Tests that need python3 with pyzmq, openssl, shellcheck, jq and root
+	shellcheck tests/demo.sh .ci/run
+	$(CARGO) build --workspace --all-targets --profile $(PROFILE) --features brine-tests/system
+	BRINE_BIN_DIR="$(BIN)" $(CARGO) $(RUN_CARGO) --workspace --features brine-tests/system --test system
+
+# Never skips: what is missing is named first, and then nothing runs.
+tools:
+	@missing=; \
+	for tool in $(PYTHON) openssl shellcheck jq setpriv sha256sum; do \
+		command -v "$$tool" >/dev/null 2>&1 || missing="$$missing $$tool"; \
+	done; \
+	$(PYTHON) -c 'import zmq' >/dev/null 2>&1 || missing="$$missing pyzmq"; \
+	[ "$$(id -u)" = 0 ] || missing="$$missing root"; \
+	id nobody >/dev/null 2>&1 || missing="$$missing user-nobody"; \
+	if [ -n "$$missing" ]; then echo "make test-system needs:$$missing"; exit 1; fi
+
+lint: ## Check format and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --profile $(PROFILE) --features brine-tests/system -- -D warnings
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+deny: ## Check licences, bans and sources (needs cargo-deny)
+	$(CARGO) deny check bans licenses sources
+
+clean: ## Remove what was built
+	$(CARGO) clean

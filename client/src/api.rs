@@ -1,0 +1,235 @@
+//! The control API, endpoint by endpoint.
+
+use std::path::{Path, PathBuf};
+
+use brine_protocol::control::{
+    Health, JobRequest, JobRow, JobSummary, JobView, JobsQuery, Key, KeyActRequest, KeyActResult, Minion,
+};
+use brine_protocol::job::Job;
+use brine_protocol::{Jid, MinionId};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Method, Request};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::connection::{self, Answer};
+use crate::error::ClientError;
+use crate::stream::{EventStream, JobStream};
+
+/// A client of one master. Each call is one connection: over a Unix socket that costs less than
+/// keeping one would save.
+#[derive(Debug, Clone)]
+pub struct Client {
+    socket: PathBuf,
+    act_as: Option<String>,
+}
+
+/// Answer of `POST /v1/jobs/<jid>/kill`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancelled {
+    /// The minions that were told to end it.
+    pub cancelled: Vec<MinionId>,
+}
+
+/// Answer of `POST /v1/jobs/<jid>/probe`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probed {
+    /// The minions that are still open, with their presence.
+    pub rows: Vec<JobRow>,
+}
+
+impl Client {
+    /// A client of the master behind this socket. Nothing is opened yet.
+    #[must_use]
+    pub fn new(socket: &Path) -> Self {
+        Self { socket: socket.to_owned(), act_as: None }
+    }
+
+    /// The same client acting under another name, which only ever drops rights.
+    #[must_use]
+    pub fn acting_as(mut self, name: Option<String>) -> Self {
+        self.act_as = name;
+        self
+    }
+
+    /// The master's socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// `GET /v1/health`.
+    ///
+    /// # Errors
+    /// As every call here: no master, a refusal, or an answer that makes no sense.
+    pub async fn health(&self) -> Result<Health, ClientError> {
+        self.read("/v1/health").await
+    }
+
+    /// `GET /v1/keys`.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn keys(&self) -> Result<Vec<Key>, ClientError> {
+        self.read("/v1/keys").await
+    }
+
+    /// `POST /v1/keys/act`. Keys that were refused say so in their result.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn act(&self, request: &KeyActRequest) -> Result<Vec<KeyActResult>, ClientError> {
+        self.write("/v1/keys/act", Some(request)).await
+    }
+
+    /// `GET /v1/minions`.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn minions(&self) -> Result<Vec<Minion>, ClientError> {
+        self.read("/v1/minions").await
+    }
+
+    /// `GET /v1/minions/<id>`, with its grains.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn minion(&self, id: &MinionId) -> Result<Minion, ClientError> {
+        self.read(&format!("/v1/minions/{id}")).await
+    }
+
+    /// `POST /v1/jobs` without waiting for returns.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn submit(&self, request: &JobRequest) -> Result<Job, ClientError> {
+        self.write("/v1/jobs", Some(request)).await
+    }
+
+    /// `POST /v1/jobs`, and follow the job in the same exchange.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn job_stream(&self, request: &JobRequest) -> Result<JobStream, ClientError> {
+        let body = encode(request)?;
+        let answer = self.exchange(Method::POST, "/v1/jobs", Some(body), &[STREAM]).await?;
+        JobStream::new(self.socket.clone(), answer)
+    }
+
+    /// `GET /v1/jobs`, newest first.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, ClientError> {
+        let limit = query.limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
+        self.read(&format!("/v1/jobs?active={}{limit}", query.active)).await
+    }
+
+    /// `GET /v1/jobs/<jid>`.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn job(&self, jid: Jid) -> Result<JobView, ClientError> {
+        self.read(&format!("/v1/jobs/{jid}")).await
+    }
+
+    /// `GET /v1/jobs/<jid>/follow`: what is there already, then what comes.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn follow(&self, jid: Jid) -> Result<JobStream, ClientError> {
+        let answer = self.exchange(Method::GET, &format!("/v1/jobs/{jid}/follow"), None, &[STREAM]).await?;
+        JobStream::new(self.socket.clone(), answer)
+    }
+
+    /// `POST /v1/jobs/<jid>/kill`: ends it wherever it is open.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn kill(&self, jid: Jid) -> Result<Cancelled, ClientError> {
+        self.write(&format!("/v1/jobs/{jid}/kill"), None::<&()>).await
+    }
+
+    /// `POST /v1/jobs/<jid>/probe`: asks the minions that are still open for a sign of life.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn probe(&self, jid: Jid) -> Result<Probed, ClientError> {
+        self.write(&format!("/v1/jobs/{jid}/probe"), None::<&()>).await
+    }
+
+    /// `GET /v1/events` for tags that match the glob, from behind `last_id` when given.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn events(&self, tag: Option<&str>, last_id: Option<u64>) -> Result<EventStream, ClientError> {
+        let query = tag.map(|tag| format!("?tag={}", percent(tag))).unwrap_or_default();
+        let last_id = last_id.map(|id| id.to_string());
+        let mut headers = vec![STREAM];
+        headers.extend(last_id.as_deref().map(|id| ("last-event-id", id)));
+        let answer = self.exchange(Method::GET, &format!("/v1/events{query}"), None, &headers).await?;
+        EventStream::new(self.socket.clone(), answer)
+    }
+
+    async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let answer = self.exchange(Method::GET, path, None, &[]).await?;
+        self.decode(path, answer).await
+    }
+
+    async fn write<T: DeserializeOwned>(&self, path: &str, body: Option<&impl Serialize>) -> Result<T, ClientError> {
+        let body = body.map(encode).transpose()?;
+        let answer = self.exchange(Method::POST, path, body, &[]).await?;
+        self.decode(path, answer).await
+    }
+
+    async fn decode<T: DeserializeOwned>(&self, path: &str, answer: Answer) -> Result<T, ClientError> {
+        let bytes = connection::body(&self.socket, answer).await?;
+        serde_json::from_slice(&bytes).map_err(|error| ClientError::Protocol(format!("{path}: {error}")))
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer, ClientError> {
+        let mut request = Request::builder().method(method).uri(path).header(HOST, "brine");
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(name) = &self.act_as {
+            request = request.header("brine-as", name);
+        }
+        let request = request
+            .body(Full::new(body.unwrap_or_default()))
+            .map_err(|_| ClientError::Protocol("a name given with --as cannot be sent".to_owned()))?;
+        connection::exchange(&self.socket, request).await
+    }
+}
+
+const STREAM: (&str, &str) = ("accept", "text/event-stream");
+
+fn encode(body: &impl Serialize) -> Result<Bytes, ClientError> {
+    serde_json::to_vec(body)
+        .map(Bytes::from)
+        .map_err(|error| ClientError::Protocol(format!("the request cannot be written as JSON: {error}")))
+}
+
+/// A query value (RFC 3986 §2.1): everything but unreserved characters in hex.
+fn percent(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(byte as char);
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}

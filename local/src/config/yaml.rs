@@ -1,0 +1,182 @@
+//! YAML as a tree that knows its lines.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_saphyr::{MessageFormatter, Spanned, UserMessageFormatter};
+
+use super::Fault;
+use crate::text::escape;
+
+/// A key with the line it stands on.
+pub(super) type Key = (String, u64);
+
+/// A YAML node and the line it begins on.
+#[derive(Debug, Clone)]
+pub(super) enum Node {
+    /// Anything without parts.
+    Scalar { value: Value, line: u64 },
+    /// A list.
+    Seq { items: Vec<Node>, line: u64 },
+    /// A mapping; keys are text, as written.
+    Map {
+        entries: Vec<(Key, Node)>,
+        line: u64,
+    },
+}
+
+impl Node {
+    /// The node without its lines.
+    pub(super) fn value(&self) -> Value {
+        match self {
+            Node::Scalar { value, .. } => value.clone(),
+            Node::Seq { items, .. } => Value::Array(items.iter().map(Node::value).collect()),
+            Node::Map { entries, .. } => Value::Object(
+                entries
+                    .iter()
+                    .map(|((key, _), node)| (key.clone(), node.value()))
+                    .collect(),
+            ),
+        }
+    }
+
+    /// The line it begins on.
+    pub(super) fn line(&self) -> u64 {
+        match self {
+            Node::Scalar { line, .. } | Node::Seq { line, .. } | Node::Map { line, .. } => *line,
+        }
+    }
+}
+
+/// The options of one file. An empty file has none.
+pub(super) fn parse(text: &str) -> Result<Vec<(Key, Node)>, (u64, Fault)> {
+    // A configuration file is small: what expands beyond this is an attack or an accident.
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_events: 200_000,
+            max_nodes: 100_000,
+            max_aliases: 1_000,
+            max_anchors: 1_000,
+            max_depth: 32,
+            max_documents: 1,
+            max_total_scalar_bytes: 4 * 1024 * 1024,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: 100_000,
+            max_replay_stack_depth: 16,
+        },
+        leading_zero_numbers_as_strings: true,
+        with_snippet: false,
+    };
+    match serde_saphyr::from_str_with_options::<Spanned<Tree>>(text, options) {
+        Ok(root) => match node(root) {
+            Node::Map { entries, .. } => Ok(entries),
+            Node::Scalar {
+                value: Value::Null, ..
+            } => Ok(Vec::new()),
+            Node::Scalar { line, .. } => Err((line, Fault::NoOptions("a single value"))),
+            Node::Seq { line, .. } => Err((line, Fault::NoOptions("a list"))),
+        },
+        Err(error) => {
+            let line = error.location().map_or(1, |at| at.line().max(1));
+            let message = UserMessageFormatter
+                .format_message(error.without_snippet())
+                .into_owned();
+            let first = message.lines().next().unwrap_or_default();
+            Err((line, Fault::Syntax(escape(first))))
+        }
+    }
+}
+
+enum Tree {
+    Scalar(Value),
+    Seq(Vec<Spanned<Tree>>),
+    Map(Vec<(Spanned<String>, Spanned<Tree>)>),
+}
+
+fn node(tree: Spanned<Tree>) -> Node {
+    let line = tree.referenced.line();
+    match tree.value {
+        Tree::Scalar(value) => Node::Scalar { value, line },
+        Tree::Seq(items) => Node::Seq {
+            items: items.into_iter().map(node).collect(),
+            line,
+        },
+        Tree::Map(entries) => Node::Map {
+            entries: entries
+                .into_iter()
+                .map(|(key, value)| ((key.value, key.referenced.line()), node(value)))
+                .collect(),
+            line,
+        },
+    }
+}
+
+impl<'de> Deserialize<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(TreeVisitor)
+    }
+}
+
+struct TreeVisitor;
+
+impl<'de> Visitor<'de> for TreeVisitor {
+    type Value = Tree;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Tree, E> {
+        Ok(Tree::Scalar(value.into()))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Tree, E> {
+        Ok(Tree::Scalar(value.into()))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Tree, E> {
+        Ok(Tree::Scalar(value.into()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Tree, E> {
+        Ok(Tree::Scalar(value.into()))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Tree, E> {
+        Ok(Tree::Scalar(value.into()))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Tree, E> {
+        Ok(Tree::Scalar(Value::Null))
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Tree, E> {
+        self.visit_unit()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Tree, D::Error> {
+        Tree::deserialize(from)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<Tree, D::Error> {
+        Tree::deserialize(from)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Tree, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Tree::Seq(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tree, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Tree::Map(entries))
+    }
+}

@@ -1,0 +1,13 @@
+//! What every Brine program does on its own machine: where its files are, how its options are
+//! read, how a file survives a crash, where the log goes.
+//!
+//! **Invariant:** nothing here talks to another process or machine, and every error names the
+//! file it is about.
+
+pub mod config;
+pub mod file;
+pub mod log;
+pub mod paths;
+pub mod text;
+
+pub use paths::Paths;

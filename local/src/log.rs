@@ -1,0 +1,94 @@
+//! The log: events with their fields on standard error, one line each.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// The words that `--log-level` takes; Salt's.
+pub const LEVELS: [&str; 10] = [
+    "all", "garbage", "trace", "debug", "profile", "info", "warning", "error", "critical", "quiet",
+];
+
+/// Why the log could not be set up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{level:?} is no log level; it is one of {}", LEVELS.join(", "))]
+pub struct LevelError {
+    /// The word that was given, escaped.
+    pub level: String,
+}
+
+/// Sends events of `level` and above to standard error, coloured on a terminal unless `NO_COLOR`
+/// is set. Events of libraries appear from `warning` up, and all of them at `trace`. A second
+/// call changes nothing.
+///
+/// # Errors
+/// `level` is none of [`LEVELS`].
+pub fn init(level: &str) -> Result<(), LevelError> {
+    let ours = filter(level)?;
+    let theirs = if ours == LevelFilter::TRACE {
+        ours
+    } else {
+        ours.min(LevelFilter::WARN)
+    };
+    let colour = std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        // A closed standard error must not end a daemon.
+        .log_internal_errors(false);
+    // Fails only if a log is already set up, by a test for example.
+    let _ = tracing_subscriber::registry()
+        .with(lines)
+        .with(
+            Targets::new()
+                .with_default(theirs)
+                .with_target("brine", ours),
+        )
+        .try_init();
+    Ok(())
+}
+
+/// Checks a log level without setting anything up.
+///
+/// # Errors
+/// `level` is none of [`LEVELS`].
+pub fn check(level: &str) -> Result<(), LevelError> {
+    filter(level).map(|_| ())
+}
+
+fn filter(level: &str) -> Result<LevelFilter, LevelError> {
+    Ok(match level.to_ascii_lowercase().as_str() {
+        "all" | "garbage" | "trace" => LevelFilter::TRACE,
+        "debug" | "profile" => LevelFilter::DEBUG,
+        "info" => LevelFilter::INFO,
+        "warning" | "warn" => LevelFilter::WARN,
+        "error" | "critical" => LevelFilter::ERROR,
+        "quiet" => LevelFilter::OFF,
+        _ => {
+            return Err(LevelError {
+                level: crate::text::escape(level),
+            });
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn salts_words() {
+        for level in LEVELS {
+            assert!(filter(level).is_ok(), "{level}");
+        }
+        assert_eq!(filter("Warning"), Ok(LevelFilter::WARN));
+        assert_eq!(
+            check("loud").unwrap_err().to_string(),
+            "\"loud\" is no log level; it is one of all, garbage, trace, debug, profile, info, warning, error, \
+             critical, quiet"
+        );
+    }
+}

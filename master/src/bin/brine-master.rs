@@ -1,0 +1,16 @@
+//! The master daemon. All of it is in the library; see `daemon`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = brine_master::daemon::Arguments::parse();
+    match brine_master::daemon::run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("brine-master: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

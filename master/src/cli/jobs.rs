@@ -1,0 +1,198 @@
+//! `brine jobs`: lists, one job in full, the end of one.
+
+use brine_client::output::{Colour, Format, Style, render_one, render_value, table};
+use brine_client::{Client, Exit};
+use brine_protocol::control::{JobRow, JobSummary, JobView, JobsQuery, Presence};
+use brine_protocol::job::{Call, Delivery, Ending, TargetKind};
+use brine_protocol::{Jid, MinionId};
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use super::minions::presence_text;
+use super::options::JobsVerb;
+use super::watch::reason;
+use super::{document, print};
+
+pub(super) async fn run(client: &Client, verb: Option<JobsVerb>, style: &Style) -> Result<Exit, Failure> {
+    match verb.unwrap_or(JobsVerb::List { limit: 50 }) {
+        JobsVerb::List { limit } => list(client, JobsQuery { active: false, limit: Some(limit) }, style).await,
+        JobsVerb::Active => list(client, JobsQuery { active: true, limit: None }, style).await,
+        JobsVerb::Show { jid } => show(client, parse(&jid)?, style).await,
+        JobsVerb::Kill { jid } => kill(client, parse(&jid)?, style).await,
+    }
+}
+
+fn parse(jid: &str) -> Result<Jid, Failure> {
+    jid.parse().map_err(|error: brine_protocol::jid::JidError| Failure::Usage(error.to_string()))
+}
+
+async fn list(client: &Client, query: JobsQuery, style: &Style) -> Result<Exit, Failure> {
+    let jobs = client.jobs(&query).await?;
+    match style.format {
+        Format::Nested | Format::Txt => print(&list_table(&jobs))?,
+        _ => print(&render_value(&document(&jobs), style))?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn list_table(jobs: &[JobSummary]) -> String {
+    let row = |job: &JobSummary| {
+        vec![
+            job.jid.to_string(),
+            seconds(&job.submitted.to_string()),
+            job.principal.clone(),
+            job.target.clone(),
+            job.functions.clone(),
+            job.minions.to_string(),
+            job.open.to_string(),
+            job.failed.to_string(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = jobs.iter().map(row).collect();
+    table::table(&["JID", "SUBMITTED", "BY", "TARGET", "FUNCTION", "MINIONS", "OPEN", "FAILED"], &rows)
+}
+
+/// A time without its fraction.
+pub(super) fn seconds(time: &str) -> String {
+    match time.split_once('.') {
+        Some((whole, _)) => format!("{whole}Z"),
+        None => time.to_owned(),
+    }
+}
+
+async fn show(client: &Client, jid: Jid, style: &Style) -> Result<Exit, Failure> {
+    let view = client.job(jid).await?;
+    match style.format {
+        Format::Nested | Format::Txt => print(&page(&view, style))?,
+        _ => print(&render_value(&document(&view), style))?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn page(view: &JobView, style: &Style) -> String {
+    let job = &view.job;
+    let target = match job.target.kind {
+        TargetKind::Glob => job.target.expression.clone(),
+        TargetKind::List => format!("-L {}", job.target.expression),
+    };
+    let open = view.rows.iter().filter(|row| row.ending.is_none()).count();
+    let mut head = vec![
+        ("jid", job.jid.to_string()),
+        ("function", job.calls.iter().map(call_text).collect::<Vec<_>>().join("; ")),
+        ("target", target),
+        ("by", job.principal.clone()),
+        ("submitted", job.submitted.to_string()),
+        ("minions", format!("{}, {open} open", view.rows.len())),
+    ];
+    if let Delivery::Queue { ttl_ms } = job.delivery {
+        head.push(("queued", format!("for {} s", ttl_ms as f64 / 1000.0)));
+    }
+    if let Some(limit) = job.job_timeout_ms {
+        head.push(("job timeout", format!("{} s", limit as f64 / 1000.0)));
+    }
+    let mut page = String::new();
+    for (name, value) in head {
+        page.push_str(&format!("{:<12} {}\n", format!("{name}:"), brine_client::output::escape(&value)));
+    }
+    for row in &view.rows {
+        page.push('\n');
+        page.push_str(&row_text(row, style));
+    }
+    page
+}
+
+/// A call as it was typed, more or less: words in JSON where they are not plain.
+fn call_text(call: &Call) -> String {
+    let word = |value: &Value| match value {
+        Value::String(text) if !text.is_empty() && !text.contains(char::is_whitespace) => text.clone(),
+        other => other.to_string(),
+    };
+    let arguments = call.arguments.iter().map(word);
+    let keywords = call.keywords.iter().map(|(name, value)| format!("{name}={}", word(value)));
+    let words: Vec<String> = std::iter::once(call.function.clone()).chain(arguments).chain(keywords).collect();
+    words.join(" ")
+}
+
+fn row_text(row: &JobRow, style: &Style) -> String {
+    let nested = Style { format: Format::Nested, ..*style };
+    let id = row.id.as_str();
+    let mut text = match &row.ending {
+        Some(Ending::Returned(returned)) => {
+            let shown = render_one(id, &returned.value, &nested, returned.retcode);
+            let cut = if returned.truncated { ", output cut off" } else { "" };
+            shown + &format!("    [retcode {}, {} ms{cut}]\n", returned.retcode, returned.duration_ms)
+        }
+        Some(other) => {
+            let sentence = format!("Minion did not return. [{}]", reason(other));
+            render_one(id, &json!(sentence), &nested, 1)
+        }
+        None => {
+            let doing = match &row.presence {
+                Some(Presence::Running) => "running".to_owned(),
+                Some(presence) => format!("no return yet; {}", presence_text(presence)),
+                None => "no return yet".to_owned(),
+            };
+            format!("{}:\n    [{doing}]\n", Colour::Yellow.paint(id, style.colours))
+        }
+    };
+    for late in &row.late {
+        let said = match late {
+            Ending::Returned(returned) => format!("returned with retcode {}", returned.retcode),
+            other => reason(other),
+        };
+        text.push_str(&format!("    [later, and without effect: {}]\n", brine_client::output::escape(&said)));
+    }
+    text
+}
+
+async fn kill(client: &Client, jid: Jid, style: &Style) -> Result<Exit, Failure> {
+    let killed = client.kill(jid).await?;
+    if style.format.is_for_programs() {
+        print(&render_value(&document(&killed), style))?;
+    } else if killed.cancelled.is_empty() {
+        print("The job is not open on any minion: there is nothing to kill.\n")?;
+    } else {
+        let ids: Vec<&str> = killed.cancelled.iter().map(MinionId::as_str).collect();
+        print(&format!("Job {jid} is ended on: {}\n", ids.join(", ")))?;
+    }
+    Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_names_every_minion() {
+        let view: JobView = serde_json::from_value(json!({
+            "jid": "20261122060732123407",
+            "calls": [{"function": "cmd.run", "arguments": ["sleep 5", 3], "keywords": {"cwd": "/tmp"}}],
+            "target": {"kind": "glob", "expression": "*"},
+            "delivery": "now",
+            "principal": "unix:0 (root)",
+            "submitted": "2026-11-22T06:07:32.123400Z",
+            "number": 4,
+            "minions": [["m1", 1], ["m2", 1], ["m3", 1]],
+            "rows": [
+                {"id": "m1", "ending": {"state": "returned", "value": "a\nb", "retcode": 3, "duration_ms": 12}},
+                {"id": "m2", "ending": {"state": "offline", "since": null},
+                 "late": [{"state": "returned", "value": 1, "retcode": 0, "duration_ms": 1}]},
+                {"id": "m3", "presence": {"is": "running"}},
+            ],
+        }))
+        .expect("a job view");
+        assert_eq!(
+            page(&view, &Style::default()),
+            "jid:         20261122060732123407\n\
+             function:    cmd.run \"sleep 5\" 3 cwd=/tmp\n\
+             target:      *\n\
+             by:          unix:0 (root)\n\
+             submitted:   2026-11-22T06:07:32.123400Z\n\
+             minions:     3, 1 open\n\n\
+             m1:\n    a\n    b\n    [retcode 3, 12 ms]\n\n\
+             m2:\n    Minion did not return. [offline: never connected since its key was accepted]\n    \
+             [later, and without effect: returned with retcode 0]\n\n\
+             m3:\n    [running]\n"
+        );
+    }
+}

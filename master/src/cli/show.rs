@@ -1,0 +1,217 @@
+//! Prints a job's returns as they arrive, in the form asked for.
+
+use std::io::{self, Write};
+
+use brine_client::output::{Style, escape, render, render_one};
+use brine_protocol::job::{Job, Returned};
+use serde_json::{Map, Value};
+
+use super::watch::Summary;
+
+/// What the operator wants to see.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wishes {
+    pub(super) style: Style,
+    /// All returns in one document at the end.
+    pub(super) is_static: bool,
+    pub(super) verbose: bool,
+    pub(super) show_jid: bool,
+    pub(super) summary: bool,
+}
+
+/// Writes to two places: `out` carries returns and nothing that a program could not read, `err`
+/// everything else. Each return is flushed.
+pub(super) struct Show<O, E> {
+    wishes: Wishes,
+    out: O,
+    err: E,
+    returns: Map<String, Value>,
+    worst_retcode: i32,
+}
+
+impl<O: Write, E: Write> Show<O, E> {
+    pub(super) fn new(wishes: Wishes, out: O, err: E) -> Self {
+        Self { wishes, out, err, returns: Map::new(), worst_retcode: 0 }
+    }
+
+    fn is_for_programs(&self) -> bool {
+        self.wishes.style.format.is_for_programs()
+    }
+
+    fn print(&mut self, text: &str) -> io::Result<()> {
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+
+    /// To the reader: on `out` when a person reads it.
+    fn tell(&mut self, text: &str) -> io::Result<()> {
+        if self.is_for_programs() { self.err.write_all(text.as_bytes()) } else { self.print(text) }
+    }
+
+    /// One line beside the returns.
+    pub(super) fn note(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.err, "{text}")
+    }
+
+    pub(super) fn begin(&mut self, job: &Job) -> io::Result<()> {
+        if self.wishes.verbose {
+            self.tell(&format!("Executing job with jid {}\n{RULE}\n\n", job.jid))?;
+        } else if self.wishes.show_jid {
+            self.tell(&format!("jid: {}\n", job.jid))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn returned(&mut self, id: &str, returned: Returned) -> io::Result<()> {
+        if returned.truncated {
+            self.note(&format!("{id}: the output was longer than the minion keeps; the rest is cut off"))?;
+        }
+        if self.wishes.is_static {
+            self.worst_retcode = self.worst_retcode.max(returned.retcode);
+            self.returns.insert(id.to_owned(), returned.value);
+            return Ok(());
+        }
+        let text = render_one(id, &returned.value, &self.wishes.style, returned.retcode);
+        self.print(&text)
+    }
+
+    pub(super) fn missing(&mut self, id: &str, why: &str) -> io::Result<()> {
+        let sentence = format!("Minion did not return. [{why}]");
+        if self.is_for_programs() {
+            return writeln!(self.err, "{}: {}", escape(id), escape(&sentence));
+        }
+        if self.wishes.is_static {
+            self.returns.insert(id.to_owned(), Value::String(sentence));
+            return Ok(());
+        }
+        let text = render_one(id, &Value::String(sentence), &self.wishes.style, 1);
+        self.print(&text)
+    }
+
+    /// What `--static` kept back, and the summary.
+    pub(super) fn finish(&mut self, summary: Summary) -> io::Result<()> {
+        if self.wishes.is_static {
+            let returns = std::mem::take(&mut self.returns);
+            if self.is_for_programs() || !returns.is_empty() {
+                let text = render(&returns, &self.wishes.style, self.worst_retcode);
+                self.print(&text)?;
+            }
+        }
+        if self.wishes.summary {
+            self.tell(&format!(
+                "\n\n{RULE}\nSummary\n{RULE}\n# of minions targeted: {}\n# of minions returned: {}\n\
+                 # of minions that did not return: {}\n# of minions with errors: {}\n{RULE}\n",
+                summary.targeted, summary.returned, summary.missing, summary.errors
+            ))?;
+        }
+        if summary.errors > 0 {
+            self.note("ERROR: Minions returned with non-zero exit code")?;
+        }
+        Ok(())
+    }
+
+    /// The answer to a target that matches nobody.
+    pub(super) fn nothing_matched(&mut self) -> io::Result<()> {
+        self.tell("No minions matched the target. No command was sent, no jid was assigned.\n")?;
+        if self.wishes.is_static {
+            let text = render(&Map::new(), &self.wishes.style, 0);
+            if self.is_for_programs() {
+                self.print(&text)?;
+            }
+        }
+        self.note("ERROR: No return received")
+    }
+}
+
+const RULE: &str = "-------------------------------------------";
+
+#[cfg(test)]
+mod tests {
+    use brine_client::output::Format;
+    use brine_protocol::job::{Delivery, Target};
+    use brine_protocol::time::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(wishes: Wishes) -> (String, String) {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut show = Show::new(wishes, &mut out, &mut err);
+        let job = Job {
+            jid: "20261122060732123407".parse().expect("a jid"),
+            calls: Vec::new(),
+            target: Target::glob("*"),
+            delivery: Delivery::Now,
+            job_timeout_ms: None,
+            principal: String::new(),
+            submitted: Timestamp(0),
+            number: 1,
+            minions: Vec::new(),
+        };
+        let returned = Returned { value: json!(true), retcode: 0, duration_ms: 1, truncated: false };
+        let run = || -> io::Result<()> {
+            show.begin(&job)?;
+            show.returned("m1", returned.clone())?;
+            show.missing("m2", "offline since 2026-11-22T06:07:32.000000Z")?;
+            show.finish(Summary { targeted: 2, returned: 1, missing: 1, errors: 0 })
+        };
+        let mut run = run;
+        run().expect("memory does not fail");
+        (String::from_utf8(out).expect("UTF-8"), String::from_utf8(err).expect("UTF-8"))
+    }
+
+    fn wishes(format: Format) -> Wishes {
+        Wishes { style: Style { format, ..Style::default() }, ..Wishes::default() }
+    }
+
+    #[test]
+    fn for_people() {
+        let (out, err) = shown(wishes(Format::Nested));
+        assert_eq!(
+            out,
+            "m1:\n    True\nm2:\n    Minion did not return. [offline since 2026-11-22T06:07:32.000000Z]\n"
+        );
+        assert_eq!(err, "");
+    }
+
+    #[test]
+    fn for_programs() {
+        let (out, err) = shown(Wishes { is_static: true, verbose: true, summary: true, ..wishes(Format::Json) });
+        assert_eq!(out, "{\n    \"m1\": true\n}\n");
+        assert!(err.contains("\nm2: Minion did not return. [offline since 2026-11-22T06:07:32.000000Z]\n"), "{err}");
+        assert!(err.starts_with("Executing job with jid 20261122060732123407\n"));
+        let (out, _) = shown(wishes(Format::Raw));
+        assert_eq!(out, "{'m1': True}\n");
+    }
+
+    /// Cases 13 and 15 of the recorded runs of Salt 3008.5.
+    #[test]
+    fn frames_are_salts() {
+        let (out, _) = shown(Wishes { verbose: true, summary: true, ..wishes(Format::Txt) });
+        assert_eq!(
+            out,
+            "Executing job with jid 20261122060732123407\n-------------------------------------------\n\nm1: True\n\
+             m2: Minion did not return. [offline since 2026-11-22T06:07:32.000000Z]\n\n\n\
+             -------------------------------------------\nSummary\n-------------------------------------------\n\
+             # of minions targeted: 2\n# of minions returned: 1\n# of minions that did not return: 1\n\
+             # of minions with errors: 0\n-------------------------------------------\n"
+        );
+        let (out, _) = shown(Wishes { show_jid: true, ..wishes(Format::Txt) });
+        assert!(out.starts_with("jid: 20261122060732123407\nm1: True\n"));
+    }
+
+    #[test]
+    fn nobody_matched() {
+        for (format, is_static, expected) in [
+            (Format::Nested, false, "No minions matched the target. No command was sent, no jid was assigned.\n"),
+            (Format::Json, true, "{}\n"),
+            (Format::Json, false, ""),
+        ] {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let mut show = Show::new(Wishes { is_static, ..wishes(format) }, &mut out, &mut err);
+            show.nothing_matched().expect("memory does not fail");
+            assert_eq!(String::from_utf8_lossy(&out), expected);
+            assert!(String::from_utf8_lossy(&err).ends_with("ERROR: No return received\n"));
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! `master.yaml`: every option with its default and the reason for it.
+//!
+//! Names are Salt's where the meaning is Salt's. Times are in seconds unless the name says
+//! otherwise, sizes in bytes.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use brine_protocol::limits::WireLimits;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::roles::RoleEntry;
+
+/// The options of a master.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address to listen on.
+    pub interface: IpAddr,
+    /// Port of broadcasts; 0 lets the system choose.
+    pub publish_port: u16,
+    /// Port of returns; 0 lets the system choose.
+    pub ret_port: u16,
+    /// Bits of the master's own key, when it is made.
+    pub keysize: usize,
+    /// How long the CLI waits without news before it asks what is going on.
+    pub timeout: f64,
+    /// How long jobs and their returns are kept.
+    pub keep_jobs_seconds: u64,
+    /// A handed-over order without an answer is `lost` this long after its minion's session ended.
+    pub lost_after: u64,
+    /// A sign of life in each direction at least this often.
+    pub heartbeat: f64,
+    /// How old the master's key-agreement config may become before it is replaced.
+    pub config_rotation: u64,
+    /// The master's number, 0 to 99: the last two digits of every jid.
+    pub node: u8,
+    /// What gets logged: quiet, error, warning, info, debug, trace.
+    pub log_level: String,
+    /// Who may do what, besides root and the master's own user.
+    pub roles: BTreeMap<String, RoleEntry>,
+    /// Salt's form of operator entries: user to a list of functions, or of `{target: functions}`.
+    pub publisher_acl: BTreeMap<String, Value>,
+
+    /// Most keys that wait for a decision.
+    pub pending_max: usize,
+    /// Most waiting keys of one minion id.
+    pub pending_per_id: usize,
+    /// A waiting key that has not knocked for so long is forgotten.
+    pub pending_age: u64,
+
+    /// Most connections in all; 0 means what the descriptor limit carries.
+    pub connections_max: usize,
+    /// Most connections without a live session from one address.
+    pub connections_per_address: usize,
+    /// New connections without a live session per second from one address, after a burst of
+    /// `connect_burst_per_address`.
+    pub connect_rate_per_address: u32,
+    /// How many may come at once: a site behind one NAT reconnects as a crowd.
+    pub connect_burst_per_address: u32,
+    /// Addresses that have no cap and no rate.
+    pub exempt_addresses: Vec<IpAddr>,
+    /// Of a hundred connections, how many may belong to minions whose key waits.
+    pub waiting_share_percent: usize,
+    /// Descriptors kept free for the control socket, the ledger and the store.
+    pub descriptors_reserved: usize,
+    /// Greeting, READY and Hello have to come within this many milliseconds.
+    pub handshake_timeout_ms: u64,
+    /// A message that has begun has to be complete within this many milliseconds.
+    pub message_timeout_ms: u64,
+    /// A peer that takes none of its bytes for this many milliseconds is disconnected.
+    pub write_stall_ms: u64,
+    /// Most bytes queued for one peer.
+    pub send_queue_max: usize,
+    /// A subscriber has to show a live session's token within this many milliseconds.
+    pub subscriber_token_ms: u64,
+    /// Handshakes waiting for their signature to be verified, in all.
+    pub verify_queue_max: usize,
+    /// The same for one address.
+    pub verify_queue_per_address: usize,
+    /// A handshake that waited so many milliseconds for its verification is told to come back.
+    pub verify_deadline_ms: u64,
+    /// Largest message of a live session.
+    pub message_max: usize,
+    /// Largest message of a connection without one.
+    pub stranger_message_max: usize,
+    /// Most frames of a message.
+    pub frames_max: usize,
+    /// Largest READY command.
+    pub ready_max: usize,
+    /// Most subscriptions of one subscriber.
+    pub subscriptions_max: usize,
+    /// Longest subscription.
+    pub subscription_bytes_max: usize,
+
+    /// Orders open at the same time, in all.
+    pub open_orders_max: usize,
+    /// Returns kept of jobs that this master does not know, per minion and bucket of time.
+    pub orphans_per_minion: usize,
+    /// Events that can be resumed from.
+    pub events_kept: usize,
+    /// Largest body of a control request.
+    pub request_max: usize,
+    /// Memory for the store's cache.
+    pub store_cache_bytes: u64,
+    /// New orders are refused when the disk has less room than this.
+    pub disk_free_min: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let wire = WireLimits::default();
+        Self {
+            interface: IpAddr::from([0, 0, 0, 0]),
+            publish_port: 4505,
+            ret_port: 4506,
+            keysize: 4096,
+            timeout: 5.0,
+            keep_jobs_seconds: 86_400,
+            lost_after: 3600,
+            heartbeat: 10.0,
+            config_rotation: 86_400,
+            node: 0,
+            log_level: "info".to_owned(),
+            roles: BTreeMap::new(),
+            publisher_acl: BTreeMap::new(),
+            pending_max: 10_000,
+            pending_per_id: 8,
+            pending_age: 7 * 86_400,
+            connections_max: 0,
+            connections_per_address: 1024,
+            connect_rate_per_address: 200,
+            connect_burst_per_address: 1000,
+            exempt_addresses: Vec::new(),
+            waiting_share_percent: 10,
+            descriptors_reserved: 64,
+            handshake_timeout_ms: 5000,
+            message_timeout_ms: 30_000,
+            write_stall_ms: 10_000,
+            send_queue_max: 8 * 1024 * 1024,
+            subscriber_token_ms: 5000,
+            verify_queue_max: 8192,
+            verify_queue_per_address: 2048,
+            verify_deadline_ms: 4000,
+            message_max: wire.message_max,
+            stranger_message_max: 16 * 1024,
+            frames_max: wire.frames_max,
+            ready_max: wire.ready_max,
+            subscriptions_max: wire.subscriptions_max,
+            subscription_bytes_max: wire.subscription_bytes_max,
+            open_orders_max: 1_000_000,
+            orphans_per_minion: 100,
+            events_kept: 10_000,
+            request_max: 16 * 1024 * 1024,
+            store_cache_bytes: 64 * 1024 * 1024,
+            disk_free_min: 64 * 1024 * 1024,
+        }
+    }
+}
+
+impl Config {
+    /// Checks what types alone cannot say.
+    ///
+    /// # Errors
+    /// One sentence naming the option.
+    pub fn check(&self) -> Result<(), String> {
+        let positive = |name: &str, ok: bool| {
+            if ok { Ok(()) } else { Err(format!("option {name:?} has to be greater than 0")) }
+        };
+        positive("timeout", self.timeout > 0.0)?;
+        positive("keep_jobs_seconds", self.keep_jobs_seconds > 0)?;
+        positive("connections_per_address", self.connections_per_address > 0)?;
+        positive("verify_queue_max", self.verify_queue_max > 0)?;
+        positive("pending_max", self.pending_max > 0)?;
+        positive("pending_per_id", self.pending_per_id > 0)?;
+        if !(0.1..=3600.0).contains(&self.heartbeat) {
+            return Err(format!("option \"heartbeat\" is between 0.1 and 3600 seconds, not {}", self.heartbeat));
+        }
+        if self.node > 99 {
+            return Err(format!("option \"node\" is between 0 and 99, not {}", self.node));
+        }
+        if !(1..=100).contains(&self.waiting_share_percent) {
+            return Err("option \"waiting_share_percent\" is between 1 and 100".to_owned());
+        }
+        if !(2048..=4096).contains(&self.keysize) {
+            return Err(format!("option \"keysize\" is between 2048 and 4096, not {}", self.keysize));
+        }
+        let largest = 16 * 1024 * 1024;
+        if !(64 * 1024..=largest).contains(&self.message_max) {
+            return Err(format!("option \"message_max\" is between 65536 and {largest}, not {}", self.message_max));
+        }
+        if !(8 * 1024..=self.message_max).contains(&self.stranger_message_max) {
+            return Err("option \"stranger_message_max\" is between 8192 and message_max".to_owned());
+        }
+        if self.send_queue_max < self.message_max {
+            return Err("option \"send_queue_max\" has to hold at least one message of message_max".to_owned());
+        }
+        brine_local::log::check(&self.log_level).map_err(|error| format!("option \"log_level\": {error}"))?;
+        crate::roles::Roles::read(&self.roles, &self.publisher_acl).map(drop)
+    }
+
+    /// Limits of a connection without a live session.
+    #[must_use]
+    pub fn stranger_limits(&self) -> WireLimits {
+        WireLimits {
+            message_max: self.stranger_message_max,
+            frames_max: self.frames_max,
+            ready_max: self.ready_max,
+            subscriptions_max: self.subscriptions_max,
+            subscription_bytes_max: self.subscription_bytes_max,
+        }
+    }
+
+    /// Limits of a connection with one.
+    #[must_use]
+    pub fn session_limits(&self) -> WireLimits {
+        WireLimits { message_max: self.message_max, ..self.stranger_limits() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_pass_their_own_check() {
+        assert_eq!(Config::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        let refused = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.check().expect_err("nonsense")
+        };
+        assert!(refused(|c| c.heartbeat = 0.0).contains("heartbeat"));
+        assert!(refused(|c| c.node = 100).contains("node"));
+        assert!(refused(|c| c.keysize = 1024).contains("keysize"));
+        assert!(refused(|c| c.message_max = 1).contains("message_max"));
+        assert!(refused(|c| c.log_level = "loud".to_owned()).contains("log_level"));
+    }
+}

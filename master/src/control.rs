@@ -1,0 +1,408 @@
+//! The control API: HTTP/1.1 and JSON over a Unix socket, for the CLI, the key tool and `curl`.
+//!
+//! Handlers only translate: every decision, permissions included, is the engine's or `roles`'s.
+//! The caller is who the socket's peer credentials say, never what a request says.
+
+mod reply;
+mod streams;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path as Segment, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::serve::IncomingStream;
+use brine_protocol::control::{
+    Health, JobView, JobsQuery, KeyActRequest, Problem, ProblemKind,
+};
+use brine_protocol::permission::Verb;
+use brine_protocol::time::Timestamp;
+use brine_protocol::{Fingerprint, Jid, MinionId};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::counters::Counters;
+use crate::driver::{Desk, Follow, Waiter};
+use crate::engine::{Answer, Ask, Input, Request};
+use crate::roles::{Principal, Roles};
+use crate::store::{Store, StoreError};
+use reply::{Reply, json_reply, problem};
+
+/// Jobs listed when nobody says how many, and at most.
+const JOBS_LISTED: usize = 50;
+const JOBS_LISTED_MAX: usize = 10_000;
+
+/// What handlers share.
+pub struct Api {
+    /// To the engine.
+    pub inputs: mpsc::Sender<Input>,
+    /// Where answers come back.
+    pub desk: Arc<Desk>,
+    /// Jobs and rows.
+    pub store: Arc<Store>,
+    /// Who may do what.
+    pub roles: Roles,
+    /// What is counted.
+    pub counters: Arc<Counters>,
+    /// The uid this master runs as.
+    pub own_uid: u32,
+    /// The master's fingerprint.
+    pub fingerprint: Fingerprint,
+    /// The ports as bound: publish, return.
+    pub ports: (u16, u16),
+    /// Since when the master runs.
+    pub since: Timestamp,
+    /// Largest request body.
+    pub request_max: usize,
+}
+
+/// Who is at the other end of the socket.
+#[derive(Debug, Clone, Copy)]
+struct Peer(Option<u32>);
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        let io: &UnixStream = stream.io();
+        Peer(io.peer_cred().ok().map(|credentials| credentials.uid()))
+    }
+}
+
+/// Binds the control socket: mode 0660, group `brine` where there is one.
+///
+/// # Errors
+/// The path is too long for a socket, or cannot be bound; one sentence.
+pub fn bind(path: &Path) -> anyhow::Result<UnixListener> {
+    use anyhow::Context;
+    brine_client::check_socket_path(path)?;
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot replace {}", path.display()));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
+        .with_context(|| format!("cannot set the mode of {}", path.display()))?;
+    if let Ok(Some(group)) = nix::unistd::Group::from_name("brine")
+        && let Err(error) = nix::unistd::chown(path, None, Some(group.gid))
+    {
+        tracing::warn!(%error, "cannot give the control socket to group brine");
+    }
+    Ok(listener)
+}
+
+/// Serves the API for as long as the program runs.
+///
+/// # Errors
+/// The socket cannot be accepted on.
+pub async fn serve(api: Arc<Api>, listener: UnixListener) -> std::io::Result<()> {
+    let request_max = api.request_max;
+    let router = Router::new()
+        .route("/v1/health", get(health))
+        .route("/v1/keys", get(keys))
+        .route("/v1/keys/act", post(act))
+        .route("/v1/minions", get(minions))
+        .route("/v1/minions/{id}", get(minion))
+        .route("/v1/jobs", get(jobs).post(submit))
+        .route("/v1/jobs/{jid}", get(job))
+        .route("/v1/jobs/{jid}/follow", get(follow))
+        .route("/v1/jobs/{jid}/kill", post(kill))
+        .route("/v1/jobs/{jid}/probe", post(probe))
+        .route("/v1/events", get(events))
+        .fallback(async || problem(&Problem::new(ProblemKind::NotFound, "there is no such path; the API is under /v1")))
+        .method_not_allowed_fallback(async || {
+            let mut found = Problem::new(ProblemKind::BadRequest, "this path does not take that method");
+            found.status = StatusCode::METHOD_NOT_ALLOWED.as_u16();
+            problem(&found)
+        })
+        .layer(DefaultBodyLimit::max(request_max))
+        .with_state(api);
+    axum::serve(listener, router.into_make_service_with_connect_info::<Peer>()).await
+}
+
+impl Api {
+    /// Who asks: the peer of the socket, or whom that one acts as.
+    fn principal(&self, peer: Peer, headers: &HeaderMap) -> Result<Principal, Problem> {
+        let uid = peer.0.ok_or_else(|| {
+            Problem::new(ProblemKind::Forbidden, "the system does not say who is at the other end of the socket")
+        })?;
+        let name = match uid {
+            0 => Some("root".to_owned()),
+            uid => nix::unistd::User::from_uid(uid.into()).ok().flatten().map(|user| user.name),
+        };
+        let caller = self.roles.principal(uid, name.as_deref(), self.own_uid)?;
+        match headers.get("brine-as") {
+            None => Ok(caller),
+            Some(name) => {
+                let name = name.to_str().map_err(|_| Problem::new(ProblemKind::BadRequest, "Brine-As is not a name"))?;
+                self.roles.act_as(&caller, name)
+            }
+        }
+    }
+
+    /// Asks the engine.
+    async fn ask(&self, principal: Principal, ask: Ask, follow: Option<Follow>) -> Result<Answer, Problem> {
+        let (reply, answer) = oneshot::channel();
+        let id = self.desk.expect(Waiter { reply, follow });
+        let request = Box::new(Request { id, principal, ask });
+        let stopping = || Problem::new(ProblemKind::Busy, "the master is stopping");
+        self.inputs.send(Input::Request(request)).await.map_err(|_| stopping())?;
+        match answer.await.map_err(|_| stopping())? {
+            Answer::Refused(problem) => Err(problem),
+            answer => Ok(answer),
+        }
+    }
+
+    /// Reads the store on a thread that may wait for the disk.
+    async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let store = Arc::clone(&self.store);
+        let result = tokio::task::spawn_blocking(move || read(&store)).await;
+        match result {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(Problem::new(ProblemKind::Internal, error.to_string())),
+            Err(_) => Err(Problem::new(ProblemKind::Internal, "reading the store failed")),
+        }
+    }
+}
+
+fn parse_body<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::new(ProblemKind::BadRequest, format!("the body is not what this takes: {error}")))
+}
+
+fn parse_jid(text: &str) -> Result<Jid, Problem> {
+    text.parse().map_err(|error| Problem::new(ProblemKind::BadRequest, format!("{error}")))
+}
+
+fn unexpected() -> Problem {
+    Problem::new(ProblemKind::Internal, "the engine gave an answer to another question")
+}
+
+async fn health(State(api): State<Arc<Api>>, ConnectInfo(peer): ConnectInfo<Peer>, headers: HeaderMap) -> Reply {
+    let principal = api.principal(peer, &headers)?;
+    let Answer::Health { sessions, keys, problem } = api.ask(principal, Ask::Health, None).await? else {
+        return Err(unexpected().into());
+    };
+    let problems: Vec<String> = problem.into_iter().chain(api.desk.write_problem()).collect();
+    json_reply(&Health {
+        status: if problems.is_empty() { "ok" } else { "degraded" }.to_owned(),
+        problems,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        fingerprint: api.fingerprint,
+        publish_port: api.ports.0,
+        ret_port: api.ports.1,
+        since: api.since,
+        sessions,
+        keys,
+        counters: api.counters.snapshot(),
+    })
+}
+
+async fn keys(State(api): State<Arc<Api>>, ConnectInfo(peer): ConnectInfo<Peer>, headers: HeaderMap) -> Reply {
+    let principal = api.principal(peer, &headers)?;
+    match api.ask(principal, Ask::Keys, None).await? {
+        Answer::Keys(keys) => json_reply(&keys),
+        _ => Err(unexpected().into()),
+    }
+}
+
+async fn act(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply {
+    let principal = api.principal(peer, &headers)?;
+    let request: KeyActRequest = parse_body(&body)?;
+    match api.ask(principal, Ask::Act(request), None).await? {
+        Answer::Acted(results) => json_reply(&results),
+        _ => Err(unexpected().into()),
+    }
+}
+
+async fn minions(State(api): State<Arc<Api>>, ConnectInfo(peer): ConnectInfo<Peer>, headers: HeaderMap) -> Reply {
+    let principal = api.principal(peer, &headers)?;
+    match api.ask(principal, Ask::Minions, None).await? {
+        Answer::Minions(minions) => json_reply(&minions),
+        _ => Err(unexpected().into()),
+    }
+}
+
+async fn minion(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    Segment(id): Segment<String>,
+) -> Reply {
+    let principal = api.principal(peer, &headers)?;
+    let id: MinionId = id.parse().map_err(|error| Problem::new(ProblemKind::BadRequest, format!("{error}")))?;
+    match api.ask(principal, Ask::Minion(id), None).await? {
+        Answer::Minion(minion) => json_reply(&minion),
+        _ => Err(unexpected().into()),
+    }
+}
+
+async fn jobs(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    query: Result<Query<JobsQuery>, axum::extract::rejection::QueryRejection>,
+) -> Reply {
+    let principal = api.principal(peer, &headers)?;
+    principal.may(Verb::JobsOwn)?;
+    let Query(query) = query.map_err(|error| Problem::new(ProblemKind::BadRequest, error.body_text()))?;
+    let limit = query.limit.unwrap_or(JOBS_LISTED);
+    if limit > JOBS_LISTED_MAX {
+        let detail = format!("limit is at most {JOBS_LISTED_MAX}");
+        return Err(Problem::new(ProblemKind::BadRequest, detail).into());
+    }
+    let found = api
+        .read(move |store| {
+            let visible = |job: &brine_protocol::job::Job| principal.may_see_job_of(&job.principal);
+            if query.active {
+                let open: std::collections::BTreeSet<Jid> =
+                    store.open_jobs()?.into_iter().map(|open| open.job.jid).collect();
+                store.jobs(limit, |job| open.contains(&job.jid) && visible(job))
+            } else {
+                store.jobs(limit, visible)
+            }
+        })
+        .await?;
+    json_reply(&found)
+}
+
+async fn submit(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply {
+    let principal = api.principal(peer, &headers)?;
+    let request = parse_body(&body)?;
+    let idempotency = match headers.get("idempotency-key") {
+        None => None,
+        Some(key) => Some(
+            key.to_str()
+                .map_err(|_| Problem::new(ProblemKind::BadRequest, "Idempotency-Key is not ASCII"))?
+                .to_owned(),
+        ),
+    };
+    let wants_stream = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/event-stream"));
+    let (events, received) = mpsc::unbounded_channel();
+    let follow = wants_stream.then_some(Follow { jid: None, events });
+    let answer = api.ask(principal.clone(), Ask::Submit { request, idempotency }, follow).await?;
+    let Answer::Job { jid, made } = answer else {
+        return Err(unexpected().into());
+    };
+    match made {
+        Some(_) if wants_stream => Ok(streams::live(received)),
+        Some(job) => json_reply(&*job).map(|reply| (StatusCode::CREATED, reply).into_response()),
+        None if wants_stream => streams::follow(&api, principal, jid).await,
+        None => {
+            let job = api.read(move |store| store.job(jid)).await?;
+            let job = job.ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("job {jid} is no longer kept")))?;
+            json_reply(&job)
+        }
+    }
+}
+
+async fn job(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    Segment(jid): Segment<String>,
+) -> Reply {
+    let principal = api.principal(peer, &headers)?;
+    let jid = parse_jid(&jid)?;
+    let job = streams::visible_job(&api, &principal, jid).await?;
+    let Answer::Rows(open) = api.ask(principal, Ask::Presence(jid), None).await? else {
+        return Err(unexpected().into());
+    };
+    // Rows are read after the open ones were listed: a minion that ended meanwhile is in both,
+    // and its row wins.
+    let mut rows = api.read(move |store| store.rows(jid)).await?;
+    for row in open {
+        rows.entry(row.id.clone()).or_insert(row);
+    }
+    let rows = job
+        .minions
+        .iter()
+        .map(|(id, _)| {
+            rows.remove(id).unwrap_or(brine_protocol::control::JobRow {
+                id: id.clone(),
+                ending: None,
+                at: None,
+                late: vec![],
+                presence: None,
+            })
+        })
+        .collect();
+    json_reply(&JobView { job, rows })
+}
+
+async fn follow(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    Segment(jid): Segment<String>,
+) -> Reply {
+    let principal = api.principal(peer, &headers)?;
+    streams::follow(&api, principal, parse_jid(&jid)?).await
+}
+
+async fn kill(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    Segment(jid): Segment<String>,
+) -> Reply {
+    let principal = api.principal(peer, &headers)?;
+    principal.may(Verb::JobsKill)?;
+    let jid = parse_jid(&jid)?;
+    streams::visible_job(&api, &principal, jid).await?;
+    match api.ask(principal, Ask::Kill(jid), None).await? {
+        Answer::Cancelled(ids) => json_reply(&json!({"cancelled": ids})),
+        _ => Err(unexpected().into()),
+    }
+}
+
+async fn probe(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    Segment(jid): Segment<String>,
+) -> Reply {
+    let principal = api.principal(peer, &headers)?;
+    let jid = parse_jid(&jid)?;
+    streams::visible_job(&api, &principal, jid).await?;
+    match api.ask(principal, Ask::Probe(jid), None).await? {
+        Answer::Rows(rows) => json_reply(&json!({"rows": rows})),
+        _ => Err(unexpected().into()),
+    }
+}
+
+async fn events(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    query: Result<Query<streams::EventsQuery>, axum::extract::rejection::QueryRejection>,
+) -> Reply {
+    let principal = api.principal(peer, &headers)?;
+    principal.may(Verb::Events)?;
+    let Query(query) = query.map_err(|error| Problem::new(ProblemKind::BadRequest, error.body_text()))?;
+    streams::events(&api, &principal, query, &headers)
+}

@@ -1,0 +1,303 @@
+//! Performs what the engine decides.
+//!
+//! Two places run: the loop that feeds the engine, and one thread that writes. An output that
+//! follows something to be written goes to that thread behind it, and happens there once the
+//! write is durable. What was queued during one write is committed together with the next: there
+//! is no timer, an idle disk is used at once.
+
+mod desk;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use brine_pki::handshake::master::{Config as Agreement, Succession};
+use brine_pki::key::PrivateKey;
+use brine_protocol::time::Timestamp;
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::engine::{Engine, Input, Now, Output};
+use crate::gate::Gate;
+use crate::store::{Record, Store};
+pub use desk::{Desk, Follow, Waiter};
+
+/// Batches that may wait for the writing thread before the engine waits for it.
+const BATCHES_MAX: usize = 1024;
+
+/// Records committed together at most: one commit is never much longer than a flush.
+const RECORDS_MAX: usize = 4096;
+
+/// How often the disk's room is looked at, and expired buckets are dropped.
+const DISK_EVERY: Duration = Duration::from_secs(5);
+const RETIRE_EVERY: Duration = Duration::from_secs(60);
+
+/// The pause before a failed commit is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Both clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock(Instant);
+
+impl Clock {
+    /// A clock whose steady side starts now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        Now { wall: wall(), steady: self.0.elapsed() }
+    }
+}
+
+/// The wall clock.
+#[must_use]
+pub fn wall() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// What the driver drives.
+pub struct Driver {
+    /// The decisions.
+    pub engine: Engine,
+    /// The network.
+    pub gate: Arc<Gate>,
+    /// The disk.
+    pub store: Arc<Store>,
+    /// The operators.
+    pub desk: Arc<Desk>,
+    /// The options.
+    pub config: Arc<Config>,
+    /// What is counted.
+    pub counters: Arc<Counters>,
+    /// The master's key, for new agreements.
+    pub key: PrivateKey,
+    /// Both clocks.
+    pub clock: Clock,
+    /// The folder whose disk has to have room.
+    pub disk: std::path::PathBuf,
+}
+
+/// Signs an agreement with the next serial, which is in the ledger before it is offered.
+///
+/// # Errors
+/// The ledger cannot be written.
+pub fn new_agreement(
+    trust: &mut brine_pki::registry::Trust,
+    key: &PrivateKey,
+    now: Timestamp,
+) -> Result<Arc<Agreement>, brine_pki::ledger::LedgerError> {
+    let serial = trust.next_config_serial("master", now)?;
+    Ok(Agreement::new(key, serial, brine_pki::random::bytes(), &Succession::default()))
+}
+
+impl Driver {
+    /// Runs until `stop` is ready, then leaves everything on disk.
+    ///
+    /// # Errors
+    /// What is on disk could not be left as it should be.
+    pub async fn run(
+        mut self,
+        mut inputs: mpsc::Receiver<Input>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), brine_local::file::FileError> {
+        let hands = Arc::new(Hands { gate: Arc::clone(&self.gate), desk: Arc::clone(&self.desk), counters: Arc::clone(&self.counters) });
+        let writer = Writer::start(Arc::clone(&self.store), Arc::clone(&hands));
+        let mut batch = Vec::new();
+        let mut disk_due = Duration::ZERO;
+        let mut retire_due = Duration::ZERO;
+        let mut rotate_due = self.clock.now().steady + Duration::from_secs(self.config.config_rotation);
+        let mut head = self.engine.trust().head();
+        tokio::pin!(stop);
+        loop {
+            let until = self.engine.next_deadline().min(disk_due).min(rotate_due);
+            let wait = until.saturating_sub(self.clock.now().steady);
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                received = inputs.recv_many(&mut batch, 256) => if received == 0 { break },
+                () = tokio::time::sleep(wait) => batch.push(Input::Tick),
+            }
+            let now = self.clock.now();
+            if now.steady >= disk_due {
+                disk_due = now.steady + DISK_EVERY;
+                batch.push(Input::Disk(self.disk_problem()));
+            }
+            let mut ordered = Vec::new();
+            for input in batch.drain(..) {
+                self.engine.handle(input, self.clock.now());
+                while let Some(output) = self.engine.poll_output() {
+                    match output {
+                        Output::Welcome { .. } | Output::Cut { .. } | Output::AnswerNow { .. } | Output::Count(_) => {
+                            hands.perform(output);
+                        }
+                        _ => ordered.push(output),
+                    }
+                }
+            }
+            writer.take(ordered).await;
+
+            if let Some((path, bytes)) = self.engine.trust().unsaved(now.wall) {
+                tokio::task::spawn_blocking(move || {
+                    if let Err(error) = brine_local::file::replace(&path, &bytes, 0o600) {
+                        tracing::warn!(%error, "cannot save the waiting keys, they will knock again");
+                    }
+                });
+            }
+            let newest = self.engine.trust().head();
+            if newest != head {
+                head = newest;
+                tracing::info!(head = %String::from(head), "the ledger has grown");
+            }
+            if now.steady >= rotate_due {
+                rotate_due = now.steady + Duration::from_secs(self.config.config_rotation);
+                match new_agreement(self.engine.trust(), &self.key, now.wall) {
+                    Ok(agreement) => self.gate.rotate(agreement),
+                    Err(error) => tracing::error!(%error, "cannot rotate the key-agreement config, keeping the old one"),
+                }
+            }
+            if now.steady >= retire_due {
+                retire_due = now.steady + RETIRE_EVERY;
+                let store = Arc::clone(&self.store);
+                tokio::task::spawn_blocking(move || match store.retire(now.wall) {
+                    Ok(0) => {}
+                    Ok(dropped) => tracing::info!(dropped, "expired jobs were dropped"),
+                    Err(error) => tracing::error!(%error, "cannot drop expired jobs"),
+                });
+            }
+        }
+        writer.finish().await;
+        self.engine.trust().save()
+    }
+
+    /// Why the disk takes no new orders, if it does not.
+    fn disk_problem(&self) -> Option<String> {
+        if let Some(problem) = self.desk.write_problem() {
+            return Some(problem);
+        }
+        let stat = nix::sys::statvfs::statvfs(&self.disk).ok()?;
+        let free = stat.blocks_available().saturating_mul(stat.fragment_size());
+        (free < self.config.disk_free_min).then(|| {
+            format!(
+                "the disk under {} has {free} bytes left, new orders need {} (disk_free_min)",
+                self.disk.display(),
+                self.config.disk_free_min
+            )
+        })
+    }
+}
+
+/// What performs an output that nothing has to wait for.
+struct Hands {
+    gate: Arc<Gate>,
+    desk: Arc<Desk>,
+    counters: Arc<Counters>,
+}
+
+impl Hands {
+    fn perform(&self, output: Output) {
+        match output {
+            Output::Persist(_) => {}
+            Output::Welcome { conn, standing } => self.gate.welcome(conn, standing),
+            Output::Send { conn, message } => self.gate.send(conn, &message),
+            Output::Broadcast(body) => self.gate.broadcast(&body),
+            Output::Close { conn, why } => self.gate.close(conn, why),
+            Output::Cut { conn, why } => self.gate.cut(conn, why),
+            Output::Answer { request, answer } | Output::AnswerNow { request, answer } => {
+                self.desk.answer(request, *answer);
+            }
+            Output::Event(event) => self.desk.publish(event),
+            Output::JobEvent { jid, event } => self.desk.tell_followers(jid, event),
+            Output::Count(name) => self.counters.count(name),
+        }
+    }
+}
+
+/// The writing thread, and what is on its way there.
+struct Writer {
+    batches: mpsc::Sender<Vec<Output>>,
+    under_way: Arc<AtomicUsize>,
+    hands: Arc<Hands>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Writer {
+    fn start(store: Arc<Store>, hands: Arc<Hands>) -> Self {
+        let (batches, received) = mpsc::channel(BATCHES_MAX);
+        let under_way = Arc::new(AtomicUsize::new(0));
+        let thread = std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn({
+                let (under_way, hands) = (Arc::clone(&under_way), Arc::clone(&hands));
+                move || write(&store, &hands, received, &under_way)
+            })
+            .expect("a thread can be started at start-up");
+        Self { batches, under_way, hands, thread }
+    }
+
+    /// Takes outputs in order. Without anything to write, now or before, they happen at once.
+    async fn take(&self, outputs: Vec<Output>) {
+        let is_idle = self.under_way.load(Ordering::Acquire) == 0;
+        if is_idle && !outputs.iter().any(|output| matches!(output, Output::Persist(_))) {
+            for output in outputs {
+                self.hands.perform(output);
+            }
+        } else if !outputs.is_empty() {
+            self.under_way.fetch_add(1, Ordering::AcqRel);
+            // The thread lives as long as this.
+            let _ = self.batches.send(outputs).await;
+        }
+    }
+
+    async fn finish(self) {
+        drop(self.batches);
+        let thread = self.thread;
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    }
+}
+
+fn write(store: &Store, hands: &Hands, mut received: mpsc::Receiver<Vec<Output>>, under_way: &AtomicUsize) {
+    while let Some(first) = received.blocking_recv() {
+        let mut batches = 1;
+        let mut outputs = first;
+        while outputs.len() < RECORDS_MAX
+            && let Ok(more) = received.try_recv()
+        {
+            outputs.extend(more);
+            batches += 1;
+        }
+        let mut records = Vec::new();
+        let mut effects = Vec::new();
+        for output in outputs {
+            match output {
+                Output::Persist(record) => records.push(record),
+                effect => effects.push(effect),
+            }
+        }
+        if !records.is_empty() {
+            commit(store, hands, &records);
+        }
+        for effect in effects {
+            hands.perform(effect);
+        }
+        under_way.fetch_sub(batches, Ordering::AcqRel);
+    }
+}
+
+/// Commits until it works: nothing behind these records may happen before.
+fn commit(store: &Store, hands: &Hands, records: &[Record]) {
+    while let Err(error) = store.commit(records) {
+        hands.counters.count("commit_failed");
+        tracing::error!(%error, "cannot write to the store, trying again; new orders are refused meanwhile");
+        hands.desk.set_write_problem(Some(error.to_string()));
+        std::thread::sleep(RETRY);
+    }
+    hands.desk.set_write_problem(None);
+    hands.counters.count("commits");
+    hands.counters.add("records_committed", records.len() as u64);
+}

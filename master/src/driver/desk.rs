@@ -1,0 +1,143 @@
+//! Where operators wait: for answers, for a job's rows, for events.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use brine_protocol::Jid;
+use brine_protocol::control::{Event, JobEvent};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::engine::{Answer, RequestId};
+
+/// Events that one follower may lag behind before it is told to start over.
+const LAG_MAX: usize = 4096;
+
+/// Who waits for an answer.
+#[derive(Debug)]
+pub struct Waiter {
+    /// Gets the answer.
+    pub reply: oneshot::Sender<Answer>,
+    /// Gets a job's events, from before its first one, if the answer names a job that is open.
+    pub follow: Option<Follow>,
+}
+
+/// Who follows a job.
+#[derive(Debug)]
+pub struct Follow {
+    /// The job; none while it is being made.
+    pub jid: Option<Jid>,
+    /// Gets its events. Not bounded here: a job has one event for each of its minions.
+    pub events: mpsc::UnboundedSender<JobEvent>,
+}
+
+#[derive(Debug)]
+struct Ring {
+    kept: VecDeque<Arc<Event>>,
+    live: broadcast::Sender<Arc<Event>>,
+}
+
+/// Requests, followers and events.
+#[derive(Debug)]
+pub struct Desk {
+    next: Mutex<u64>,
+    waiters: Mutex<HashMap<RequestId, Waiter>>,
+    followers: Mutex<HashMap<Jid, Vec<mpsc::UnboundedSender<JobEvent>>>>,
+    ring: Mutex<Ring>,
+    events_kept: usize,
+    write_problem: Mutex<Option<String>>,
+}
+
+impl Desk {
+    /// An empty desk that remembers so many events.
+    #[must_use]
+    pub fn new(events_kept: usize) -> Self {
+        let (live, _) = broadcast::channel(LAG_MAX);
+        Self {
+            next: Mutex::new(0),
+            waiters: Mutex::default(),
+            followers: Mutex::default(),
+            ring: Mutex::new(Ring { kept: VecDeque::new(), live }),
+            events_kept,
+            write_problem: Mutex::default(),
+        }
+    }
+
+    /// Registers who waits, and names the request.
+    pub fn expect(&self, waiter: Waiter) -> RequestId {
+        let id = {
+            let mut next = self.next.lock().expect("no holder panics");
+            *next += 1;
+            RequestId(*next)
+        };
+        self.waiters.lock().expect("no holder panics").insert(id, waiter);
+        id
+    }
+
+    /// Hands an answer over; a follower is registered before anything else happens to its job.
+    pub(super) fn answer(&self, request: RequestId, answer: Answer) {
+        let waiter = self.waiters.lock().expect("no holder panics").remove(&request);
+        let Some(Waiter { reply, follow }) = waiter else {
+            return;
+        };
+        if let Some(follow) = follow {
+            let jid = match &answer {
+                Answer::Job { jid, made: Some(_) } => Some(*jid),
+                Answer::Following { is_open: true } => follow.jid,
+                _ => None,
+            };
+            if let Some(jid) = jid {
+                self.followers.lock().expect("no holder panics").entry(jid).or_default().push(follow.events);
+            }
+        }
+        // Nobody listens when the caller has hung up.
+        let _ = reply.send(answer);
+    }
+
+    pub(super) fn tell_followers(&self, jid: Jid, event: JobEvent) {
+        let mut followers = self.followers.lock().expect("no holder panics");
+        let Some(listening) = followers.get_mut(&jid) else {
+            return;
+        };
+        let is_end = event == JobEvent::End;
+        listening.retain(|follower| follower.send(event.clone()).is_ok());
+        if is_end || listening.is_empty() {
+            followers.remove(&jid);
+        }
+    }
+
+    pub(super) fn publish(&self, event: Arc<Event>) {
+        let mut ring = self.ring.lock().expect("no holder panics");
+        if ring.kept.len() == self.events_kept {
+            ring.kept.pop_front();
+        }
+        ring.kept.push_back(Arc::clone(&event));
+        // Nobody may be listening.
+        let _ = ring.live.send(event);
+    }
+
+    /// The remembered events behind `last`, and the stream of those to come, without a gap
+    /// between them. The third value says whether events behind `last` were forgotten already.
+    #[must_use]
+    pub fn events_since(&self, last: Option<u64>) -> (Vec<Arc<Event>>, broadcast::Receiver<Arc<Event>>, bool) {
+        let ring = self.ring.lock().expect("no holder panics");
+        let Some(last) = last else {
+            return (Vec::new(), ring.live.subscribe(), false);
+        };
+        let behind: Vec<_> = ring.kept.iter().filter(|event| event.id > last).cloned().collect();
+        let is_gap = match ring.kept.front() {
+            Some(oldest) => oldest.id > last + 1,
+            None => true,
+        };
+        (behind, ring.live.subscribe(), is_gap)
+    }
+
+    pub(super) fn set_write_problem(&self, problem: Option<String>) {
+        *self.write_problem.lock().expect("no holder panics") = problem;
+    }
+
+    /// Why the store cannot be written, if it cannot.
+    #[must_use]
+    pub fn write_problem(&self) -> Option<String> {
+        self.write_problem.lock().expect("no holder panics").clone()
+    }
+}

@@ -1,0 +1,369 @@
+//! The master's decisions: inputs and the time go in, ordered outputs come out.
+//!
+//! No socket, clock, task or lock. The one effect in here is the ledger, behind `Log`: a trust
+//! decision that is not on disk is none, so deciding waits for it. Everything else is an
+//! [`Output`], and **the order of outputs is the promise**: what follows a `Persist` happens only
+//! once that is on disk.
+//!
+//! ```text
+//! a connection:  Hello -> (Welcome) -> Opened -+-> Waiting -accepted-> Starting -Start-> Live
+//!                                              +-> Live (Start is its first message)
+//! an order:      open -> one Ending, for good; reports that come later are kept beside it
+//! ```
+
+mod broadcast;
+mod jobs;
+mod keys;
+mod mint;
+mod requests;
+mod sessions;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use brine_pki::ledger::{FileLedger, Log};
+use brine_pki::registry::Trust;
+use brine_protocol::control::{Event, JobEvent};
+use brine_protocol::job::Job;
+use brine_protocol::message::{Standing, ToMaster, ToMinion};
+use brine_protocol::time::Timestamp;
+use brine_protocol::{Fingerprint, Jid, MinionId};
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::gate::ConnId;
+use crate::store::{Facts, OpenJob, Record};
+use broadcast::Epochs;
+use jobs::Open;
+use mint::Mint;
+pub use requests::{Answer, Ask, Request, RequestId};
+use sessions::Session;
+
+/// The time, on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    /// The wall clock: for jids, records and display.
+    pub wall: Timestamp,
+    /// A clock that does not go back, from any start: for every deadline.
+    pub steady: Duration,
+}
+
+/// A session that proved it holds its key: its first sealed frame has opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The connection.
+    pub conn: ConnId,
+    /// The id its Hello was signed for.
+    pub id: MinionId,
+    /// DER of its public key.
+    pub key: Vec<u8>,
+    /// SHA-256 of it.
+    pub fingerprint: Fingerprint,
+    /// Where it comes from.
+    pub address: IpAddr,
+}
+
+/// Everything that can wake the engine.
+#[derive(Debug)]
+pub enum Input {
+    /// A Hello's signature is good; a verdict is due.
+    Hello {
+        /// The connection.
+        conn: ConnId,
+        /// The id that was signed for.
+        id: MinionId,
+        /// The key.
+        fingerprint: Fingerprint,
+    },
+    /// The first sealed frame has opened.
+    Opened {
+        /// Who it is.
+        opened: Box<Opened>,
+        /// What the frame says.
+        first: ToMaster,
+    },
+    /// A later frame.
+    Frame {
+        /// The connection.
+        conn: ConnId,
+        /// What it says.
+        message: ToMaster,
+    },
+    /// The session's subscriber has shown its token.
+    Subscribed {
+        /// The session's connection.
+        conn: ConnId,
+    },
+    /// The connection has ended.
+    Closed {
+        /// The connection.
+        conn: ConnId,
+        /// The counter's name for why.
+        why: &'static str,
+    },
+    /// An operator asks.
+    Request(Box<Request>),
+    /// Whether the disk takes writes; the problem in one sentence if not.
+    Disk(Option<String>),
+    /// Time has passed.
+    Tick,
+}
+
+/// What is to be done, in order.
+#[derive(Debug)]
+pub enum Output {
+    /// Write this before anything that follows.
+    Persist(Record),
+    /// Answer a Hello. Waits for nothing.
+    Welcome {
+        /// The connection.
+        conn: ConnId,
+        /// The verdict.
+        standing: Standing,
+    },
+    /// Tell one minion.
+    Send {
+        /// The session's connection.
+        conn: ConnId,
+        /// What.
+        message: ToMinion,
+    },
+    /// Tell every subscriber of a live session; sealed already.
+    Broadcast(Bytes),
+    /// End a connection after what was sent to it.
+    Close {
+        /// The connection.
+        conn: ConnId,
+        /// The counter's name for why.
+        why: &'static str,
+    },
+    /// End a connection at once. Waits for nothing.
+    Cut {
+        /// The connection.
+        conn: ConnId,
+        /// The counter's name for why.
+        why: &'static str,
+    },
+    /// Answer an operator.
+    Answer {
+        /// The request.
+        request: RequestId,
+        /// The answer.
+        answer: Box<Answer>,
+    },
+    /// Answer an operator without waiting for the disk: nothing in it is a promise.
+    AnswerNow {
+        /// The request.
+        request: RequestId,
+        /// The answer.
+        answer: Box<Answer>,
+    },
+    /// Tell whoever follows the event stream.
+    Event(Arc<Event>),
+    /// Tell whoever follows this job.
+    JobEvent {
+        /// The job.
+        jid: Jid,
+        /// What happened.
+        event: JobEvent,
+    },
+    /// Count something.
+    Count(&'static str),
+}
+
+/// Bounds and times of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// The master's number in its jids.
+    pub node: u8,
+    /// A sign of life at least this often.
+    pub heartbeat: Duration,
+    /// An order without an answer is lost this long after its minion's session ended.
+    pub lost_after: Duration,
+    /// Orders open at the same time.
+    pub open_orders_max: usize,
+    /// Largest message of a session.
+    pub message_max: usize,
+}
+
+/// What an engine starts from.
+#[derive(Debug)]
+pub struct Memory {
+    /// The store's random id.
+    pub store: String,
+    /// The newest jid's time.
+    pub last_jid: Timestamp,
+    /// Jobs that are open.
+    pub open: Vec<OpenJob>,
+    /// What is known of minions.
+    pub facts: Vec<(MinionId, Facts)>,
+    /// Idempotency keys.
+    pub idempotency: Vec<(String, [u8; 32], Jid)>,
+}
+
+/// The decisions of one master.
+pub struct Engine<L: Log = FileLedger> {
+    settings: Settings,
+    trust: Trust<L>,
+    /// Fills with random bytes.
+    random: Box<dyn FnMut(&mut [u8]) + Send>,
+    now: Now,
+    outputs: VecDeque<Output>,
+
+    sessions: BTreeMap<ConnId, Session>,
+    /// The session that gets a minion's orders: live, or about to be.
+    by_id: BTreeMap<MinionId, ConnId>,
+    /// The session over which a waiting key's minion listens.
+    waiting: BTreeMap<(MinionId, Fingerprint), ConnId>,
+    /// Subscribers that were quicker than their session's first frame.
+    early_subscribers: BTreeSet<ConnId>,
+    epochs: Epochs,
+
+    store: String,
+    mint: Mint,
+    open: BTreeMap<Jid, Open>,
+    /// The orders that are open for each minion, by delivery number.
+    orders: BTreeMap<MinionId, BTreeMap<u64, Jid>>,
+    orders_open: usize,
+    facts: BTreeMap<MinionId, Facts>,
+    idempotency: BTreeMap<String, ([u8; 32], Jid)>,
+    probes: Vec<requests::Probing>,
+    disk_problem: Option<String>,
+    next_event: u64,
+    next_sweep: Duration,
+}
+
+impl<L: Log> Engine<L> {
+    /// An engine that goes on where the last one stopped.
+    pub fn new(
+        settings: Settings,
+        trust: Trust<L>,
+        memory: Memory,
+        random: Box<dyn FnMut(&mut [u8]) + Send>,
+        now: Now,
+    ) -> Self {
+        let mut engine = Self {
+            settings,
+            trust,
+            random,
+            now,
+            outputs: VecDeque::new(),
+            sessions: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            early_subscribers: BTreeSet::new(),
+            epochs: Epochs::default(),
+            store: memory.store,
+            mint: Mint::new(settings.node, memory.last_jid),
+            open: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            orders_open: 0,
+            facts: memory.facts.into_iter().collect(),
+            idempotency: memory.idempotency.into_iter().map(|(k, d, j)| (k, (d, j))).collect(),
+            probes: Vec::new(),
+            disk_problem: None,
+            next_event: u64::try_from(now.wall.0).unwrap_or(1),
+            next_sweep: Duration::ZERO,
+        };
+        for open in memory.open {
+            engine.reopen(open);
+        }
+        engine
+    }
+
+    /// Takes one input. Drain [`Engine::poll_output`] before the next.
+    pub fn handle(&mut self, input: Input, now: Now) {
+        self.now = now;
+        match input {
+            Input::Hello { conn, id, fingerprint } => self.on_hello(conn, &id, fingerprint),
+            Input::Opened { opened, first } => self.on_opened(*opened, first),
+            Input::Frame { conn, message } => self.on_frame(conn, message),
+            Input::Subscribed { conn } => self.on_subscribed(conn),
+            Input::Closed { conn, why } => self.on_closed(conn, why),
+            Input::Request(request) => self.on_request(*request),
+            Input::Disk(problem) => self.disk_problem = problem,
+            Input::Tick => self.on_tick(),
+        }
+    }
+
+    /// The next output, in order.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Tick`] is due at the latest, on the steady clock.
+    #[must_use]
+    pub fn next_deadline(&self) -> Duration {
+        let probes = self.probes.iter().map(|probe| probe.until);
+        probes.fold(self.next_sweep, Duration::min)
+    }
+
+    /// Trust, for what is read or saved beside the engine's decisions.
+    pub fn trust(&mut self) -> &mut Trust<L> {
+        &mut self.trust
+    }
+
+    fn on_tick(&mut self) {
+        self.answer_due_probes();
+        if self.now.steady < self.next_sweep {
+            return;
+        }
+        self.next_sweep = self.now.steady + Duration::from_secs(1);
+        self.end_lost_orders();
+        for name in self.trust.expire(self.now.wall) {
+            self.event(format!("brine/key/{}/expired", name.id), serde_json::json!({"fingerprint": name.fingerprint}));
+            self.close_waiting(&(name.id, name.fingerprint), "key_expired");
+        }
+    }
+
+    fn output(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    fn send(&mut self, conn: ConnId, message: ToMinion) {
+        self.output(Output::Send { conn, message });
+    }
+
+    /// Emits an event and keeps it in the store.
+    fn event(&mut self, tag: String, data: Value) {
+        let event = self.make_event(tag, data);
+        self.output(Output::Persist(Record::Event(Arc::clone(&event))));
+        self.output(Output::Event(event));
+    }
+
+    /// Emits an event that can be derived from what is stored anyway.
+    fn passing_event(&mut self, tag: String, data: Value) {
+        let event = self.make_event(tag, data);
+        self.output(Output::Event(event));
+    }
+
+    fn make_event(&mut self, tag: String, data: Value) -> Arc<Event> {
+        self.next_event += 1;
+        Arc::new(Event { id: self.next_event, tag, at: self.now.wall, data })
+    }
+
+    fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        (self.random)(&mut bytes);
+        bytes
+    }
+
+    /// The job, if it is open.
+    fn open_job(&self, jid: Jid) -> Option<&Arc<Job>> {
+        self.open.get(&jid).map(|open| &open.job)
+    }
+}
+
+impl<L: Log> std::fmt::Debug for Engine<L> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("sessions", &self.sessions.len())
+            .field("open", &self.open.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

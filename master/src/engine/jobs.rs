@@ -1,0 +1,336 @@
+//! Orders: from a submitted job to one ending per minion.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use brine_pki::ledger::Log;
+use brine_protocol::control::{JobEvent, JobRequest, JobRow, Problem, ProblemKind};
+use brine_protocol::job::{CALLS_MAX, Delivery, Ending, Job};
+use brine_protocol::message::{Cancel, Order, Return, Stored, ToMinion};
+use brine_protocol::{Jid, MinionId};
+use serde_json::json;
+
+use super::mint::delivery_number;
+use super::{Engine, Output};
+use crate::gate::ConnId;
+use crate::roles::Principal;
+use crate::store::{OpenJob, Record, Row};
+
+/// The longest name of a function.
+const FUNCTION_MAX: usize = 128;
+
+/// What a message needs around an order's calls.
+const ORDER_SLACK: usize = 4096;
+
+/// A job with minions that have not ended.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) job: Arc<Job>,
+    /// Minions that have not ended, with the key generation that the order is for, and when the
+    /// order is given up if no session comes.
+    pub(super) minions: BTreeMap<MinionId, Waits>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Waits {
+    generation: u64,
+    lost_at: Option<Duration>,
+}
+
+impl<L: Log> Engine<L> {
+    /// Takes up a job that was open when the last engine stopped.
+    pub(super) fn reopen(&mut self, open: OpenJob) {
+        let lost_at = Some(self.now.steady + self.settings.lost_after);
+        let mut minions = BTreeMap::new();
+        for (id, generation) in &open.job.minions {
+            if !open.ended.contains(id) {
+                minions.insert(id.clone(), Waits { generation: *generation, lost_at });
+                self.orders.entry(id.clone()).or_default().insert(open.job.number, open.job.jid);
+                self.orders_open += 1;
+            }
+        }
+        let jid = open.job.jid;
+        let is_over = minions.is_empty();
+        let gone: Vec<MinionId> = minions
+            .iter()
+            .filter(|(id, waits)| !self.trust.is_accepted(id, waits.generation))
+            .map(|(id, _)| id.clone())
+            .collect();
+        self.open.insert(jid, Open { job: open.job, minions });
+        for id in gone {
+            let by = "the removal of its key".to_owned();
+            self.end(jid, &id, Ending::Cancelled { by });
+        }
+        if is_over {
+            self.open.remove(&jid);
+            self.output(Output::Persist(Record::Closed(jid)));
+        }
+    }
+
+    /// Makes a job of a request: stored first, then sent.
+    pub(super) fn submit(&mut self, request: JobRequest, by: &Principal) -> Result<Arc<Job>, Problem> {
+        check(&request, self.settings.message_max)?;
+        if let Some(problem) = &self.disk_problem {
+            return Err(Problem::new(ProblemKind::Degraded, problem.clone()));
+        }
+        let minions: Vec<(MinionId, u64)> = self
+            .trust
+            .registry()
+            .accepted()
+            .filter(|(id, _)| request.target.matches(id))
+            .map(|(id, generation)| (id.clone(), generation))
+            .collect();
+        if minions.is_empty() {
+            let target = brine_local::text::escape(&request.target.expression);
+            let detail = format!("no accepted minion matches {target:?}");
+            return Err(Problem::new(ProblemKind::NothingMatched, detail));
+        }
+        by.may_run(&request.calls, minions.iter().map(|(id, _)| id))?;
+        if self.orders_open + minions.len() > self.settings.open_orders_max {
+            let detail = format!("{} orders are open, at most {} may be", self.orders_open, self.settings.open_orders_max);
+            return Err(Problem::new(ProblemKind::Busy, detail));
+        }
+
+        let (jid, ceiling) = self.mint.next(self.now.wall);
+        if let Some(ceiling) = ceiling {
+            self.output(Output::Persist(Record::Ceiling(ceiling)));
+        }
+        let job = Arc::new(Job {
+            jid,
+            calls: request.calls,
+            target: request.target,
+            delivery: request.delivery,
+            job_timeout_ms: request.job_timeout_ms,
+            principal: by.to_string(),
+            submitted: self.now.wall,
+            number: delivery_number(jid),
+            minions,
+        });
+        self.output(Output::Persist(Record::Job(Arc::clone(&job))));
+        Ok(job)
+    }
+
+    /// Hands a job that was just submitted to its minions. Called after the answer to whoever
+    /// submitted it, so that followers miss nothing.
+    pub(super) fn start(&mut self, job: &Arc<Job>) {
+        let data = json!({
+            "functions": job.functions(), "target": job.target.expression,
+            "principal": job.principal, "minions": job.minions.len(),
+        });
+        self.event(format!("brine/job/{}/new", job.jid), data);
+        self.output(Output::JobEvent { jid: job.jid, event: JobEvent::Job(Box::new((**job).clone())) });
+        let mut waits = BTreeMap::new();
+        for (id, generation) in &job.minions {
+            waits.insert(id.clone(), Waits { generation: *generation, lost_at: None });
+            self.orders.entry(id.clone()).or_default().insert(job.number, job.jid);
+        }
+        self.orders_open += waits.len();
+        self.open.insert(job.jid, Open { job: Arc::clone(job), minions: waits });
+
+        for (id, _) in &job.minions {
+            if !self.is_connected(id) {
+                let since = self.facts.get(id).map(|facts| facts.last_seen);
+                self.end(job.jid, id, Ending::Offline { since });
+            }
+        }
+        self.hand_over(job);
+    }
+
+    fn hand_over(&mut self, job: &Job) {
+        let live: Vec<(ConnId, bool)> = job
+            .minions
+            .iter()
+            .filter_map(|(id, _)| self.live(id))
+            .map(|session| (session.conn, session.is_subscribed()))
+            .collect();
+        let order = ToMinion::Order(Box::new(order(job)));
+        // A broadcast is read by every subscriber, so it is only for orders that are for all.
+        let is_for_all = job.minions.len() == self.trust.registry().accepted().count();
+        let by_broadcast = is_for_all && live.iter().filter(|(_, subscribed)| *subscribed).count() > 1;
+        if by_broadcast {
+            self.broadcast(&order);
+        }
+        for (conn, subscribed) in live {
+            if !(by_broadcast && subscribed) {
+                self.send(conn, order.clone());
+            }
+        }
+    }
+
+    /// Sends again what is open for a minion that is back, except what its journal has.
+    pub(super) fn redeliver(&mut self, conn: ConnId, id: &MinionId, taken: &BTreeSet<u64>) {
+        let Some(orders) = self.orders.get(id) else {
+            return;
+        };
+        for (number, jid) in orders.clone() {
+            if let Some(open) = self.open.get_mut(&jid) {
+                if let Some(waits) = open.minions.get_mut(id) {
+                    waits.lost_at = None;
+                }
+                if !taken.contains(&number) {
+                    let order = order(&open.job);
+                    self.send(conn, ToMinion::Order(Box::new(order)));
+                }
+            }
+        }
+    }
+
+    /// A minion's session has ended: its orders have so long to find another.
+    pub(super) fn session_lost(&mut self, id: &MinionId) {
+        let lost_at = Some(self.now.steady + self.settings.lost_after);
+        for jid in self.orders.get(id).into_iter().flat_map(BTreeMap::values) {
+            if let Some(waits) = self.open.get_mut(jid).and_then(|open| open.minions.get_mut(id)) {
+                waits.lost_at = lost_at;
+            }
+        }
+    }
+
+    pub(super) fn end_lost_orders(&mut self) {
+        let now = self.now.steady;
+        let mut lost = Vec::new();
+        for (jid, open) in &self.open {
+            for (id, waits) in &open.minions {
+                if waits.lost_at.is_some_and(|at| at <= now) {
+                    lost.push((*jid, id.clone()));
+                }
+            }
+        }
+        for (jid, id) in lost {
+            let why = format!(
+                "handed over, and the minion has not been back for {} s; whether the order ran is not known",
+                self.settings.lost_after.as_secs()
+            );
+            self.end(jid, &id, Ending::Lost { why });
+        }
+    }
+
+    /// Ends every open order of a minion.
+    pub(super) fn end_orders(&mut self, id: &MinionId, ending: impl Fn(Jid) -> Ending) {
+        let orders: Vec<Jid> = self.orders.get(id).into_iter().flat_map(BTreeMap::values).copied().collect();
+        for jid in orders {
+            self.end(jid, id, ending(jid));
+        }
+    }
+
+    /// The one place where an order ends.
+    pub(super) fn end(&mut self, jid: Jid, id: &MinionId, ending: Ending) {
+        let Some(open) = self.open.get_mut(&jid) else {
+            return;
+        };
+        if open.minions.remove(id).is_none() {
+            return;
+        }
+        let (number, functions) = (open.job.number, open.job.functions());
+        let is_over = open.minions.is_empty();
+        if let Some(orders) = self.orders.get_mut(id) {
+            orders.remove(&number);
+            if orders.is_empty() {
+                self.orders.remove(id);
+            }
+        }
+        self.orders_open -= 1;
+        let at = self.now.wall;
+        let row = Box::new(Row { ending: ending.clone(), at });
+        self.output(Output::Persist(Record::Row { jid, id: id.clone(), row }));
+        if is_over {
+            self.open.remove(&jid);
+            self.output(Output::Persist(Record::Closed(jid)));
+        }
+        self.output(Output::Count("rows_stored"));
+        let data = json!({"state": ending.name(), "retcode": ending.retcode(), "functions": functions});
+        let row = JobRow { id: id.clone(), ending: Some(ending), at: Some(at), late: vec![], presence: None };
+        self.output(Output::JobEvent { jid, event: JobEvent::Row(Box::new(row)) });
+        self.passing_event(format!("brine/job/{jid}/ret/{id}"), data);
+        if is_over {
+            self.output(Output::JobEvent { jid, event: JobEvent::End });
+        }
+    }
+
+    /// A minion reports how an order ended.
+    pub(super) fn on_return(&mut self, conn: ConnId, id: &MinionId, generation: u64, report: Return) {
+        let Return { jid, number, ending, .. } = report;
+        let is_open = self
+            .open
+            .get(&jid)
+            .filter(|open| open.job.number == number)
+            .and_then(|open| open.minions.get(id))
+            .is_some_and(|waits| waits.generation == generation);
+        if is_open {
+            self.end(jid, id, ending);
+        } else {
+            self.output(Output::Count("reports_late"));
+            let row = Box::new(Row { ending, at: self.now.wall });
+            self.output(Output::Persist(Record::Report { jid, id: id.clone(), row }));
+        }
+        let stored = Stored { store: self.store.clone(), numbers: vec![number], floor: self.floor(id) };
+        self.send(conn, ToMinion::Stored(stored));
+    }
+
+    /// The lowest delivery number that may still be sent to a minion.
+    pub(super) fn floor(&self, id: &MinionId) -> u64 {
+        let lowest = self.orders.get(id).and_then(|orders| orders.keys().next());
+        lowest.copied().unwrap_or(self.mint.last_number() + 1)
+    }
+
+    /// Ends a job before its time: connected minions are told and say how it ended, the others
+    /// are cancelled here and now.
+    pub(super) fn cancel(&mut self, jid: Jid, by: &Principal) -> Vec<MinionId> {
+        let Some(open) = self.open.get(&jid) else {
+            return Vec::new();
+        };
+        let number = open.job.number;
+        let minions: Vec<MinionId> = open.minions.keys().cloned().collect();
+        for id in &minions {
+            match self.live(id).map(|session| session.conn) {
+                Some(conn) => self.send(conn, ToMinion::Cancel(Cancel { jid, number, by: by.to_string() })),
+                None => self.end(jid, id, Ending::Cancelled { by: by.to_string() }),
+            }
+        }
+        minions
+    }
+}
+
+fn order(job: &Job) -> Order {
+    Order {
+        jid: job.jid,
+        number: job.number,
+        calls: job.calls.clone(),
+        target: job.target.clone(),
+        job_timeout_ms: job.job_timeout_ms,
+        expires_in_ms: None,
+        principal: job.principal.clone(),
+    }
+}
+
+/// Refuses what no minion could be asked to do.
+fn check(request: &JobRequest, message_max: usize) -> Result<(), Problem> {
+    let bad = |detail: String| Err(Problem::new(ProblemKind::BadRequest, detail));
+    if request.calls.is_empty() || request.calls.len() > CALLS_MAX {
+        return bad(format!("a job has 1 to {CALLS_MAX} functions, this one has {}", request.calls.len()));
+    }
+    for call in &request.calls {
+        let name = &call.function;
+        let is_name = name.len() <= FUNCTION_MAX
+            && name.split('.').count() >= 2
+            && name.split('.').all(|part| {
+                !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            });
+        if !is_name {
+            return bad(format!("{:?} is not a function: write module.function", brine_local::text::escape(name)));
+        }
+    }
+    if request.job_timeout_ms == Some(0) {
+        return bad("a job timeout has to be greater than 0".to_owned());
+    }
+    if matches!(request.delivery, Delivery::Queue { .. }) {
+        return bad("delivery \"queue\" is not served by this version".to_owned());
+    }
+    let size = serde_json::to_vec(&request.calls).map_or(usize::MAX, |json| json.len())
+        + request.target.expression.len();
+    let max = message_max - ORDER_SLACK;
+    if size > max {
+        return bad(format!("target and arguments have {size} bytes, an order carries at most {max}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,325 @@
+//! What operators ask, and what they are answered.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use brine_pki::ledger::Log;
+use brine_protocol::control::{
+    JobRequest, JobRow, KEY_STATES, Key, KeyActRequest, KeyActResult, Minion, Presence, Problem, ProblemKind,
+};
+use brine_protocol::job::Job;
+use brine_protocol::message::ToMinion;
+use brine_protocol::permission::Verb;
+use brine_protocol::{Jid, MinionId};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::{Engine, Output};
+use crate::roles::Principal;
+use crate::store::Record;
+
+/// How long a probe waits for a sign of life.
+const PROBE: Duration = Duration::from_secs(2);
+
+/// Idempotency keys longer than this are refused.
+const IDEMPOTENCY_MAX: usize = 128;
+
+/// Idempotency keys remembered; more are refused until older jobs are forgotten.
+const IDEMPOTENCY_KEPT: usize = 100_000;
+
+/// Names a request until it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// A request, and who makes it.
+#[derive(Debug)]
+pub struct Request {
+    /// Its name.
+    pub id: RequestId,
+    /// Who asks.
+    pub principal: Principal,
+    /// What.
+    pub ask: Ask,
+}
+
+/// What can be asked of an engine.
+#[derive(Debug)]
+pub enum Ask {
+    /// List keys.
+    Keys,
+    /// Act on keys.
+    Act(KeyActRequest),
+    /// List minions.
+    Minions,
+    /// Show one minion, with its grains.
+    Minion(MinionId),
+    /// Make a job.
+    Submit {
+        /// What is wanted.
+        request: JobRequest,
+        /// A repetition of this key gives the same job.
+        idempotency: Option<String>,
+    },
+    /// End a job.
+    Kill(Jid),
+    /// What is known of the minions of a job that have not ended.
+    Presence(Jid),
+    /// The same, after asking them for a sign of life.
+    Probe(Jid),
+    /// Hear of a job's rows from now on.
+    Follow(Jid),
+    /// Sessions and keys, counted.
+    Health,
+}
+
+/// The answers.
+#[derive(Debug)]
+pub enum Answer {
+    /// Keys.
+    Keys(Vec<Key>),
+    /// What became of each key.
+    Acted(Vec<KeyActResult>),
+    /// Minions.
+    Minions(Vec<Minion>),
+    /// One minion.
+    Minion(Box<Minion>),
+    /// The job that was made, or that the idempotency key had made before.
+    Job {
+        /// Which.
+        jid: Jid,
+        /// The job, if it was made now.
+        made: Option<Arc<Job>>,
+    },
+    /// The minions for which a job is being ended.
+    Cancelled(Vec<MinionId>),
+    /// Rows of minions that have not ended.
+    Rows(Vec<JobRow>),
+    /// Whether the job is open: rows will come only if it is.
+    Following {
+        /// Whether anybody has not ended.
+        is_open: bool,
+    },
+    /// Counts.
+    Health {
+        /// Live sessions.
+        sessions: usize,
+        /// Keys by the name of their state.
+        keys: Map<String, Value>,
+        /// What is wrong with the disk.
+        problem: Option<String>,
+    },
+    /// It was not done.
+    Refused(Problem),
+}
+
+/// A probe that waits for signs of life.
+#[derive(Debug)]
+pub(super) struct Probing {
+    request: RequestId,
+    jid: Jid,
+    /// Minions that were asked, and have not beaten since.
+    asked: BTreeSet<MinionId>,
+    began: Duration,
+    pub(super) until: Duration,
+}
+
+impl<L: Log> Engine<L> {
+    pub(super) fn on_request(&mut self, request: Request) {
+        let Request { id, principal, ask } = request;
+        match self.answer(id, &principal, ask) {
+            Ok(Some((answer, is_promise))) => self.reply(id, answer, is_promise),
+            Ok(None) => {}
+            Err(problem) => self.reply(id, Answer::Refused(problem), false),
+        }
+    }
+
+    fn reply(&mut self, request: RequestId, answer: Answer, is_promise: bool) {
+        let answer = Box::new(answer);
+        self.output(if is_promise {
+            Output::Answer { request, answer }
+        } else {
+            Output::AnswerNow { request, answer }
+        });
+    }
+
+    /// The answer, and whether it promises that something is on disk. None: it comes later.
+    fn answer(&mut self, id: RequestId, by: &Principal, ask: Ask) -> Result<Option<(Answer, bool)>, Problem> {
+        let now = |answer| Ok(Some((answer, false)));
+        match ask {
+            Ask::Keys => {
+                by.may(Verb::KeysList)?;
+                now(Answer::Keys(self.keys()))
+            }
+            Ask::Act(request) => {
+                by.may(Verb::KeysAct)?;
+                Ok(Some((Answer::Acted(self.act(&request, by)), true)))
+            }
+            Ask::Minions => {
+                by.may(Verb::MinionsList)?;
+                let ids: Vec<MinionId> = self.trust.registry().accepted().map(|(id, _)| id.clone()).collect();
+                now(Answer::Minions(ids.iter().map(|id| self.minion(id)).collect()))
+            }
+            Ask::Minion(minion) => {
+                by.may(Verb::MinionsList)?;
+                if !self.trust.registry().accepted().any(|(id, _)| *id == minion) {
+                    let detail = format!("no accepted minion has the id {minion}");
+                    return Err(Problem::new(ProblemKind::NotFound, detail));
+                }
+                let mut shown = self.minion(&minion);
+                shown.grains = self.facts.get(&minion).map(|facts| facts.grains.clone());
+                now(Answer::Minion(Box::new(shown)))
+            }
+            Ask::Submit { request, idempotency } => self.on_submit(id, by, request, idempotency).map(|()| None),
+            Ask::Kill(jid) => {
+                by.may(Verb::JobsKill)?;
+                self.may_see(by, jid)?;
+                Ok(Some((Answer::Cancelled(self.cancel(jid, by)), true)))
+            }
+            Ask::Presence(jid) => {
+                self.may_see(by, jid)?;
+                now(Answer::Rows(self.open_rows(jid, None)))
+            }
+            Ask::Probe(jid) => {
+                self.may_see(by, jid)?;
+                Ok(self.probe(id, jid).map(|answer| (answer, false)))
+            }
+            Ask::Follow(jid) => {
+                self.may_see(by, jid)?;
+                Ok(Some((Answer::Following { is_open: self.open.contains_key(&jid) }, true)))
+            }
+            Ask::Health => {
+                by.may(Verb::Health)?;
+                let keys = KEY_STATES
+                    .iter()
+                    .map(|state| (state.name().to_owned(), self.trust.count(*state).into()))
+                    .collect();
+                let sessions = self.sessions.values().filter(|session| session.is_live()).count();
+                now(Answer::Health { sessions, keys, problem: self.disk_problem.clone() })
+            }
+        }
+    }
+
+    fn may_see(&self, by: &Principal, jid: Jid) -> Result<(), Problem> {
+        match self.open_job(jid) {
+            Some(job) if !by.may_see_job_of(&job.principal) => {
+                Err(Problem::new(ProblemKind::Forbidden, format!("{by} may not see job {jid}")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn on_submit(
+        &mut self,
+        id: RequestId,
+        by: &Principal,
+        request: JobRequest,
+        idempotency: Option<String>,
+    ) -> Result<(), Problem> {
+        by.may(Verb::JobsRun)?;
+        let mut remember = None;
+        if let Some(key) = idempotency {
+            if key.is_empty() || key.len() > IDEMPOTENCY_MAX || !key.bytes().all(|b| b.is_ascii_graphic()) {
+                let detail = format!("an idempotency key is 1 to {IDEMPOTENCY_MAX} printable ASCII characters");
+                return Err(Problem::new(ProblemKind::BadRequest, detail));
+            }
+            let body = serde_json::to_vec(&request).expect("a request came from JSON");
+            let digest: [u8; 32] = Sha256::digest(&body).into();
+            let name = format!("{by}/{key}");
+            match self.idempotency.get(&name) {
+                Some((known, jid)) if *known == digest => {
+                    self.reply(id, Answer::Job { jid: *jid, made: None }, true);
+                    return Ok(());
+                }
+                Some(_) => {
+                    let detail = format!("idempotency key {key:?} was used for another request");
+                    return Err(Problem::new(ProblemKind::Conflict, detail));
+                }
+                None if self.idempotency.len() >= IDEMPOTENCY_KEPT => {
+                    let detail = format!("{IDEMPOTENCY_KEPT} idempotency keys are remembered already");
+                    return Err(Problem::new(ProblemKind::Busy, detail));
+                }
+                None => remember = Some((name, digest)),
+            }
+        }
+        let job = self.submit(request, by)?;
+        if let Some((key, digest)) = remember {
+            self.idempotency.insert(key.clone(), (digest, job.jid));
+            self.output(Output::Persist(Record::Idempotency { key, digest, jid: job.jid }));
+        }
+        self.reply(id, Answer::Job { jid: job.jid, made: Some(Arc::clone(&job)) }, true);
+        self.start(&job);
+        Ok(())
+    }
+
+    fn minion(&self, id: &MinionId) -> Minion {
+        Minion {
+            id: id.clone(),
+            presence: self.presence(id, None),
+            address: self.address(id),
+            version: self.facts.get(id).map(|facts| facts.version.clone()),
+            grains: None,
+        }
+    }
+
+    /// Rows of the minions that have not ended. With `unanswered`, a connected minion that is in
+    /// it did not answer a probe and is silent.
+    fn open_rows(&self, jid: Jid, unanswered: Option<&BTreeSet<MinionId>>) -> Vec<JobRow> {
+        let Some(open) = self.open.get(&jid) else {
+            return Vec::new();
+        };
+        let mut rows = Vec::new();
+        for id in open.minions.keys() {
+            let is_unanswered = unanswered.is_some_and(|asked| asked.contains(id));
+            let presence = match self.heard_at(id) {
+                Some(heard) if is_unanswered => Presence::Silent { since: heard.wall },
+                Some(_) | None => self.presence(id, Some(jid)),
+            };
+            rows.push(JobRow { id: id.clone(), ending: None, at: None, late: vec![], presence: Some(presence) });
+        }
+        rows
+    }
+
+    fn probe(&mut self, request: RequestId, jid: Jid) -> Option<Answer> {
+        let Some(open) = self.open.get(&jid) else {
+            return Some(Answer::Rows(Vec::new()));
+        };
+        let minions: Vec<MinionId> = open.minions.keys().cloned().collect();
+        let mut asked = BTreeSet::new();
+        for id in minions {
+            if let Some(conn) = self.live(&id).map(|session| session.conn) {
+                self.send(conn, ToMinion::Probe);
+                asked.insert(id);
+            }
+        }
+        if asked.is_empty() {
+            return Some(Answer::Rows(self.open_rows(jid, None)));
+        }
+        let began = self.now.steady;
+        self.probes.push(Probing { request, jid, asked, began, until: began + PROBE });
+        None
+    }
+
+    /// A minion has beaten: probes that waited for it wait no longer.
+    pub(super) fn on_sign_of_life(&mut self, id: &MinionId, at: Duration) {
+        for probe in &mut self.probes {
+            if at >= probe.began {
+                probe.asked.remove(id);
+            }
+        }
+        self.answer_due_probes();
+    }
+
+    pub(super) fn answer_due_probes(&mut self) {
+        let now = self.now.steady;
+        let probes = std::mem::take(&mut self.probes);
+        for probe in probes {
+            if probe.asked.is_empty() || probe.until <= now {
+                let rows = self.open_rows(probe.jid, Some(&probe.asked));
+                self.reply(probe.request, Answer::Rows(rows), false);
+            } else {
+                self.probes.push(probe);
+            }
+        }
+    }
+}

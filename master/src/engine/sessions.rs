@@ -1,0 +1,324 @@
+//! Sessions: who is connected, as what, and what happens when they come and go.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use brine_pki::ledger::Log;
+use brine_pki::registry::{Knocker, Verdict};
+use brine_protocol::control::Presence;
+use brine_protocol::job::Ending;
+use brine_protocol::message::{Beat, Knock, Standing, Start, Stored, ToMaster, ToMinion};
+use brine_protocol::{Fingerprint, Jid, MinionId};
+use serde_json::json;
+
+use super::{Engine, Now, Opened, Output};
+use crate::gate::ConnId;
+use crate::store::{Facts, Record};
+
+/// What a session is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The key waits for a decision, or was refused.
+    Waiting,
+    /// The key was accepted; the minion has yet to say Start. Its orders are kept for then.
+    Starting { generation: u64 },
+    /// It gets orders.
+    Live { generation: u64 },
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) conn: ConnId,
+    pub(super) id: MinionId,
+    pub(super) fingerprint: Fingerprint,
+    address: String,
+    stage: Stage,
+    subscribed: bool,
+    heard: Now,
+    pub(super) running: BTreeSet<Jid>,
+}
+
+impl Session {
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.stage, Stage::Live { .. })
+    }
+
+    pub(super) fn is_subscribed(&self) -> bool {
+        self.subscribed && self.is_live()
+    }
+
+    fn generation(&self) -> Option<u64> {
+        match self.stage {
+            Stage::Waiting => None,
+            Stage::Starting { generation } | Stage::Live { generation } => Some(generation),
+        }
+    }
+}
+
+fn standing(verdict: Verdict, token: impl FnOnce() -> [u8; 32]) -> Standing {
+    match verdict {
+        Verdict::Accepted { .. } => Standing::Accepted { token: token() },
+        Verdict::Pending => Standing::Pending,
+        Verdict::Rejected => Standing::Rejected,
+        Verdict::Denied => Standing::Denied,
+        Verdict::Suspended => Standing::Suspended,
+    }
+}
+
+impl<L: Log> Engine<L> {
+    pub(super) fn on_hello(&mut self, conn: ConnId, id: &MinionId, fingerprint: Fingerprint) {
+        let verdict = self.trust.standing(id, fingerprint);
+        let standing = standing(verdict, || self.random());
+        self.output(Output::Welcome { conn, standing });
+    }
+
+    pub(super) fn on_opened(&mut self, opened: Opened, first: ToMaster) {
+        let Opened { conn, id, key, fingerprint, address } = opened;
+        let claims = match &first {
+            ToMaster::Knock(knock) => cut_claims(knock),
+            _ => Knock::default(),
+        };
+        let knocker = Knocker { id: id.clone(), fingerprint, key, address, claims };
+        let knocked = self.trust.knock(knocker, self.now.wall);
+        let session = Session {
+            conn,
+            id: id.clone(),
+            fingerprint,
+            address: address.to_string(),
+            stage: Stage::Waiting,
+            subscribed: self.early_subscribers.remove(&conn),
+            heard: self.now,
+            running: BTreeSet::new(),
+        };
+        for dropped in knocked.dropped {
+            self.close_waiting(&(dropped.id, dropped.fingerprint), "pending_full");
+        }
+        match (knocked.verdict, first) {
+            (Verdict::Accepted { generation }, ToMaster::Start(start)) => {
+                self.sessions.insert(conn, session);
+                self.go_live(conn, generation, *start);
+            }
+            (Verdict::Accepted { generation }, ToMaster::Knock(_)) => {
+                self.sessions.insert(conn, session);
+                self.admit(conn, generation);
+            }
+            (verdict, ToMaster::Knock(_)) => {
+                self.sessions.insert(conn, session);
+                if let Some(older) = self.waiting.insert((id.clone(), fingerprint), conn) {
+                    self.output(Output::Cut { conn: older, why: "displaced" });
+                }
+                if knocked.is_new {
+                    let data = json!({"fingerprint": fingerprint, "address": address.to_string()});
+                    self.event(format!("brine/key/{id}/{}", verdict.state().name()), data);
+                }
+                if verdict == Verdict::Rejected {
+                    self.output(Output::Close { conn, why: "key_rejected" });
+                }
+            }
+            // Started under a verdict that has changed since, or said something else first.
+            (_, _) => self.output(Output::Cut { conn, why: "message_out_of_turn" }),
+        }
+    }
+
+    pub(super) fn on_frame(&mut self, conn: ConnId, message: ToMaster) {
+        let now = self.now;
+        let Some(session) = self.sessions.get_mut(&conn) else {
+            return;
+        };
+        session.heard = now;
+        let (stage, id) = (session.stage, session.id.clone());
+        let accepted = session.generation().is_none_or(|generation| self.trust.is_accepted(&id, generation));
+        if !accepted {
+            self.output(Output::Cut { conn, why: "not_accepted" });
+            return;
+        }
+        match (stage, message) {
+            (_, ToMaster::Beat(beat)) => self.on_beat(conn, beat),
+            (_, ToMaster::Bye) => self.output(Output::Close { conn, why: "bye" }),
+            (Stage::Starting { generation }, ToMaster::Start(start)) => self.go_live(conn, generation, *start),
+            (Stage::Live { generation }, ToMaster::Return(report)) => self.on_return(conn, &id, generation, *report),
+            (Stage::Live { .. }, ToMaster::Grains(grains)) => {
+                if let Some(facts) = self.facts.get_mut(&id) {
+                    facts.grains = grains;
+                    facts.last_seen = now.wall;
+                    let facts = Box::new(facts.clone());
+                    self.output(Output::Persist(Record::Facts(id.clone(), facts)));
+                    self.passing_event(format!("brine/minion/{id}/grains"), json!({}));
+                }
+            }
+            // Sent before the acceptance reached it.
+            (Stage::Starting { .. }, ToMaster::Knock(_)) => {}
+            (
+                Stage::Waiting | Stage::Starting { .. } | Stage::Live { .. },
+                ToMaster::Knock(_) | ToMaster::Start(_) | ToMaster::Return(_) | ToMaster::Grains(_),
+            ) => self.output(Output::Cut { conn, why: "message_out_of_turn" }),
+        }
+    }
+
+    pub(super) fn on_subscribed(&mut self, conn: ConnId) {
+        match self.sessions.get_mut(&conn) {
+            Some(session) => {
+                session.subscribed = true;
+                if session.is_live() {
+                    self.send_epoch(conn);
+                }
+            }
+            None => {
+                self.early_subscribers.insert(conn);
+            }
+        }
+    }
+
+    pub(super) fn on_closed(&mut self, conn: ConnId, why: &'static str) {
+        self.early_subscribers.remove(&conn);
+        let Some(session) = self.sessions.remove(&conn) else {
+            return;
+        };
+        let key = (session.id.clone(), session.fingerprint);
+        if self.waiting.get(&key) == Some(&conn) {
+            self.waiting.remove(&key);
+        }
+        let id = session.id;
+        if self.by_id.get(&id) != Some(&conn) {
+            return;
+        }
+        self.by_id.remove(&id);
+        self.session_lost(&id);
+        if let Some(facts) = self.facts.get_mut(&id) {
+            facts.last_seen = session.heard.wall;
+            let facts = Box::new(facts.clone());
+            self.output(Output::Persist(Record::Facts(id.clone(), facts)));
+        }
+        self.event(format!("brine/minion/{id}/stop"), json!({"why": why}));
+    }
+
+    /// Tells a waiting minion that it is in. From here on its orders are kept for its Start.
+    pub(super) fn admit(&mut self, conn: ConnId, generation: u64) {
+        let token = self.random();
+        let Some(session) = self.sessions.get_mut(&conn) else {
+            return;
+        };
+        session.stage = Stage::Starting { generation };
+        let id = session.id.clone();
+        self.waiting.remove(&(id.clone(), session.fingerprint));
+        self.take_over(conn, &id);
+        self.send(conn, ToMinion::Standing(Standing::Accepted { token }));
+    }
+
+    /// Makes this the session of its minion, and ends an older one.
+    fn take_over(&mut self, conn: ConnId, id: &MinionId) {
+        match self.by_id.insert(id.clone(), conn) {
+            Some(older) if older != conn => self.output(Output::Cut { conn: older, why: "displaced" }),
+            Some(_) | None => {}
+        }
+    }
+
+    fn go_live(&mut self, conn: ConnId, generation: u64, start: Start) {
+        let Some(session) = self.sessions.get_mut(&conn) else {
+            return;
+        };
+        session.stage = Stage::Live { generation };
+        let (id, address, subscribed) = (session.id.clone(), session.address.clone(), session.subscribed);
+        self.take_over(conn, &id);
+
+        let known = self.facts.get(&id).filter(|facts| facts.generation == generation);
+        if known.is_some_and(|facts| facts.journal != start.journal) {
+            self.end_orders(&id, |_| Ending::Interrupted {
+                why: "the minion's journal was lost: whether the order ran is not known".to_owned(),
+            });
+        }
+        let facts = Facts {
+            generation,
+            journal: start.journal,
+            last_seen: self.now.wall,
+            address,
+            version: start.version.clone(),
+            grains: start.grains,
+        };
+        self.facts.insert(id.clone(), facts.clone());
+        self.output(Output::Persist(Record::Facts(id.clone(), Box::new(facts))));
+
+        let stored = Stored { store: self.store.clone(), numbers: vec![], floor: self.floor(&id) };
+        self.send(conn, ToMinion::Stored(stored));
+        let taken: BTreeSet<u64> = if start.store.as_deref() == Some(&self.store) {
+            start.open.into_iter().collect()
+        } else {
+            BTreeSet::new()
+        };
+        self.redeliver(conn, &id, &taken);
+        if subscribed {
+            self.send_epoch(conn);
+        }
+        self.event(format!("brine/minion/{id}/start"), json!({"version": start.version}));
+    }
+
+    fn on_beat(&mut self, conn: ConnId, beat: Beat) {
+        let (wall, steady) = (self.now.wall, self.now.steady);
+        let Some(session) = self.sessions.get_mut(&conn) else {
+            return;
+        };
+        session.running = beat.running.into_iter().collect();
+        let (id, fingerprint) = (session.id.clone(), session.fingerprint);
+        self.trust.heard(&id, fingerprint, wall);
+        self.on_sign_of_life(&id, steady);
+    }
+
+    /// Ends the session over which a waiting key's minion listens.
+    pub(super) fn close_waiting(&mut self, key: &(MinionId, Fingerprint), why: &'static str) {
+        if let Some(conn) = self.waiting.remove(key) {
+            self.output(Output::Close { conn, why });
+        }
+    }
+
+    /// The live session of a minion.
+    pub(super) fn live(&self, id: &MinionId) -> Option<&Session> {
+        let session = self.sessions.get(self.by_id.get(id)?)?;
+        session.is_live().then_some(session)
+    }
+
+    /// Whether a minion has a session, or is about to.
+    pub(super) fn is_connected(&self, id: &MinionId) -> bool {
+        self.by_id.contains_key(id)
+    }
+
+    /// What is known of a minion's presence, with regard to one job if one is named.
+    pub(super) fn presence(&self, id: &MinionId, jid: Option<Jid>) -> Presence {
+        let Some(session) = self.by_id.get(id).and_then(|conn| self.sessions.get(conn)) else {
+            let since = self.facts.get(id).map(|facts| facts.last_seen);
+            return Presence::Offline { since };
+        };
+        let quiet = self.now.steady.saturating_sub(session.heard.steady);
+        if quiet > self.settings.heartbeat + Duration::from_secs(1) {
+            return Presence::Silent { since: session.heard.wall };
+        }
+        match jid {
+            Some(jid) if session.running.contains(&jid) => Presence::Running,
+            Some(_) | None => Presence::Up,
+        }
+    }
+
+    /// When a session was last heard of, on the steady clock.
+    pub(super) fn heard_at(&self, id: &MinionId) -> Option<Now> {
+        let session = self.sessions.get(self.by_id.get(id)?)?;
+        Some(session.heard)
+    }
+
+    pub(super) fn address(&self, id: &MinionId) -> Option<String> {
+        self.by_id
+            .get(id)
+            .and_then(|conn| self.sessions.get(conn))
+            .map(|session| session.address.clone())
+            .or_else(|| self.facts.get(id).map(|facts| facts.address.clone()))
+    }
+}
+
+fn cut_claims(knock: &Knock) -> Knock {
+    let cut = |text: &str| {
+        let end = (0..=text.len().min(brine_protocol::message::CLAIM_MAX))
+            .rev()
+            .find(|end| text.is_char_boundary(*end))
+            .unwrap_or(0);
+        text[..end].to_owned()
+    };
+    Knock { host: cut(&knock.host), os: cut(&knock.os), version: cut(&knock.version) }
+}

@@ -1,0 +1,283 @@
+//! The gate: the master's two ports, and everything a stranger can do to them.
+//!
+//! The return port is a ROUTER towards minions' DEALERs and carries handshakes and sealed frames;
+//! the publish port is a PUB towards their SUBs and carries broadcasts. One task per connection
+//! owns its socket; an idle connection owns no buffers. **Invariants:** nothing is allocated for a
+//! length that a peer announces; a peer is named by its connection, never by what it claims; no
+//! message is dropped in silence: a peer that cannot take its bytes in time is disconnected and
+//! counted, and what was open for it is delivered again when it is back.
+
+mod admission;
+mod outbox;
+mod router;
+mod subscriber;
+mod verifier;
+mod wire;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant};
+
+use brine_pki::handshake::master::Config as Agreement;
+use brine_protocol::message::{Standing, ToMinion};
+use bytes::{Bytes, BytesMut};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::engine::Input;
+use admission::{Admission, Class, Ticket};
+pub use outbox::Outgoing;
+use outbox::Outbox;
+use verifier::Verifier;
+
+/// The topic of every broadcast.
+pub const BROADCAST_TOPIC: &[u8] = b"brine/1/all";
+
+/// What a subscription that shows a session's token begins with; 64 hex digits follow.
+pub const TOKEN_TOPIC: &[u8] = b"brine/1/token/";
+
+/// Names one connection of a minion's DEALER, and with it its session. Never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// The gate's shared half: what its connections, and the driver, hold on to.
+pub struct Gate {
+    config: Arc<Config>,
+    counters: Arc<Counters>,
+    agreement: RwLock<Arc<Agreement>>,
+    verifier: Verifier,
+    inputs: mpsc::Sender<Input>,
+    started: Instant,
+    admission: Mutex<Admission>,
+    next: Mutex<u64>,
+    routers: Mutex<HashMap<ConnId, Arc<Outbox>>>,
+    subscribers: Mutex<HashMap<ConnId, Arc<Outbox>>>,
+    tokens: Mutex<HashMap<[u8; 32], ConnId>>,
+}
+
+/// The two ports, bound.
+pub struct Ports {
+    publish: TcpListener,
+    ret: TcpListener,
+}
+
+impl Ports {
+    /// Binds both ports.
+    ///
+    /// # Errors
+    /// One of them cannot be bound; the error names it.
+    pub async fn bind(config: &Config) -> io::Result<Self> {
+        let bind = async |port: u16| {
+            let address = SocketAddr::new(config.interface, port);
+            let listen = || {
+                let socket = match address {
+                    SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
+                    SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
+                };
+                socket.set_reuseaddr(true)?;
+                socket.bind(address)?;
+                // A whole fleet reconnects at once; the kernel caps this at net.core.somaxconn.
+                socket.listen(8192)
+            };
+            listen().map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+            })
+        };
+        Ok(Self { publish: bind(config.publish_port).await?, ret: bind(config.ret_port).await? })
+    }
+
+    /// The ports as bound: publish, return.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn numbers(&self) -> io::Result<(u16, u16)> {
+        Ok((self.publish.local_addr()?.port(), self.ret.local_addr()?.port()))
+    }
+}
+
+impl Gate {
+    /// A gate that offers this agreement and reports to the engine.
+    #[must_use]
+    pub fn new(
+        config: Arc<Config>,
+        counters: Arc<Counters>,
+        agreement: Arc<Agreement>,
+        inputs: mpsc::Sender<Input>,
+    ) -> Arc<Self> {
+        let connections_max = connections_max(&config);
+        tracing::info!(connections_max, "the descriptor limit carries this many connections, two per minion");
+        Arc::new(Self {
+            verifier: Verifier::start(&config),
+            admission: Mutex::new(Admission::new(&config, connections_max)),
+            config,
+            counters,
+            agreement: RwLock::new(agreement),
+            inputs,
+            started: Instant::now(),
+            next: Mutex::new(1),
+            routers: Mutex::default(),
+            subscribers: Mutex::default(),
+            tokens: Mutex::default(),
+        })
+    }
+
+    /// Accepts on both ports for as long as the program runs.
+    pub async fn run(self: Arc<Self>, ports: Ports) {
+        let routers = Arc::clone(&self).accept(ports.ret, async |gate: Arc<Self>, stream, ticket| {
+            router::serve(gate, stream, ticket).await;
+        });
+        let subscribers = self.accept(ports.publish, async |gate: Arc<Self>, stream, ticket| {
+            subscriber::serve(gate, stream, ticket).await;
+        });
+        tokio::join!(routers, subscribers);
+    }
+
+    async fn accept<S, F>(self: Arc<Self>, listener: TcpListener, serve: S)
+    where
+        S: Fn(Arc<Self>, TcpStream, Ticket) -> F + Copy + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut pause = Duration::from_millis(10);
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    pause = Duration::from_millis(10);
+                    let admitted = self.admission.lock().expect("no holder panics").admit(peer.ip(), Instant::now());
+                    match admitted {
+                        Ok(()) => {
+                            let ticket = Ticket::new(Arc::clone(&self), peer.ip());
+                            tokio::spawn(serve(Arc::clone(&self), stream, ticket));
+                        }
+                        Err(reason) => self.counters.count(reason),
+                    }
+                }
+                Err(error) => {
+                    // Out of descriptors, or the peer was quicker: never spin.
+                    self.counters.count("accept_failed");
+                    tracing::warn!(%error, "cannot accept a connection, pausing");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+            }
+        }
+    }
+
+    /// Queues a message for a session. A session that is gone or full is being closed already.
+    pub fn send(&self, conn: ConnId, message: &ToMinion) {
+        if let ToMinion::Standing(Standing::Accepted { token }) = message {
+            self.expect_subscriber(conn, *token);
+        }
+        self.push(conn, Outgoing::Frame(message.to_frame()));
+    }
+
+    /// Answers a Hello.
+    pub fn welcome(&self, conn: ConnId, standing: Standing) {
+        if let Standing::Accepted { token } = standing {
+            self.expect_subscriber(conn, token);
+        }
+        self.push(conn, Outgoing::Welcome(standing));
+    }
+
+    /// Ends a session, after what is queued for it.
+    pub fn close(&self, conn: ConnId, why: &'static str) {
+        self.push(conn, Outgoing::Close(why));
+    }
+
+    /// Ends a session at once, whatever is queued for it.
+    pub fn cut(&self, conn: ConnId, why: &'static str) {
+        let outbox = self.routers.lock().expect("no holder panics").get(&conn).cloned();
+        if let Some(outbox) = outbox {
+            outbox.cut(why);
+        }
+    }
+
+    /// Queues a broadcast for every subscriber of a live session.
+    pub fn broadcast(&self, body: &Bytes) {
+        let mut message = BytesMut::with_capacity(body.len() + 64);
+        brine_protocol::zmtp::encode_message(&[BROADCAST_TOPIC, body], &mut message);
+        let message = message.freeze();
+        let subscribers = self.subscribers.lock().expect("no holder panics");
+        for outbox in subscribers.values() {
+            outbox.push(Outgoing::Shared(message.clone()));
+        }
+        self.counters.add("broadcast_copies", subscribers.len() as u64);
+    }
+
+    /// Offers another agreement from now on; the old one's secret is wiped when the last
+    /// handshake that uses it is done.
+    pub fn rotate(&self, agreement: Arc<Agreement>) {
+        *self.agreement.write().expect("no holder panics") = agreement;
+    }
+
+    fn push(&self, conn: ConnId, item: Outgoing) {
+        let outbox = self.routers.lock().expect("no holder panics").get(&conn).cloned();
+        if let Some(outbox) = outbox {
+            outbox.push(item);
+        }
+    }
+
+    fn expect_subscriber(&self, conn: ConnId, token: [u8; 32]) {
+        self.tokens.lock().expect("no holder panics").insert(token, conn);
+    }
+
+    fn reclassify(&self, ticket: &mut Ticket, class: Class) -> bool {
+        self.admission.lock().expect("no holder panics").reclassify(ticket, class)
+    }
+
+    fn open_router(&self) -> (ConnId, Arc<Outbox>) {
+        let conn = {
+            let mut next = self.next.lock().expect("no holder panics");
+            *next += 1;
+            ConnId(*next)
+        };
+        let outbox = Arc::new(Outbox::new(self.config.send_queue_max));
+        self.routers.lock().expect("no holder panics").insert(conn, Arc::clone(&outbox));
+        (conn, outbox)
+    }
+
+    /// Forgets a session's connection and ends its subscriber.
+    fn close_router(&self, conn: ConnId) {
+        self.routers.lock().expect("no holder panics").remove(&conn);
+        self.tokens.lock().expect("no holder panics").retain(|_, owner| *owner != conn);
+        let subscriber = self.subscribers.lock().expect("no holder panics").remove(&conn);
+        if let Some(outbox) = subscriber {
+            outbox.cut("session_ended");
+        }
+    }
+
+    /// A clock in seconds that does not go back.
+    fn now_s(&self) -> u64 {
+        self.started.elapsed().as_secs()
+    }
+}
+
+/// How many connections the descriptor limit carries, less what is open already and what has to
+/// stay free.
+fn connections_max(config: &Config) -> usize {
+    let (soft, _) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
+        .unwrap_or((1024, 1024));
+    let open = std::fs::read_dir("/proc/self/fd").map_or(32, Iterator::count);
+    let carried = usize::try_from(soft)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(open + config.descriptors_reserved)
+        .max(8);
+    match config.connections_max {
+        0 => carried,
+        wanted => wanted.min(carried),
+    }
+}
+
+/// Keeps a dead peer from looking alive for long, and small messages from waiting for company.
+fn tune(stream: &TcpStream) {
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(10));
+    let socket = socket2::SockRef::from(stream);
+    // None of these is needed for correctness: the beats and deadlines above them are.
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&keepalive);
+}

@@ -1,0 +1,330 @@
+//! The return port: one minion's connection from greeting to end.
+//!
+//! ```text
+//! Greeting -READY-> Offered -Hello-> Verifying -signed-> Judged -verdict-> Open
+//! ```
+//! The engine hears of a connection when its Hello is verified, and of a session when the first
+//! sealed frame has opened: only then is possession of the key proved for this connection.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use brine_pki::channel::{Channel, ChannelError};
+use brine_pki::handshake::master::{Offer, Verified};
+use brine_pki::handshake::{HandshakeError, busy};
+use brine_pki::random;
+use brine_protocol::message::{Pace, Standing, ToMaster, ToMinion};
+use brine_protocol::zmtp::{Event, SocketType};
+use bytes::Bytes;
+use tokio::net::TcpStream;
+
+use super::admission::{Class, Ticket};
+use super::outbox::{Outbox, Outgoing};
+use super::verifier::Refused;
+use super::wire::{Ended, Wire, Woken};
+use super::{ConnId, Gate};
+use crate::engine::{Input, Opened};
+
+/// Missed beats after which a session is over.
+pub(crate) const BEATS_MISSED: u32 = 3;
+
+/// Frames sealed into the output before the socket is asked again: small enough that control
+/// never waits long, large enough that a burst is one write.
+const BATCH: usize = 64;
+
+enum Phase {
+    /// Waiting for the peer's READY.
+    Greeting,
+    /// The Offer is out, a Hello is due.
+    Offered(Offer),
+    /// The engine has the Hello, its verdict is due.
+    Judged(Box<Verified>),
+    /// Sealed from here on.
+    Open(Box<Open>),
+}
+
+struct Open {
+    channel: Channel,
+    /// Who it is, until the first sealed frame has opened.
+    unproven: Option<Opened>,
+}
+
+struct Connection {
+    gate: Arc<Gate>,
+    conn: ConnId,
+    outbox: Arc<Outbox>,
+    wire: Wire,
+    ticket: Ticket,
+    phase: Phase,
+    opened_at: Instant,
+    last_heard: Instant,
+    last_sent: Instant,
+    heartbeat: Duration,
+    closing: Option<Ended>,
+    known_to_engine: bool,
+}
+
+/// Serves one connection of the return port to its end.
+pub(super) async fn serve(gate: Arc<Gate>, stream: TcpStream, ticket: Ticket) {
+    let (conn, outbox) = gate.open_router();
+    let wire = Wire::new(stream, SocketType::Router, gate.config.stranger_limits(), &gate.config);
+    let now = Instant::now();
+    let mut connection = Connection {
+        heartbeat: Duration::from_secs_f64(gate.config.heartbeat),
+        conn,
+        outbox,
+        wire,
+        ticket,
+        phase: Phase::Greeting,
+        opened_at: now,
+        last_heard: now,
+        last_sent: now,
+        closing: None,
+        known_to_engine: false,
+        gate,
+    };
+    let ended = loop {
+        if let Err(ended) = connection.step().await {
+            break ended;
+        }
+    };
+    let Connection { gate, ticket, known_to_engine, .. } = connection;
+    gate.counters.count(ended);
+    tracing::debug!(conn = conn.0, peer = %ticket.address, ended, "connection ended");
+    gate.close_router(conn);
+    if known_to_engine {
+        // The engine is gone only when the program ends.
+        let _ = gate.inputs.send(Input::Closed { conn, why: ended }).await;
+    }
+}
+
+impl Connection {
+    async fn step(&mut self) -> Result<(), Ended> {
+        while self.wire.is_flushed() && self.closing.is_none() && self.take_outgoing()? {
+            self.wire.flush()?;
+        }
+        if let Some(ended) = self.closing
+            && self.wire.is_flushed()
+        {
+            return Err(ended);
+        }
+        let until = self.deadline();
+        let woken = self.wire.wait(&self.outbox, until).await?;
+        if let Woken::Readable = woken {
+            self.wire.read()?;
+            while let Some(event) = self.wire.next()? {
+                self.on_event(event).await?;
+            }
+        }
+        self.on_time()
+    }
+
+    /// The next moment at which [`Connection::on_time`] has something to do.
+    fn deadline(&self) -> Instant {
+        match &self.phase {
+            Phase::Open(open) if open.unproven.is_none() => {
+                let silence = self.last_heard + self.heartbeat * BEATS_MISSED;
+                silence.min(self.last_sent + self.heartbeat)
+            }
+            _ => self.opened_at + Duration::from_millis(self.gate.config.handshake_timeout_ms),
+        }
+    }
+
+    fn on_time(&mut self) -> Result<(), Ended> {
+        let now = Instant::now();
+        if now < self.deadline() {
+            return Ok(());
+        }
+        match &self.phase {
+            Phase::Open(open) if open.unproven.is_none() => {
+                if now >= self.last_heard + self.heartbeat * BEATS_MISSED {
+                    return Err("silent");
+                }
+                self.outbox.push(Outgoing::Frame(ToMinion::Beat.to_frame()));
+                self.last_sent = now;
+                Ok(())
+            }
+            _ => Err("handshake_timeout"),
+        }
+    }
+
+    /// Hands on what is queued; whether there was anything.
+    fn take_outgoing(&mut self) -> Result<bool, Ended> {
+        for n in 0..BATCH {
+            match self.outbox.pop()? {
+                Some(Outgoing::Welcome(standing)) => self.on_verdict(standing)?,
+                Some(Outgoing::Frame(frame)) => {
+                    let Phase::Open(open) = &mut self.phase else {
+                        return Err("engine_spoke_too_early");
+                    };
+                    let sealed = open.channel.sealer.seal(&frame, self.gate.now_s());
+                    self.wire.write_message(&sealed);
+                    self.last_sent = Instant::now();
+                    if frame.kind == brine_protocol::message::kind::STANDING {
+                        self.reclassify(&frame)?;
+                    }
+                }
+                Some(Outgoing::Shared(bytes)) => self.wire.write(bytes),
+                Some(Outgoing::Close(why)) => {
+                    self.closing = Some(why);
+                    return Ok(true);
+                }
+                None => return Ok(n > 0),
+            }
+        }
+        Ok(true)
+    }
+
+    /// A decision told over a waiting session changes how much room the connection has.
+    fn reclassify(&mut self, frame: &brine_protocol::frame::Frame) -> Result<(), Ended> {
+        match ToMinion::from_frame(frame) {
+            Ok(ToMinion::Standing(standing)) => self.take_place(standing),
+            _ => Ok(()),
+        }
+    }
+
+    fn take_place(&mut self, standing: Standing) -> Result<(), Ended> {
+        let class = match standing {
+            Standing::Accepted { .. } => Class::Live,
+            Standing::Pending | Standing::Rejected | Standing::Denied | Standing::Suspended => Class::Waiting,
+        };
+        let gate = Arc::clone(&self.gate);
+        if !gate.reclassify(&mut self.ticket, class) {
+            self.wire.write_message(&busy(30_000));
+            self.closing = Some("refused_waiting_share");
+            return Ok(());
+        }
+        if class == Class::Live {
+            self.wire.set_limits(self.gate.config.session_limits());
+        }
+        Ok(())
+    }
+
+    fn on_verdict(&mut self, standing: Standing) -> Result<(), Ended> {
+        let Phase::Judged(verified) = std::mem::replace(&mut self.phase, Phase::Greeting) else {
+            return Err("engine_spoke_too_early");
+        };
+        self.take_place(standing)?;
+        if self.closing.is_some() {
+            return Ok(());
+        }
+        let opened = Opened {
+            conn: self.conn,
+            id: verified.id().clone(),
+            key: verified.key().der().into(),
+            fingerprint: verified.key().fingerprint(),
+            address: self.ticket.address,
+        };
+        let pace = Pace { heartbeat_ms: self.heartbeat.as_millis() as u64 };
+        let (welcome, channel) = verified
+            .welcome(random::bytes(), standing, pace, self.gate.now_s())
+            .map_err(|_| "hello_degenerate")?;
+        self.wire.write_message(&welcome);
+        self.phase = Phase::Open(Box::new(Open { channel, unproven: Some(opened) }));
+        Ok(())
+    }
+
+    async fn on_event(&mut self, event: Event) -> Result<(), Ended> {
+        match event {
+            Event::Greeting | Event::Pong => Ok(()),
+            Event::Ready { .. } => {
+                let agreement = Arc::clone(&self.gate.agreement.read().expect("no holder panics"));
+                let offer = agreement.offer(random::bytes());
+                self.wire.write_message(offer.message());
+                self.phase = Phase::Offered(offer);
+                Ok(())
+            }
+            Event::Ping { context } => {
+                self.wire.write(brine_protocol::zmtp::pong(&context));
+                Ok(())
+            }
+            Event::Message(mut parts) => {
+                let message = parts.pop().ok_or("message_empty")?;
+                if !parts.is_empty() {
+                    return Err("message_of_many_frames");
+                }
+                self.on_message(message).await
+            }
+            Event::Error { .. } => Err("peer_error"),
+            Event::Subscribe(_) | Event::Unsubscribe(_) => Err("subscription_on_return_port"),
+        }
+    }
+
+    async fn on_message(&mut self, message: Bytes) -> Result<(), Ended> {
+        match std::mem::replace(&mut self.phase, Phase::Greeting) {
+            Phase::Offered(offer) => self.on_hello(offer, &message).await,
+            Phase::Open(mut open) => {
+                let result = open.channel.opener.open(message);
+                let unproven = open.unproven.take();
+                self.phase = Phase::Open(open);
+                self.on_sealed(result, unproven).await
+            }
+            Phase::Greeting | Phase::Judged(_) => Err("message_out_of_turn"),
+        }
+    }
+
+    async fn on_hello(&mut self, offer: Offer, message: &[u8]) -> Result<(), Ended> {
+        let hello = offer.read_hello(message).map_err(|error| refusal(&error))?;
+        match self.gate.verifier.verify(self.ticket.address, hello).await {
+            Ok(verified) => {
+                self.gate.counters.count("hello_verified");
+                let input = Input::Hello {
+                    conn: self.conn,
+                    id: verified.id().clone(),
+                    fingerprint: verified.key().fingerprint(),
+                };
+                self.phase = Phase::Judged(Box::new(verified));
+                self.known_to_engine = true;
+                self.gate.inputs.send(input).await.map_err(|_| "stopping")
+            }
+            Err(Refused::Busy { retry_after_ms }) => {
+                self.wire.write_message(&busy(retry_after_ms));
+                self.closing = Some("busy");
+                Ok(())
+            }
+            Err(Refused::Handshake(error)) => Err(refusal(&error)),
+        }
+    }
+
+    async fn on_sealed(
+        &mut self,
+        result: Result<brine_protocol::frame::Frame, ChannelError>,
+        unproven: Option<Opened>,
+    ) -> Result<(), Ended> {
+        let frame = result.map_err(|error| match error {
+            ChannelError::NotSealed => "not_sealed",
+            ChannelError::Forged => "sealed_forged",
+            ChannelError::KeyWornOut => "sealed_key_worn_out",
+            ChannelError::Frame(_) => "frame_malformed",
+        })?;
+        let message = ToMaster::from_frame(&frame).map_err(|_| "frame_malformed")?;
+        self.last_heard = Instant::now();
+        let input = match unproven {
+            Some(opened) => Input::Opened { opened: Box::new(opened), first: message },
+            None if self.ticket.class() == Class::Live || is_allowed_while_waiting(&message) => {
+                Input::Frame { conn: self.conn, message }
+            }
+            None => return Err("not_accepted"),
+        };
+        self.gate.inputs.send(input).await.map_err(|_| "stopping")
+    }
+}
+
+fn is_allowed_while_waiting(message: &ToMaster) -> bool {
+    matches!(message, ToMaster::Knock(_) | ToMaster::Beat(_) | ToMaster::Bye)
+}
+
+fn refusal(error: &HandshakeError) -> Ended {
+    match error {
+        HandshakeError::Version(_) => "hello_version",
+        HandshakeError::Id => "hello_id",
+        HandshakeError::Key(_) => "hello_key",
+        HandshakeError::Signature(_) => "hello_signature",
+        HandshakeError::Degenerate => "hello_degenerate",
+        HandshakeError::Malformed(_)
+        | HandshakeError::Pin { .. }
+        | HandshakeError::Serial { .. }
+        | HandshakeError::Busy { .. }
+        | HandshakeError::Verdict(_) => "hello_malformed",
+    }
+}

@@ -1,0 +1,158 @@
+//! One connection's bytes: reading without standing buffers, writing without waiting on the peer.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+
+use brine_protocol::zmtp::{self, Decoder, Event, Refusal, SocketType, WireLimits};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::net::TcpStream;
+
+use super::outbox::Outbox;
+
+/// Bytes read at once. A bigger message takes several reads; an idle connection keeps none of it.
+const READ: usize = 16 * 1024;
+
+/// What woke a connection's task.
+pub(super) enum Woken {
+    /// There may be something to read.
+    Readable,
+    /// Something was queued, written, or nothing happened until the deadline.
+    Other,
+}
+
+/// Why a connection ends: the name of the counter that says so.
+pub(super) type Ended = &'static str;
+
+pub(super) struct Wire {
+    stream: TcpStream,
+    decoder: Decoder,
+    input: BytesMut,
+    output: VecDeque<Bytes>,
+    message_begun: Option<Instant>,
+    write_stuck: Option<Instant>,
+    message_timeout: Duration,
+    write_stall: Duration,
+}
+
+impl Wire {
+    /// Takes over an accepted connection, and queues our greeting and READY.
+    pub(super) fn new(stream: TcpStream, ours: SocketType, limits: WireLimits, config: &crate::config::Config) -> Self {
+        super::tune(&stream);
+        let greeting = Bytes::copy_from_slice(&zmtp::greeting());
+        Self {
+            stream,
+            decoder: Decoder::new(limits, ours),
+            input: BytesMut::new(),
+            output: VecDeque::from([greeting, zmtp::ready(ours)]),
+            message_begun: None,
+            write_stuck: None,
+            message_timeout: Duration::from_millis(config.message_timeout_ms),
+            write_stall: Duration::from_millis(config.write_stall_ms),
+        }
+    }
+
+    pub(super) fn set_limits(&mut self, limits: WireLimits) {
+        self.decoder.set_limits(limits);
+    }
+
+    /// Queues bytes that are ready for the wire.
+    pub(super) fn write(&mut self, bytes: Bytes) {
+        self.output.push_back(bytes);
+    }
+
+    /// Queues a message of one frame.
+    pub(super) fn write_message(&mut self, body: &[u8]) {
+        let mut message = BytesMut::with_capacity(body.len() + zmtp::FRAME_HEADER_MAX);
+        zmtp::encode_frame(false, body, &mut message);
+        self.output.push_back(message.freeze());
+    }
+
+    /// Whether everything queued has been handed to the system.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.output.is_empty()
+    }
+
+    /// Waits until there is something to do, `until` at the latest.
+    pub(super) async fn wait(&mut self, outbox: &Outbox, until: Instant) -> Result<Woken, Ended> {
+        self.flush()?;
+        let begun = self.message_begun.map(|at| at + self.message_timeout);
+        let stuck = self.write_stuck.map(|at| at + self.write_stall);
+        let until = [begun, stuck].into_iter().flatten().fold(until, Instant::min);
+        let woken = tokio::select! {
+            result = self.stream.readable() => result.map(|()| Woken::Readable),
+            result = self.stream.writable(), if !self.output.is_empty() => result.map(|()| Woken::Other),
+            () = outbox.changed() => Ok(Woken::Other),
+            () = tokio::time::sleep_until(until.into()) => Ok(Woken::Other),
+        };
+        let woken = woken.map_err(|_| "peer_gone")?;
+        if let Some(why) = outbox.is_cut() {
+            return Err(why);
+        }
+        self.flush()?;
+        let now = Instant::now();
+        let is_past = |since: Option<Instant>, limit| since.is_some_and(|at| now.duration_since(at) >= limit);
+        if is_past(self.write_stuck, self.write_stall) {
+            return Err("write_stalled");
+        }
+        if is_past(self.message_begun, self.message_timeout) {
+            return Err("message_timeout");
+        }
+        Ok(woken)
+    }
+
+    /// Writes what the system takes now.
+    pub(super) fn flush(&mut self) -> Result<(), Ended> {
+        while let Some(front) = self.output.front_mut() {
+            match self.stream.try_write(front) {
+                Ok(0) => return Err("peer_gone"),
+                Ok(written) => {
+                    self.write_stuck = None;
+                    front.advance(written);
+                    if front.is_empty() {
+                        self.output.pop_front();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.write_stuck.get_or_insert_with(Instant::now);
+                    return Ok(());
+                }
+                Err(_) => return Err("peer_gone"),
+            }
+        }
+        self.write_stuck = None;
+        self.output = VecDeque::new();
+        Ok(())
+    }
+
+    /// Reads once. Call [`Wire::next`] until it gives nothing before reading again.
+    pub(super) fn read(&mut self) -> Result<(), Ended> {
+        self.input.reserve(READ);
+        let mut limited = (&mut self.input).limit(READ);
+        match self.stream.try_read_buf(&mut limited) {
+            Ok(0) => Err("peer_gone"),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if self.input.is_empty() {
+                    self.input = BytesMut::new();
+                }
+                Ok(())
+            }
+            Err(_) => Err("peer_gone"),
+        }
+    }
+
+    /// The next thing the peer said, of what was read.
+    pub(super) fn next(&mut self) -> Result<Option<Event>, Ended> {
+        let event = self.decoder.decode(&mut self.input).map_err(|refusal: Refusal| refusal.name())?;
+        if event.is_some() {
+            self.message_begun = None;
+        } else if self.decoder.is_mid_message(&self.input) {
+            self.message_begun.get_or_insert_with(Instant::now);
+        } else {
+            self.message_begun = None;
+            self.input = BytesMut::new();
+        }
+        Ok(event)
+    }
+}

@@ -1,0 +1,16 @@
+//! brine-master, the daemon, and what `brine`, its operator's command line, is made of.
+//!
+//! An `engine` decides (pure: inputs and time in, ordered outputs out), a `driver` performs what
+//! it decided, the `gate` faces the network, the `store` keeps jobs and returns, and `control`
+//! serves operators over a Unix socket.
+
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod counters;
+pub mod daemon;
+pub mod driver;
+pub mod engine;
+pub mod gate;
+pub mod roles;
+pub mod store;

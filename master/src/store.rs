@@ -1,0 +1,428 @@
+//! Jobs, returns and facts on disk: what may be written, and where it is found again.
+//!
+//! Jobs live in time-bucketed databases named by the time in their jid: a job, its rows and its
+//! events share a bucket, retention drops a bucket whole, and a damaged bucket is set aside while
+//! the others go on. What is known of each minion lives in a database of its own.
+//!
+//! **Invariants:** one thread writes ([`Store::commit`]); when a commit returns, everything in it
+//! survives the death of the process and of the machine. A job's state is derived from its rows,
+//! never stored a second time.
+
+mod bucket;
+mod ceiling;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use brine_local::file;
+use brine_protocol::control::{Event, JobRow, JobSummary};
+use brine_protocol::job::{Ending, Job};
+use brine_protocol::time::Timestamp;
+use brine_protocol::{Jid, MinionId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use bucket::{Bucket, Span, open_guarded, sync};
+use ceiling::Ceiling;
+
+/// Buckets that share the time for which jobs are kept: when one is dropped, at most a quarter
+/// more than that is on disk.
+const BUCKETS_PER_KEEP: i64 = 4;
+
+/// The shortest bucket, in seconds.
+const BUCKET_MIN: i64 = 60;
+
+/// Something to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// A new job.
+    Job(Arc<Job>),
+    /// A minion's final state in a job that is open for it.
+    Row {
+        /// The job.
+        jid: Jid,
+        /// The minion.
+        id: MinionId,
+        /// The state.
+        row: Box<Row>,
+    },
+    /// A report about a job that is not open for the minion: stored as late, as an orphan, or,
+    /// when it is what is stored already, not at all.
+    Report {
+        /// The job.
+        jid: Jid,
+        /// The minion.
+        id: MinionId,
+        /// What it said.
+        row: Box<Row>,
+    },
+    /// No minion of this job is open any more.
+    Closed(Jid),
+    /// A request with this key made this job.
+    Idempotency {
+        /// The caller and its key.
+        key: String,
+        /// Digest of the request.
+        digest: [u8; 32],
+        /// The job it made.
+        jid: Jid,
+    },
+    /// What is known of a minion.
+    Facts(MinionId, Box<Facts>),
+    /// A minion's key is gone, and what was known with it.
+    Forget(MinionId),
+    /// Something happened.
+    Event(Arc<Event>),
+    /// Jids up to this time may be handed out.
+    Ceiling(Timestamp),
+}
+
+/// A stored final state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// How it ended.
+    pub ending: Ending,
+    /// When that was stored.
+    pub at: Timestamp,
+}
+
+/// What a master remembers of a minion between its sessions.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The generation of the key it was learnt under.
+    pub generation: u64,
+    /// The journal that orders were handed to last.
+    pub journal: String,
+    /// When it was last heard of.
+    pub last_seen: Timestamp,
+    /// Where from.
+    pub address: String,
+    /// Brine's version there.
+    pub version: String,
+    /// Its grains.
+    pub grains: Map<String, Value>,
+}
+
+/// What went wrong with the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database says so.
+    #[error("the store at {}: {why}", .path.display())]
+    Database {
+        /// Where.
+        path: PathBuf,
+        /// Its words.
+        why: String,
+    },
+    /// A file beside it.
+    #[error(transparent)]
+    File(#[from] file::FileError),
+    /// A value in it is none that was written.
+    #[error("the store at {}: the value of {key:?} is damaged", .path.display())]
+    Value {
+        /// Where.
+        path: PathBuf,
+        /// Which.
+        key: String,
+    },
+}
+
+impl StoreError {
+    fn database(path: &Path, why: &impl ToString) -> Self {
+        Self::Database { path: path.to_owned(), why: why.to_string() }
+    }
+}
+
+/// How the store is to be kept.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// How long jobs are kept.
+    pub keep_jobs_seconds: u64,
+    /// Memory for caches, in bytes.
+    pub cache_bytes: u64,
+    /// Orphans kept per minion and bucket.
+    pub orphans_per_minion: usize,
+}
+
+/// The store.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    id: String,
+    options: StoreOptions,
+    facts: sled::Db,
+    buckets: RwLock<BTreeMap<Span, Arc<Bucket>>>,
+    ceiling: Ceiling,
+}
+
+/// A job that was open when the store was opened, and who has ended in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenJob {
+    /// The job.
+    pub job: Arc<Job>,
+    /// The minions that have ended.
+    pub ended: BTreeSet<MinionId>,
+}
+
+impl Store {
+    /// Opens the store, or makes a new one. The second value has one sentence for everything
+    /// that had to be mended or set aside.
+    ///
+    /// # Errors
+    /// The folder or the minions' facts cannot be opened at all.
+    pub fn open(path: &Path, ceiling: &Path, options: StoreOptions) -> Result<(Self, Vec<String>), StoreError> {
+        file::create_private_dir(path)?;
+        let id = read_or_make_id(&path.join("id"))?;
+        let mut warnings = Vec::new();
+        let facts_path = path.join("facts");
+        let (facts, said) = open_guarded(&facts_path, options.cache_bytes / 4, "what is known of each minion")?;
+        warnings.extend(said);
+        let facts = match facts {
+            Some(db) => db,
+            None => open_guarded(&facts_path, options.cache_bytes / 4, "what is known of each minion")?
+                .0
+                .ok_or_else(|| StoreError::database(&facts_path, &"cannot be made anew"))?,
+        };
+        let mut buckets = BTreeMap::new();
+        for span in Span::found_in(path)? {
+            let (bucket, said) = Bucket::open(path, span, options.cache_bytes / 4)?;
+            warnings.extend(said);
+            if let Some(bucket) = bucket {
+                buckets.insert(span, Arc::new(bucket));
+            }
+        }
+        let ceiling = Ceiling::open(ceiling)?;
+        let store = Self { path: path.to_owned(), id, options, facts, buckets: RwLock::new(buckets), ceiling };
+        Ok((store, warnings))
+    }
+
+    /// The store's random id: delivery numbers are counted under it.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// No jid up to this time may be handed out again.
+    ///
+    /// # Errors
+    /// A bucket cannot be read.
+    pub fn last_jid(&self) -> Result<Timestamp, StoreError> {
+        let mut last = self.ceiling.get();
+        for bucket in self.all() {
+            if let Some(jid) = bucket.newest()? {
+                last = last.max(jid.time());
+            }
+        }
+        Ok(last)
+    }
+
+    /// Writes everything and makes it durable. On an error nothing was promised: call again with
+    /// the same records.
+    ///
+    /// # Errors
+    /// The disk is full, read-only or broken.
+    pub fn commit(&self, records: &[Record]) -> Result<(), StoreError> {
+        let mut batches: BTreeMap<Span, (Arc<Bucket>, sled::Batch)> = BTreeMap::new();
+        let mut facts: Option<sled::Batch> = None;
+        for record in records {
+            match record {
+                Record::Ceiling(time) => self.ceiling.raise(*time)?,
+                Record::Facts(id, known) => {
+                    let value = serde_json::to_vec(known).expect("facts are plain data");
+                    facts.get_or_insert_default().insert(id.as_str().as_bytes(), value);
+                }
+                Record::Forget(id) => facts.get_or_insert_default().remove(id.as_str().as_bytes()),
+                Record::Job(_)
+                | Record::Row { .. }
+                | Record::Report { .. }
+                | Record::Closed(_)
+                | Record::Idempotency { .. }
+                | Record::Event(_) => {
+                    let bucket = self.bucket_for(record_time(record))?;
+                    let (bucket, batch) = batches
+                        .entry(bucket.span())
+                        .or_insert_with(|| (bucket, sled::Batch::default()));
+                    bucket.add(batch, record, self.options.orphans_per_minion)?;
+                }
+            }
+        }
+        for (bucket, batch) in batches.into_values() {
+            bucket.apply(batch)?;
+        }
+        if let Some(batch) = facts {
+            let path = self.path.join("facts");
+            self.facts.apply_batch(batch).map_err(|error| StoreError::database(&path, &error))?;
+            sync(&self.facts, &path)?;
+        }
+        Ok(())
+    }
+
+    /// A job.
+    ///
+    /// # Errors
+    /// Its bucket cannot be read.
+    pub fn job(&self, jid: Jid) -> Result<Option<Job>, StoreError> {
+        for bucket in self.holding(jid) {
+            if let Some(job) = bucket.job(jid)? {
+                return Ok(Some(job));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The rows of a job that have ended, by minion.
+    ///
+    /// # Errors
+    /// Its bucket cannot be read.
+    pub fn rows(&self, jid: Jid) -> Result<BTreeMap<MinionId, JobRow>, StoreError> {
+        let mut rows = BTreeMap::new();
+        for bucket in self.holding(jid) {
+            bucket.rows(jid, &mut rows)?;
+        }
+        Ok(rows)
+    }
+
+    /// Jobs, newest first, that `wanted` wants.
+    ///
+    /// # Errors
+    /// A bucket cannot be read.
+    pub fn jobs(&self, limit: usize, wanted: impl Fn(&Job) -> bool) -> Result<Vec<JobSummary>, StoreError> {
+        let mut found = Vec::new();
+        let mut all = self.all();
+        all.reverse();
+        for bucket in all {
+            if found.len() == limit {
+                break;
+            }
+            bucket.jobs(limit - found.len(), &wanted, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    /// The jobs that are open, as far as rows tell.
+    ///
+    /// # Errors
+    /// A bucket cannot be read.
+    pub fn open_jobs(&self) -> Result<Vec<OpenJob>, StoreError> {
+        let mut open = Vec::new();
+        for bucket in self.all() {
+            bucket.open_jobs(&mut open)?;
+        }
+        Ok(open)
+    }
+
+    /// Idempotency keys with the digests and jobs that belong to them.
+    ///
+    /// # Errors
+    /// A bucket cannot be read.
+    pub fn idempotency(&self) -> Result<Vec<(String, [u8; 32], Jid)>, StoreError> {
+        let mut keys = Vec::new();
+        for bucket in self.all() {
+            bucket.idempotency(&mut keys)?;
+        }
+        Ok(keys)
+    }
+
+    /// What is known of every minion.
+    ///
+    /// # Errors
+    /// The facts cannot be read.
+    pub fn facts(&self) -> Result<Vec<(MinionId, Facts)>, StoreError> {
+        let path = self.path.join("facts");
+        let mut all = Vec::new();
+        for item in self.facts.iter() {
+            let (key, value) = item.map_err(|error| StoreError::database(&path, &error))?;
+            let damaged = || StoreError::Value { path: path.clone(), key: String::from_utf8_lossy(&key).into_owned() };
+            let id = std::str::from_utf8(&key).ok().and_then(|id| id.parse().ok()).ok_or_else(damaged)?;
+            all.push((id, serde_json::from_slice(&value).map_err(|_| damaged())?));
+        }
+        Ok(all)
+    }
+
+    /// Drops the buckets whose time is over, and gives their space back.
+    ///
+    /// # Errors
+    /// A bucket cannot be read or removed.
+    pub fn retire(&self, now: Timestamp) -> Result<usize, StoreError> {
+        let keep = i64::try_from(self.options.keep_jobs_seconds).unwrap_or(i64::MAX);
+        let over: Vec<Arc<Bucket>> = self
+            .all()
+            .into_iter()
+            .filter(|bucket| bucket.span().end.saturating_add(keep) <= now.seconds())
+            .collect();
+        let mut dropped = 0;
+        for bucket in over {
+            if bucket.has_open_jobs()? {
+                continue;
+            }
+            self.buckets.write().expect("no holder panics").remove(&bucket.span());
+            bucket.remove()?;
+            dropped += 1;
+        }
+        Ok(dropped)
+    }
+
+    fn all(&self) -> Vec<Arc<Bucket>> {
+        self.buckets.read().expect("no holder panics").values().cloned().collect()
+    }
+
+    fn holding(&self, jid: Jid) -> Vec<Arc<Bucket>> {
+        let at = jid.time().seconds();
+        self.all().into_iter().filter(|bucket| bucket.span().contains(at)).collect()
+    }
+
+    fn bucket_for(&self, at: Timestamp) -> Result<Arc<Bucket>, StoreError> {
+        let at = at.seconds();
+        let found = self
+            .buckets
+            .read()
+            .expect("no holder panics")
+            .values()
+            .find(|bucket| bucket.span().contains(at))
+            .cloned();
+        if let Some(bucket) = found {
+            return Ok(bucket);
+        }
+        let keep = i64::try_from(self.options.keep_jobs_seconds).unwrap_or(i64::MAX);
+        let length = (keep / BUCKETS_PER_KEEP).max(BUCKET_MIN);
+        let start = at.div_euclid(length) * length;
+        let span = Span { start, end: start + length };
+        let (bucket, warning) = Bucket::open(&self.path, span, self.options.cache_bytes / 4)?;
+        let bucket = bucket.ok_or_else(|| {
+            let why = warning.unwrap_or_else(|| "a new bucket cannot be made".to_owned());
+            StoreError::database(&self.path, &why)
+        })?;
+        let bucket = Arc::new(bucket);
+        self.buckets.write().expect("no holder panics").insert(span, Arc::clone(&bucket));
+        Ok(bucket)
+    }
+}
+
+fn record_time(record: &Record) -> Timestamp {
+    match record {
+        Record::Job(job) => job.jid.time(),
+        Record::Row { jid, .. }
+        | Record::Report { jid, .. }
+        | Record::Closed(jid)
+        | Record::Idempotency { jid, .. } => jid.time(),
+        Record::Event(event) => event.at,
+        Record::Ceiling(at) => *at,
+        Record::Facts(..) | Record::Forget(_) => Timestamp::default(),
+    }
+}
+
+fn read_or_make_id(path: &Path) -> Result<String, StoreError> {
+    match file::read_text(path, 64) {
+        Ok(id) if id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()) => return Ok(id),
+        Ok(_) => return Err(StoreError::Value { path: path.to_owned(), key: "id".to_owned() }),
+        Err(error) if error.is_not_found() => {}
+        Err(error) => return Err(error.into()),
+    }
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    file::replace(path, id.as_bytes(), 0o600)?;
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,360 @@
+//! One stretch of time in one sled database; the only file that names sled's trees and keys.
+//!
+//! ```text
+//! j/<jid>              job, JSON
+//! o/<jid>              empty: the job is open for somebody
+//! r/<jid>/<minion>     mark, then row, JSON: the final state
+//! l/<jid>/<minion>/<n> row, JSON: a later report
+//! x/<minion>/<jid>     row, JSON: a return of a job that is not known here
+//! k/<key>              digest 32, jid 20: an idempotency key
+//! e/<id>               event, JSON; id as sixteen hex digits
+//! ```
+//! The mark is one byte, `+` for a retcode of 0 and `-` for everything else, so that counting
+//! needs no JSON. One batch is atomic because there is one tree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use brine_local::file;
+use brine_protocol::control::{JobRow, JobSummary};
+use brine_protocol::job::Job;
+use brine_protocol::{Jid, MinionId};
+
+use super::{OpenJob, Record, Row, StoreError};
+
+/// Late reports kept per row: a minion that repeats itself differently is broken.
+const LATE_MAX: usize = 8;
+
+/// A stretch of time in seconds since 1970: start included, end not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Span {
+    pub(super) start: i64,
+    pub(super) end: i64,
+}
+
+impl Span {
+    pub(super) fn contains(self, at: i64) -> bool {
+        (self.start..self.end).contains(&at)
+    }
+
+    fn folder(self) -> String {
+        format!("jobs-{}-{}", self.start, self.end)
+    }
+
+    fn read(folder: &str) -> Option<Self> {
+        let (start, end) = folder.strip_prefix("jobs-")?.split_once('-')?;
+        Some(Self { start: start.parse().ok()?, end: end.parse().ok()? })
+    }
+
+    /// The spans whose folders are there.
+    pub(super) fn found_in(path: &Path) -> Result<BTreeSet<Self>, StoreError> {
+        let entries = std::fs::read_dir(path).map_err(|error| StoreError::database(path, &error))?;
+        Ok(entries
+            .flatten()
+            .filter_map(|entry| Self::read(entry.file_name().to_str()?))
+            .collect())
+    }
+}
+
+impl std::fmt::Display for Span {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let at = |seconds: i64| brine_protocol::time::Timestamp(seconds.saturating_mul(1_000_000));
+        write!(f, "jobs from {} to {}", at(self.start), at(self.end))
+    }
+}
+
+/// Opens a database, and mends what is known to happen to sled 0.34 after a crash: a damaged
+/// snapshot is rebuilt from the log; a database that cannot be opened even so is set aside.
+/// Gives no database, and says so, in that last case.
+pub(super) fn open_guarded(
+    path: &Path,
+    cache_bytes: u64,
+    holds: &str,
+) -> Result<(Option<sled::Db>, Option<String>), StoreError> {
+    let open = || {
+        catch_unwind(AssertUnwindSafe(|| {
+            sled::Config::new()
+                .path(path)
+                .cache_capacity(cache_bytes)
+                .flush_every_ms(None)
+                .open()
+        }))
+    };
+    match open() {
+        Ok(Ok(db)) => return Ok((Some(db), None)),
+        Ok(Err(sled::Error::Io(error))) => return Err(StoreError::database(path, &error)),
+        Ok(Err(_)) => {
+            for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+                if entry.file_name().to_string_lossy().starts_with("snap.") {
+                    std::fs::remove_file(entry.path()).map_err(|error| StoreError::database(path, &error))?;
+                }
+            }
+            if let Ok(Ok(db)) = open() {
+                let said = format!("{}: a damaged snapshot was rebuilt from the log; nothing is lost", path.display());
+                return Ok((Some(db), Some(said)));
+            }
+        }
+        Err(_panic) => {}
+    }
+    let aside = aside(path);
+    std::fs::rename(path, &aside).map_err(|error| StoreError::database(path, &error))?;
+    let said = format!("{} is damaged and was set aside as {}: it holds {holds}", path.display(), aside.display());
+    Ok((None, Some(said)))
+}
+
+fn aside(path: &Path) -> PathBuf {
+    (1..)
+        .map(|n| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(format!(".damaged-{n}"));
+            // A folder that is set aside is no bucket any more.
+            let name = PathBuf::from(name);
+            let file = name.file_name().unwrap_or_default().to_string_lossy().replace("jobs-", "damaged-jobs-");
+            name.with_file_name(file)
+        })
+        .find(|name| !name.exists())
+        .expect("some number is free")
+}
+
+/// Makes everything written so far durable. sled's own flush on Linux starts the write-out and
+/// does not wait for the disk, so its log file is synced through a second descriptor.
+pub(super) fn sync(db: &sled::Db, path: &Path) -> Result<(), StoreError> {
+    db.flush().map_err(|error| StoreError::database(path, &error))?;
+    File::open(path.join("db"))
+        .and_then(|file| file.sync_data())
+        .map_err(|error| StoreError::database(path, &error))
+}
+
+#[derive(Debug)]
+pub(super) struct Bucket {
+    span: Span,
+    path: PathBuf,
+    pub(super) db: sled::Db,
+}
+
+impl Bucket {
+    pub(super) fn open(folder: &Path, span: Span, cache_bytes: u64) -> Result<(Option<Self>, Option<String>), StoreError> {
+        let path = folder.join(span.folder());
+        let is_new = !path.exists();
+        let (db, said) = open_guarded(&path, cache_bytes, &span.to_string())?;
+        if is_new {
+            file::sync_folder(&path)?;
+        }
+        Ok((db.map(|db| Self { span, path, db }), said))
+    }
+
+    pub(super) fn span(&self) -> Span {
+        self.span
+    }
+
+    fn failed(&self, error: &sled::Error) -> StoreError {
+        StoreError::database(&self.path, error)
+    }
+
+    fn damaged(&self, key: &[u8]) -> StoreError {
+        StoreError::Value { path: self.path.clone(), key: String::from_utf8_lossy(key).into_owned() }
+    }
+
+    /// Adds a record to a batch. Reads only what the batch cannot have changed: a minion's
+    /// report is judged by what is stored before it.
+    pub(super) fn add(&self, batch: &mut sled::Batch, record: &Record, orphans_max: usize) -> Result<(), StoreError> {
+        let json = |value: &Row| serde_json::to_vec(value).expect("a row is plain data");
+        match record {
+            Record::Job(job) => {
+                batch.insert(format!("j/{}", job.jid).as_bytes(), serde_json::to_vec(job).expect("a job is plain data"));
+                batch.insert(format!("o/{}", job.jid).as_bytes(), &[]);
+            }
+            Record::Row { jid, id, row } => {
+                let mark = if row.ending.retcode() == Some(0) { b'+' } else { b'-' };
+                let value = [&[mark], &json(row)[..]].concat();
+                batch.insert(format!("r/{jid}/{id}").as_bytes(), value);
+            }
+            Record::Report { jid, id, row } => self.add_report(batch, *jid, id, row, orphans_max)?,
+            Record::Closed(jid) => batch.remove(format!("o/{jid}").as_bytes()),
+            Record::Idempotency { key, digest, jid } => {
+                let value = [&digest[..], jid.as_str().as_bytes()].concat();
+                batch.insert(format!("k/{key}").as_bytes(), value);
+            }
+            Record::Event(event) => {
+                let value = serde_json::to_vec(event).expect("an event is plain data");
+                batch.insert(format!("e/{:016x}", event.id).as_bytes(), value);
+            }
+            Record::Facts(..) | Record::Forget(_) | Record::Ceiling(_) => {}
+        }
+        Ok(())
+    }
+
+    fn add_report(
+        &self,
+        batch: &mut sled::Batch,
+        jid: Jid,
+        id: &MinionId,
+        row: &Row,
+        orphans_max: usize,
+    ) -> Result<(), StoreError> {
+        let value = serde_json::to_vec(row).expect("a row is plain data");
+        let is_same = |stored: &[u8]| serde_json::from_slice::<Row>(stored).is_ok_and(|stored| stored.ending == row.ending);
+        let known = self.db.get(format!("r/{jid}/{id}")).map_err(|error| self.failed(&error))?;
+        let (prefix, max) = match known {
+            Some(stored) if is_same(stored.get(1..).unwrap_or_default()) => return Ok(()),
+            Some(_) => (format!("l/{jid}/{id}/"), LATE_MAX),
+            None => (format!("x/{id}/"), orphans_max),
+        };
+        let mut count = 0;
+        for item in self.db.scan_prefix(&prefix) {
+            let (_, stored) = item.map_err(|error| self.failed(&error))?;
+            if is_same(&stored) {
+                return Ok(());
+            }
+            count += 1;
+        }
+        if count < max {
+            let name = if known_is_late(&prefix) { format!("{prefix}{count}") } else { format!("{prefix}{jid}") };
+            batch.insert(name.as_bytes(), value);
+        }
+        Ok(())
+    }
+
+    /// Writes a batch and makes it durable.
+    pub(super) fn apply(&self, batch: sled::Batch) -> Result<(), StoreError> {
+        self.db.apply_batch(batch).map_err(|error| self.failed(&error))?;
+        sync(&self.db, &self.path)
+    }
+
+    pub(super) fn newest(&self) -> Result<Option<Jid>, StoreError> {
+        match self.db.scan_prefix("j/").next_back() {
+            Some(Ok((key, _))) => self.jid_of(&key).map(Some),
+            Some(Err(error)) => Err(self.failed(&error)),
+            None => Ok(None),
+        }
+    }
+
+    fn jid_of(&self, key: &[u8]) -> Result<Jid, StoreError> {
+        key.get(2..22)
+            .and_then(|jid| std::str::from_utf8(jid).ok())
+            .and_then(|jid| jid.parse().ok())
+            .ok_or_else(|| self.damaged(key))
+    }
+
+    pub(super) fn job(&self, jid: Jid) -> Result<Option<Job>, StoreError> {
+        let key = format!("j/{jid}");
+        match self.db.get(&key).map_err(|error| self.failed(&error))? {
+            Some(value) => serde_json::from_slice(&value).map(Some).map_err(|_| self.damaged(key.as_bytes())),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn rows(&self, jid: Jid, rows: &mut BTreeMap<MinionId, JobRow>) -> Result<(), StoreError> {
+        let prefix = format!("r/{jid}/");
+        for item in self.db.scan_prefix(&prefix) {
+            let (key, value) = item.map_err(|error| self.failed(&error))?;
+            let id = self.id_of(&key, prefix.len())?;
+            let json = value.get(1..).unwrap_or_default();
+            let row: Row = serde_json::from_slice(json).map_err(|_| self.damaged(&key))?;
+            rows.insert(id.clone(), JobRow { id, ending: Some(row.ending), at: Some(row.at), late: vec![], presence: None });
+        }
+        for item in self.db.scan_prefix(format!("l/{jid}/")) {
+            let (key, value) = item.map_err(|error| self.failed(&error))?;
+            let end = key.iter().rposition(|b| *b == b'/').ok_or_else(|| self.damaged(&key))?;
+            let id = self.id_of(&key[..end], prefix.len())?;
+            let row: Row = serde_json::from_slice(&value).map_err(|_| self.damaged(&key))?;
+            if let Some(known) = rows.get_mut(&id) {
+                known.late.push(row.ending);
+            }
+        }
+        Ok(())
+    }
+
+    fn id_of(&self, key: &[u8], from: usize) -> Result<MinionId, StoreError> {
+        key.get(from..)
+            .and_then(|id| std::str::from_utf8(id).ok())
+            .and_then(|id| id.parse().ok())
+            .ok_or_else(|| self.damaged(key))
+    }
+
+    pub(super) fn jobs(
+        &self,
+        limit: usize,
+        wanted: &impl Fn(&Job) -> bool,
+        found: &mut Vec<JobSummary>,
+    ) -> Result<(), StoreError> {
+        let mut taken = 0;
+        for item in self.db.scan_prefix("j/").rev() {
+            if taken == limit {
+                break;
+            }
+            let (key, value) = item.map_err(|error| self.failed(&error))?;
+            let job: Job = serde_json::from_slice(&value).map_err(|_| self.damaged(&key))?;
+            if !wanted(&job) {
+                continue;
+            }
+            let (mut ended, mut failed) = (0, 0);
+            for row in self.db.scan_prefix(format!("r/{}/", job.jid)) {
+                let (_, value) = row.map_err(|error| self.failed(&error))?;
+                ended += 1;
+                failed += usize::from(value.first() != Some(&b'+'));
+            }
+            found.push(JobSummary {
+                jid: job.jid,
+                functions: job.functions(),
+                target: job.target.expression.clone(),
+                principal: job.principal.clone(),
+                submitted: job.submitted,
+                minions: job.minions.len(),
+                open: job.minions.len().saturating_sub(ended),
+                failed,
+            });
+            taken += 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn open_jobs(&self, open: &mut Vec<OpenJob>) -> Result<(), StoreError> {
+        for item in self.db.scan_prefix("o/") {
+            let (key, _) = item.map_err(|error| self.failed(&error))?;
+            let jid = self.jid_of(&key)?;
+            let Some(job) = self.job(jid)? else {
+                return Err(self.damaged(&key));
+            };
+            let prefix = format!("r/{jid}/");
+            let mut ended = BTreeSet::new();
+            for row in self.db.scan_prefix(&prefix).keys() {
+                let row = row.map_err(|error| self.failed(&error))?;
+                ended.insert(self.id_of(&row, prefix.len())?);
+            }
+            open.push(OpenJob { job: Arc::new(job), ended });
+        }
+        Ok(())
+    }
+
+    pub(super) fn has_open_jobs(&self) -> Result<bool, StoreError> {
+        let first = self.db.scan_prefix("o/").next().transpose();
+        Ok(first.map_err(|error| self.failed(&error))?.is_some())
+    }
+
+    pub(super) fn idempotency(&self, keys: &mut Vec<(String, [u8; 32], Jid)>) -> Result<(), StoreError> {
+        for item in self.db.scan_prefix("k/") {
+            let (key, value) = item.map_err(|error| self.failed(&error))?;
+            let read = || {
+                let name = std::str::from_utf8(key.get(2..)?).ok()?;
+                let digest = value.get(..32)?.try_into().ok()?;
+                let jid = std::str::from_utf8(value.get(32..)?).ok()?.parse().ok()?;
+                Some((name.to_owned(), digest, jid))
+            };
+            keys.push(read().ok_or_else(|| self.damaged(&key))?);
+        }
+        Ok(())
+    }
+
+    /// Removes the bucket from the disk. Readers that still hold it see it until they are done.
+    pub(super) fn remove(&self) -> Result<(), StoreError> {
+        std::fs::remove_dir_all(&self.path).map_err(|error| StoreError::database(&self.path, &error))
+    }
+}
+
+fn known_is_late(prefix: &str) -> bool {
+    prefix.starts_with("l/")
+}

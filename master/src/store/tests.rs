@@ -1,0 +1,201 @@
+use super::*;
+use brine_protocol::job::{Call, Delivery, Returned, Target};
+
+const DAY: i64 = 86_400;
+const T0: i64 = 1_795_305_600; // 2026-11-22T00:00:00Z
+
+fn options() -> StoreOptions {
+    StoreOptions { keep_jobs_seconds: DAY as u64, cache_bytes: 1 << 22, orphans_per_minion: 3 }
+}
+
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.0.path().join("store")
+    }
+
+    fn open(&self) -> (Store, Vec<String>) {
+        Store::open(&self.folder(), &self.0.path().join("jid.ceiling"), options()).expect("opens")
+    }
+}
+
+fn id(text: &str) -> MinionId {
+    text.parse().expect("an id")
+}
+
+fn job(seconds: i64, minions: &[&str]) -> Arc<Job> {
+    let jid = Jid::at(Timestamp(seconds * 1_000_000), 0);
+    Arc::new(Job {
+        jid,
+        calls: vec![Call { function: "test.ping".to_owned(), arguments: vec![], keywords: Map::new() }],
+        target: Target::glob("*"),
+        delivery: Delivery::Now,
+        job_timeout_ms: None,
+        principal: "unix:0 (root)".to_owned(),
+        submitted: jid.time(),
+        number: jid.time().0 as u64,
+        minions: minions.iter().map(|m| (id(m), 1)).collect(),
+    })
+}
+
+fn row(value: i64, retcode: i32) -> Box<Row> {
+    let ending = Ending::Returned(Returned { value: value.into(), retcode, duration_ms: 1, truncated: false });
+    Box::new(Row { ending, at: Timestamp(T0 * 1_000_000) })
+}
+
+fn ended(job: &Job, minion: &str, row: Box<Row>) -> Record {
+    Record::Row { jid: job.jid, id: id(minion), row }
+}
+
+fn report(job: &Job, minion: &str, row: Box<Row>) -> Record {
+    Record::Report { jid: job.jid, id: id(minion), row }
+}
+
+#[test]
+fn keeps_jobs_rows_and_facts_across_a_restart() {
+    let scratch = Scratch::new();
+    let (first, second) = (job(T0, &["a", "b"]), job(T0 + 10, &["a"]));
+    let facts = Facts { generation: 3, journal: "j1".to_owned(), ..Facts::default() };
+    let store_id = {
+        let (store, said) = scratch.open();
+        assert!(said.is_empty(), "{said:?}");
+        store
+            .commit(&[
+                Record::Job(Arc::clone(&first)),
+                Record::Job(Arc::clone(&second)),
+                ended(&first, "a", row(1, 0)),
+                ended(&second, "a", row(2, 3)),
+                Record::Closed(second.jid),
+                Record::Facts(id("a"), Box::new(facts.clone())),
+                Record::Idempotency { key: "k".to_owned(), digest: [7; 32], jid: first.jid },
+            ])
+            .expect("commits");
+        store.id().to_owned()
+    };
+    let (store, said) = scratch.open();
+    assert!(said.is_empty(), "{said:?}");
+    assert_eq!(store.id(), store_id);
+    assert_eq!(store.job(first.jid).expect("reads"), Some((*first).clone()));
+    assert_eq!(store.facts().expect("reads"), vec![(id("a"), facts)]);
+    assert_eq!(store.idempotency().expect("reads"), vec![("k".to_owned(), [7; 32], first.jid)]);
+    let rows = store.rows(first.jid).expect("reads");
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[&id("a")].ending, Some(row(1, 0).ending));
+    let open = store.open_jobs().expect("reads");
+    assert_eq!(open, vec![OpenJob { job: Arc::clone(&first), ended: BTreeSet::from([id("a")]) }]);
+    let list = store.jobs(10, |_| true).expect("reads");
+    let shown: Vec<_> = list.iter().map(|s| (s.jid, s.open, s.failed)).collect();
+    assert_eq!(shown, vec![(second.jid, 0, 1), (first.jid, 1, 0)], "newest first");
+    assert_eq!(store.last_jid().expect("reads"), second.jid.time());
+}
+
+#[test]
+fn later_reports_are_kept_beside_and_change_nothing() {
+    let scratch = Scratch::new();
+    let (store, _) = scratch.open();
+    let known = job(T0, &["a"]);
+    store.commit(&[Record::Job(Arc::clone(&known)), ended(&known, "a", row(1, 0))]).expect("commits");
+    store.commit(&[report(&known, "a", row(1, 0))]).expect("the same again");
+    store.commit(&[report(&known, "a", row(2, 0))]).expect("another");
+    store.commit(&[report(&known, "a", row(2, 0))]).expect("another again");
+    let rows = store.rows(known.jid).expect("reads");
+    assert_eq!(rows[&id("a")].ending, Some(row(1, 0).ending));
+    assert_eq!(rows[&id("a")].late, vec![row(2, 0).ending]);
+}
+
+#[test]
+fn orphans_have_a_quota() {
+    let scratch = Scratch::new();
+    let (store, _) = scratch.open();
+    for n in 0..10 {
+        store.commit(&[report(&job(T0 + n, &[]), "a", row(n, 0))]).expect("commits");
+    }
+    let bucket = &store.all()[0];
+    let mut batch = sled::Batch::default();
+    bucket.add(&mut batch, &report(&job(T0 + 50, &[]), "b", row(1, 0)), 3).expect("another minion has its own");
+    bucket.apply(batch).expect("applies");
+    assert_eq!(store.jobs(10, |_| true).expect("reads"), vec![], "orphans are no jobs");
+    assert_eq!(bucket.orphans("a"), 3);
+    assert_eq!(bucket.orphans("b"), 1);
+}
+
+#[test]
+fn retention_drops_whole_buckets_and_their_space() {
+    let scratch = Scratch::new();
+    let (store, _) = scratch.open();
+    let old = job(T0, &["a"]);
+    let stuck = job(T0 + DAY, &["a"]);
+    let new = job(T0 + 3 * DAY, &["a"]);
+    for job in [&old, &stuck, &new] {
+        store.commit(&[Record::Job(Arc::clone(job))]).expect("commits");
+    }
+    store.commit(&[ended(&old, "a", row(1, 0)), Record::Closed(old.jid)]).expect("commits");
+    let folders = || Span::found_in(&scratch.folder()).expect("reads").len();
+    assert_eq!(folders(), 3);
+    assert_eq!(store.retire(Timestamp((T0 + 3 * DAY) * 1_000_000)).expect("retires"), 1);
+    assert_eq!(folders(), 2, "an open job keeps its bucket");
+    assert_eq!(store.job(old.jid).expect("reads"), None);
+    assert!(store.job(stuck.jid).expect("reads").is_some());
+}
+
+#[test]
+fn a_damaged_bucket_is_set_aside_and_the_rest_goes_on() {
+    let scratch = Scratch::new();
+    let (bad, good) = (job(T0, &["a"]), job(T0 + DAY, &["a"]));
+    {
+        let (store, _) = scratch.open();
+        for job in [&bad, &good] {
+            store.commit(&[Record::Job(Arc::clone(job))]).expect("commits");
+        }
+    }
+    let damaged = Span::found_in(&scratch.folder()).expect("reads").into_iter().next().expect("two");
+    let log = scratch.folder().join(damaged.folder()).join("db");
+    let bytes = std::fs::read(&log).expect("reads");
+    std::fs::write(&log, vec![0x55; bytes.len() / 2]).expect("writes");
+    let (store, said) = scratch.open();
+    let said = said.join("\n");
+    // sled may still find the head of a cut log readable; then the bucket opens without its jobs.
+    let is_aside = said.contains("set aside") && said.contains("jobs from 2026-11-22");
+    assert!(is_aside || store.job(bad.jid).expect("reads").is_none(), "{said}");
+    assert!(store.job(good.jid).expect("reads").is_some());
+    store.commit(&[Record::Job(job(T0 + 1, &["a"]))]).expect("that time can be written again");
+}
+
+#[test]
+fn a_damaged_snapshot_loses_nothing() {
+    let scratch = Scratch::new();
+    let kept = job(T0, &["a"]);
+    {
+        let (store, _) = scratch.open();
+        store.commit(&[Record::Job(Arc::clone(&kept))]).expect("commits");
+    }
+    let span = Span::found_in(&scratch.folder()).expect("reads").into_iter().next().expect("one");
+    let folder = scratch.folder().join(span.folder());
+    std::fs::write(folder.join("snap.0000000000000001"), b"half a snapshot").expect("writes");
+    let (store, _) = scratch.open();
+    assert_eq!(store.job(kept.jid).expect("reads"), Some((*kept).clone()));
+}
+
+#[test]
+fn jids_never_go_back_even_without_the_store() {
+    let scratch = Scratch::new();
+    let high = Timestamp((T0 + 500) * 1_000_000);
+    {
+        let (store, _) = scratch.open();
+        store.commit(&[Record::Ceiling(high)]).expect("commits");
+    }
+    std::fs::remove_dir_all(scratch.folder()).expect("the store is lost");
+    let (store, _) = scratch.open();
+    assert_eq!(store.last_jid().expect("reads"), high);
+}
+
+impl Bucket {
+    fn orphans(&self, id: &str) -> usize {
+        self.db.scan_prefix(format!("x/{id}/")).count()
+    }
+}

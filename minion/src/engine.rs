@@ -1,0 +1,347 @@
+//! What a minion decides: which orders it takes, what it tells its master, and when.
+//!
+//! ```text
+//! (no session) --Opened--> waiting --accepted--> live --first Stored--> taking orders
+//!       ^                     ^----any other standing----'                    |
+//!       '------------------------------- Lost --------------------------------'
+//! ```
+//! Pure: inputs and the time come in, ordered outputs come out. **Invariant:** the driver performs
+//! outputs in order, and what stands behind a [`Output::Record`] happens when that is on disk; so
+//! an order is journaled before it runs, and a return before it is sent.
+//!
+//! Orders that come before the session's first `Stored` wait for it, because only then is it known
+//! which store their numbers belong to. Functions marked repeatable are not journaled, and their
+//! returns are kept in memory only.
+
+mod jobs;
+mod session;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use brine_protocol::job::{Call, Ending};
+use brine_protocol::message::{Knock, Order, Return, Standing, ToMaster, ToMinion};
+use brine_protocol::{Jid, MinionId};
+use serde_json::{Map, Value};
+
+use crate::book::{Book, Entry, Process};
+
+/// Beats that may be missed before a session is given up.
+pub const BEATS_MISSED_MAX: u32 = 3;
+
+/// Most jobs that wait for a free place. Beyond, orders are refused by name.
+const QUEUE_MAX: usize = 1024;
+
+/// Most jobs held on disk, so that their numbers fit into the message that starts a session.
+const HELD_MAX: usize = 20_000;
+
+/// Most orders that wait for the session's first `Stored`. The master sends that first of all, so
+/// more are a fault.
+const EARLY_MAX: usize = 256;
+
+/// Most repeatable jobs at a time, and most of their returns kept: an answer beyond that was sent
+/// once, and is made again if it was lost.
+const FLEETING_MAX: usize = 256;
+
+/// Most returns sent and not yet acknowledged, so that a full spool never floods a connection.
+const WINDOW: usize = 64;
+
+/// What the engine has to know beforehand.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The minion's id.
+    pub id: MinionId,
+    /// What is told while the key waits.
+    pub knock: Knock,
+    /// Brine's version.
+    pub version: String,
+    /// Largest return, as JSON.
+    pub return_max: usize,
+    /// Most bytes held on disk.
+    pub spool_max: u64,
+    /// Most jobs at a time.
+    pub process_count_max: usize,
+}
+
+/// Everything that can wake a minion.
+#[derive(Debug)]
+pub enum Input {
+    /// A session's handshake is done.
+    Opened {
+        /// Where the key stands.
+        standing: Standing,
+        /// How often to beat.
+        heartbeat: Duration,
+    },
+    /// The master said something over the session, or broadcast it.
+    Heard(ToMinion),
+    /// The session is over.
+    Lost,
+    /// A job ended.
+    Ended {
+        /// The job.
+        jid: Jid,
+        /// How.
+        ending: Ending,
+    },
+    /// A job started a process.
+    Spawned {
+        /// The job.
+        jid: Jid,
+        /// The process.
+        process: Process,
+    },
+    /// The grains are these now.
+    Grains(Map<String, Value>),
+    /// The deadline of [`Engine::next_deadline`] may have come.
+    Tick,
+    /// The minion is to stop.
+    Stop,
+}
+
+/// A job to be run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// The job.
+    pub jid: Jid,
+    /// What to run.
+    pub calls: Vec<Call>,
+    /// After this long it is killed.
+    pub timeout: Option<Duration>,
+    /// Who asked.
+    pub principal: String,
+}
+
+impl Job {
+    /// The functions, joined by commas.
+    #[must_use]
+    pub fn functions(&self) -> String {
+        functions(&self.calls)
+    }
+}
+
+fn functions(calls: &[Call]) -> String {
+    let names: Vec<&str> = calls.iter().map(|call| call.function.as_str()).collect();
+    names.join(",")
+}
+
+/// What the driver has to do, in order.
+#[derive(Debug, PartialEq)]
+pub enum Output {
+    /// Append this to the journal before anything that follows.
+    Record(Entry),
+    /// Send this over the session.
+    Send(ToMaster),
+    /// Start a job.
+    Run(Job),
+    /// Kill a job; it ends as cancelled by this.
+    Kill {
+        /// The job.
+        jid: Jid,
+        /// Who or what.
+        by: String,
+    },
+    /// Close the session.
+    Hangup(Hangup),
+    /// Something worth a line in the log.
+    Note(Note),
+}
+
+/// Why the minion closes a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hangup {
+    /// Three beats of the master were missed.
+    Silent,
+    /// The minion stops.
+    Stopping,
+    /// Orders keep coming before the session was started by the master.
+    NeverStarted,
+}
+
+impl fmt::Display for Hangup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Hangup::Silent => "the master has been silent for three beats",
+            Hangup::Stopping => "the minion stops",
+            Hangup::NeverStarted => "the master sends orders before it has named its store",
+        })
+    }
+}
+
+/// What happened besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// An order that is known already.
+    Duplicate(Jid),
+    /// An order or another message that only counts in a live session.
+    NotLive,
+    /// An order was declined.
+    Refused {
+        /// The job.
+        jid: Jid,
+        /// The reason told to the master.
+        why: String,
+    },
+    /// The master's store is another one than before.
+    StoreChanged,
+}
+
+#[derive(Debug)]
+enum Session {
+    None,
+    /// Sealed, and the key is not accepted.
+    Waiting(Beats),
+    Live(Beats, Live),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Beats {
+    every: Duration,
+    next: Instant,
+    silent_at: Instant,
+}
+
+/// What exists only while a session is live.
+#[derive(Debug, Default)]
+struct Live {
+    /// Whether the master has named its store.
+    is_numbered: bool,
+    /// Orders that came before.
+    early: Vec<Order>,
+    /// Returns to be sent, oldest first.
+    unsent: VecDeque<Jid>,
+    /// Returns sent and not yet acknowledged.
+    in_flight: BTreeSet<Jid>,
+}
+
+#[derive(Debug)]
+struct Fleeting {
+    number: u64,
+    returned: Option<Box<Return>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    number: u64,
+    functions: String,
+    is_fleeting: bool,
+    /// Has a place of its own, outside `process_count_max`.
+    is_privileged: bool,
+}
+
+#[derive(Debug)]
+struct Queued {
+    number: u64,
+    job: Job,
+    expires: Option<Instant>,
+}
+
+/// The decisions of one minion.
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+    book: Book,
+    grains: Map<String, Value>,
+    session: Session,
+    running: BTreeMap<Jid, Running>,
+    queue: VecDeque<Queued>,
+    fleeting: BTreeMap<Jid, Fleeting>,
+    outputs: VecDeque<Output>,
+}
+
+impl Engine {
+    /// An engine that goes on from what the journal says. Open jobs of it are over: whoever calls
+    /// this has made sure that nothing of them runs any more.
+    #[must_use]
+    pub fn new(settings: Settings, book: Book, grains: Map<String, Value>) -> Self {
+        let mut engine = Self {
+            settings,
+            book,
+            grains,
+            session: Session::None,
+            running: BTreeMap::new(),
+            queue: VecDeque::new(),
+            fleeting: BTreeMap::new(),
+            outputs: VecDeque::new(),
+        };
+        engine.interrupt_open_jobs();
+        engine
+    }
+
+    /// The fold of the journal, with every entry applied that was put out.
+    #[must_use]
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// Takes any input in any state.
+    pub fn handle(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Opened { standing, heartbeat } => self.on_opened(&standing, heartbeat, now),
+            Input::Heard(message) => self.on_heard(message, now),
+            Input::Lost => self.session = Session::None,
+            Input::Ended { jid, ending } => self.on_ended(jid, ending, now),
+            Input::Spawned { jid, process } => self.on_spawned(jid, process),
+            Input::Grains(grains) => self.on_grains(grains),
+            Input::Tick => self.on_tick(now),
+            Input::Stop => {
+                if !matches!(self.session, Session::None) {
+                    self.send(ToMaster::Bye);
+                }
+                self.put(Output::Hangup(Hangup::Stopping));
+            }
+        }
+    }
+
+    /// The next thing to do. Take all of them before the next input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Tick`] is due, if ever.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let beats = match &self.session {
+            Session::None => None,
+            Session::Waiting(beats) | Session::Live(beats, _) => Some(beats.next.min(beats.silent_at)),
+        };
+        let expiry = self.queue.iter().filter_map(|queued| queued.expires).min();
+        beats.into_iter().chain(expiry).min()
+    }
+
+    fn on_tick(&mut self, now: Instant) {
+        self.beat_if_due(now);
+        self.expire_queued(now);
+    }
+
+    fn on_grains(&mut self, grains: Map<String, Value>) {
+        if self.grains == grains {
+            return;
+        }
+        self.grains = grains;
+        if matches!(self.session, Session::Live(..)) {
+            self.send(ToMaster::Grains(self.grains.clone()));
+        }
+    }
+
+    fn put(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    fn send(&mut self, message: ToMaster) {
+        self.put(Output::Send(message));
+    }
+
+    fn record(&mut self, entry: Entry) {
+        self.book.apply(&entry);
+        self.put(Output::Record(entry));
+    }
+
+    fn note(&mut self, note: Note) {
+        self.put(Output::Note(note));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! Orders: taken, refused, run, cancelled, ended.
+
+use std::time::{Duration, Instant};
+
+use brine_protocol::Jid;
+use brine_protocol::job::{CALLS_MAX, Ending, Returned};
+use brine_protocol::message::{Cancel, Order, Return, is_meant, is_repeatable};
+use serde_json::Value;
+
+use super::{
+    Engine, FLEETING_MAX, Fleeting, HELD_MAX, Job, Note, Output, QUEUE_MAX, Queued, Running, functions,
+};
+use crate::book::{Entry, Process, Stage};
+
+impl Engine {
+    /// Ends what an earlier run of this minion left open.
+    pub(super) fn interrupt_open_jobs(&mut self) {
+        let open: Vec<(Jid, u64, String)> = self
+            .book
+            .jobs()
+            .filter(|(_, held)| !held.is_ended())
+            .map(|(jid, held)| (jid, held.number, held.functions.clone()))
+            .collect();
+        for (jid, number, functions) in open {
+            let why = "the minion stopped while the job ran".to_owned();
+            self.end_on_disk(jid, number, functions, Ending::Interrupted { why });
+        }
+    }
+
+    pub(super) fn on_order(&mut self, order: Order, now: Instant) {
+        let (jid, number) = (order.jid, order.number);
+        if self.fleeting.contains_key(&jid) {
+            // Repeatable, and known: the answer may have been lost with an earlier session.
+            self.note(Note::Duplicate(jid));
+            return self.tell(jid);
+        }
+        if self.book.is_taken(number) || self.book.job(jid).is_some() || self.running.contains_key(&jid) {
+            return self.note(Note::Duplicate(jid));
+        }
+        let functions = functions(&order.calls);
+        if order.expires_in_ms == Some(0) {
+            return self.end_on_disk(jid, number, functions, Ending::Expired);
+        }
+        let expires = order.expires_in_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
+        if let Some(why) = self.objection(&order) {
+            return self.refuse(jid, number, functions, why);
+        }
+        let is_fleeting = order.calls.iter().all(|call| is_repeatable(&call.function));
+        if self.book.bytes() >= self.settings.spool_max || self.book.jobs().count() >= HELD_MAX {
+            if !is_fleeting {
+                let why = format!(
+                    "the spool is full: {} returns wait to be taken by the master (spool_max is {} bytes)",
+                    self.book.jobs().count(),
+                    self.settings.spool_max
+                );
+                return self.refuse_in_memory(jid, number, functions, why);
+            }
+        } else if !is_fleeting && self.queue.len() >= QUEUE_MAX {
+            let why = format!("{QUEUE_MAX} jobs wait already (process_count_max is {})", self.settings.process_count_max);
+            return self.refuse(jid, number, functions, why);
+        }
+        if is_fleeting {
+            if self.fleeting.values().filter(|fleeting| fleeting.returned.is_none()).count() >= FLEETING_MAX {
+                let why = format!("{FLEETING_MAX} such jobs run already");
+                return self.refuse_in_memory(jid, number, functions, why);
+            }
+            self.fleeting.insert(jid, Fleeting { number, returned: None });
+        } else {
+            self.record(Entry::Open { number, jid, functions });
+        }
+        let job = Job {
+            jid,
+            calls: order.calls,
+            timeout: order.job_timeout_ms.map(Duration::from_millis),
+            principal: order.principal,
+        };
+        // What looks at jobs or ends them must not wait behind the jobs it is about.
+        let is_privileged = is_fleeting || job.calls.iter().all(|call| call.function.starts_with("brine."));
+        if is_privileged {
+            self.run(number, job, is_fleeting, true);
+        } else {
+            self.queue.push_back(Queued { number, job, expires });
+            self.run_queued(now);
+        }
+    }
+
+    fn objection(&self, order: &Order) -> Option<String> {
+        if !is_meant(order, &self.settings.id) {
+            Some(format!("no longer matches: {} is not in the target {:?}", self.settings.id, order.target.to_string()))
+        } else if order.calls.is_empty() || order.calls.len() > CALLS_MAX {
+            Some(format!("a job has 1 to {CALLS_MAX} functions, this one {}", order.calls.len()))
+        } else {
+            None
+        }
+    }
+
+    fn run_queued(&mut self, now: Instant) {
+        self.expire_queued(now);
+        while self.running.values().filter(|running| !running.is_privileged).count() < self.settings.process_count_max
+            && let Some(Queued { number, job, .. }) = self.queue.pop_front()
+        {
+            self.run(number, job, false, false);
+        }
+    }
+
+    fn run(&mut self, number: u64, job: Job, is_fleeting: bool, is_privileged: bool) {
+        let functions = job.functions();
+        self.running.insert(job.jid, Running { number, functions, is_fleeting, is_privileged });
+        self.put(Output::Run(job));
+    }
+
+    pub(super) fn expire_queued(&mut self, now: Instant) {
+        while let Some(at) = self.queue.iter().position(|queued| queued.expires.is_some_and(|at| at <= now)) {
+            if let Some(Queued { number, job, .. }) = self.queue.remove(at) {
+                self.end_on_disk(job.jid, number, job.functions(), Ending::Expired);
+            }
+        }
+    }
+
+    pub(super) fn on_spawned(&mut self, jid: Jid, process: Process) {
+        let is_open = self.book.job(jid).is_some_and(|held| matches!(held.stage, Stage::Open { .. }));
+        if is_open {
+            self.record(Entry::Pid { jid, pid: process.pid, start: process.start });
+        }
+    }
+
+    pub(super) fn on_ended(&mut self, jid: Jid, ending: Ending, now: Instant) {
+        let Some(Running { number, functions, is_fleeting, .. }) = self.running.remove(&jid) else {
+            return;
+        };
+        if !is_fleeting {
+            self.end_on_disk(jid, number, functions, ending);
+        } else if self.fleeting.contains_key(&jid) {
+            self.end_in_memory(jid, number, functions, ending);
+        }
+        self.run_queued(now);
+    }
+
+    pub(super) fn on_cancel(&mut self, cancel: &Cancel, now: Instant) {
+        let (jid, number) = (cancel.jid, cancel.number);
+        let ending = || Ending::Cancelled { by: cancel.by.clone() };
+        if self.running.contains_key(&jid) {
+            self.put(Output::Kill { jid, by: cancel.by.clone() });
+        } else if let Some(at) = self.queue.iter().position(|queued| queued.job.jid == jid) {
+            if let Some(queued) = self.queue.remove(at) {
+                self.end_on_disk(jid, number, queued.job.functions(), ending());
+            }
+            self.run_queued(now);
+        } else if !self.book.is_taken(number) && self.book.job(jid).is_none() && !self.fleeting.contains_key(&jid) {
+            // The order itself may still be on its way over the other connection.
+            self.end_on_disk(jid, number, String::new(), ending());
+        }
+    }
+
+    pub(super) fn cancel_all(&mut self, by: &str) {
+        for Queued { number, job, .. } in std::mem::take(&mut self.queue) {
+            self.end_on_disk(job.jid, number, job.functions(), Ending::Cancelled { by: by.to_owned() });
+        }
+        for jid in self.running.keys().copied().collect::<Vec<_>>() {
+            self.put(Output::Kill { jid, by: by.to_owned() });
+        }
+    }
+
+    fn refuse(&mut self, jid: Jid, number: u64, functions: String, why: String) {
+        self.note(Note::Refused { jid, why: why.clone() });
+        self.end_on_disk(jid, number, functions, Ending::Refused { why });
+    }
+
+    /// For refusals that the disk has no room for. Should the answer get lost, the order comes
+    /// again and is judged again.
+    fn refuse_in_memory(&mut self, jid: Jid, number: u64, functions: String, why: String) {
+        self.note(Note::Refused { jid, why: why.clone() });
+        self.fleeting.insert(jid, Fleeting { number, returned: None });
+        self.end_in_memory(jid, number, functions, Ending::Refused { why });
+    }
+
+    fn end_on_disk(&mut self, jid: Jid, number: u64, functions: String, ending: Ending) {
+        let returned = self.returned(jid, number, functions, ending);
+        self.record(Entry::End { returned, foreign: false });
+        self.tell(jid);
+    }
+
+    fn end_in_memory(&mut self, jid: Jid, number: u64, functions: String, ending: Ending) {
+        let returned = self.returned(jid, number, functions, ending);
+        self.fleeting.insert(jid, Fleeting { number, returned: Some(returned) });
+        self.tell(jid);
+        let ended = |fleeting: &&Fleeting| fleeting.returned.is_some();
+        if self.fleeting.values().filter(ended).count() > FLEETING_MAX {
+            let oldest = self.fleeting.iter().find(|(_, fleeting)| fleeting.returned.is_some()).map(|(jid, _)| *jid);
+            oldest.map(|jid| self.fleeting.remove(&jid));
+        }
+    }
+
+    fn returned(&self, jid: Jid, number: u64, functions: String, ending: Ending) -> Box<Return> {
+        let mut returned = Return { jid, number, functions, ending };
+        shorten(&mut returned, self.settings.return_max);
+        Box::new(returned)
+    }
+}
+
+/// The last guard: a return that is larger than a message could never be delivered and would be
+/// tried for ever. Functions cut their own output to less, so this hardly ever happens.
+fn shorten(returned: &mut Return, max: usize) {
+    let size = serde_json::to_vec(&returned).map_or(usize::MAX, |json| json.len());
+    if size <= max {
+        return;
+    }
+    let note = format!("[brine: the return has {size} bytes, more than return_max ({max})]");
+    match &mut returned.ending {
+        Ending::Returned(Returned { value, truncated, .. }) => {
+            *value = Value::String(note);
+            *truncated = true;
+        }
+        Ending::Failed { why } | Ending::Interrupted { why } | Ending::Refused { why } | Ending::Lost { why } => *why = note,
+        Ending::Cancelled { by } => *by = note,
+        Ending::TimedOut { .. } | Ending::Offline { .. } | Ending::Expired => {}
+    }
+    // Only an order with absurd names gets here.
+    if returned.functions.len() > max / 2 {
+        returned.functions = "(too long)".to_owned();
+    }
+}

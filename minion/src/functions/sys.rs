@@ -1,0 +1,184 @@
+//! `sys.*`: what this minion can do.
+
+use brine_protocol::glob;
+use serde_json::{Map, Value};
+
+use super::bind::Bound;
+use super::{Fault, Function, Outcome, table, text_of};
+
+pub(super) fn functions() -> Vec<Function> {
+    macro_rules! function {
+        ($name:literal, $body:path, $doc:literal) => {
+            Function {
+                name: $name,
+                doc: concat!(
+                    $doc,
+                    "\n\nArguments:\n    names or globs, separate; all when none is given (text)\n\nExample:\n    brine '*' ",
+                    $name
+                ),
+                parameters: &[],
+                is_variadic: true,
+                body: |_, bound| Box::pin($body(bound)),
+            }
+        };
+    }
+    vec![
+        function!(
+            "sys.doc",
+            doc,
+            "Returns the documentation of functions, chosen by module or function."
+        ),
+        function!(
+            "sys.list_functions",
+            list_functions,
+            "Returns the names of functions, chosen by module or function."
+        ),
+        function!(
+            "sys.list_modules",
+            list_modules,
+            "Returns the names of modules."
+        ),
+    ]
+}
+
+async fn doc(bound: Bound) -> Result<Outcome, Fault> {
+    let wanted = wanted(&bound)?;
+    let docs: Map<String, Value> = table()
+        .iter()
+        .filter(|function| is_wanted(function.name, &wanted))
+        .map(|function| (function.name.to_owned(), Value::from(function.doc)))
+        .collect();
+    Ok(Outcome::from(Value::Object(docs)))
+}
+
+async fn list_functions(bound: Bound) -> Result<Outcome, Fault> {
+    let wanted = wanted(&bound)?;
+    let names = table().iter().map(|function| function.name);
+    Ok(Outcome::from(
+        names
+            .filter(|name| is_wanted(name, &wanted))
+            .collect::<Vec<_>>(),
+    ))
+}
+
+async fn list_modules(bound: Bound) -> Result<Outcome, Fault> {
+    let wanted = wanted(&bound)?;
+    let mut modules: Vec<&str> = table()
+        .iter()
+        .map(|function| module(function.name))
+        .collect();
+    modules.dedup();
+    modules.retain(|module| {
+        wanted.is_empty() || wanted.iter().any(|pattern| glob::matches(pattern, module))
+    });
+    Ok(Outcome::from(modules))
+}
+
+fn wanted(bound: &Bound) -> Result<Vec<String>, Fault> {
+    if let Some((name, value)) = bound.extra.iter().next() {
+        let why = format!(
+            "The following keyword arguments are not valid: {name}={}",
+            text_of(value)
+        );
+        return Err(Fault::Invocation(why));
+    }
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    bound
+        .rest
+        .iter()
+        .map(|value| {
+            text(value)
+                .ok_or_else(|| Fault::Invocation("modules and functions are texts".to_owned()))
+        })
+        .collect()
+}
+
+/// A name without a dot is a module; globs are over whole function names, as in Salt, so that
+/// `test.*` and `*ping` both work.
+fn is_wanted(function: &str, wanted: &[String]) -> bool {
+    wanted.is_empty()
+        || wanted
+            .iter()
+            .any(|pattern| pattern == module(function) || glob::matches(pattern, function))
+}
+
+fn module(function: &str) -> &str {
+    function.split('.').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::{call, context, returned};
+
+    #[tokio::test]
+    async fn lists() {
+        let context = context();
+        for (function, args, expected) in [
+            (
+                "sys.list_modules",
+                json!([]),
+                json!(["brine", "cmd", "grains", "sys", "test"]),
+            ),
+            (
+                "sys.list_modules",
+                json!(["c*", "sys"]),
+                json!(["cmd", "sys"]),
+            ),
+            (
+                "sys.list_functions",
+                json!(["sys"]),
+                json!(["sys.doc", "sys.list_functions", "sys.list_modules"]),
+            ),
+            (
+                "sys.list_functions",
+                json!(["test.f*", "*ping"]),
+                json!(["test.false", "test.fib", "test.ping"]),
+            ),
+            ("sys.list_functions", json!(["nosuch"]), json!([])),
+        ] {
+            let result = returned(&[call(function, args.clone(), json!({}))], &context).await;
+            assert_eq!(
+                (result.value, result.retcode),
+                (expected, 0),
+                "{function} {args}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn docs_have_their_example() {
+        let docs = returned(&[call("sys.doc", json!([]), json!({}))], &context())
+            .await
+            .value;
+        let docs = docs.as_object().unwrap();
+        assert_eq!(docs.len(), super::table().len());
+        for (name, doc) in docs {
+            let doc = doc.as_str().unwrap();
+            assert!(
+                doc.contains(&format!("\n    brine '*' {name}")),
+                "{name} has no example"
+            );
+            assert!(
+                doc.lines().next().unwrap().ends_with('.'),
+                "{name} does not begin with a sentence"
+            );
+        }
+        let one = returned(
+            &[call("sys.doc", json!(["test.ping"]), json!({}))],
+            &context(),
+        )
+        .await
+        .value;
+        assert_eq!(
+            one.as_object().unwrap().keys().collect::<Vec<_>>(),
+            ["test.ping"]
+        );
+        let bad = returned(&[call("sys.doc", json!([]), json!({"x": 1}))], &context()).await;
+        assert_eq!(
+            bad.value,
+            "ERROR executing 'sys.doc': The following keyword arguments are not valid: x=1"
+        );
+    }
+}

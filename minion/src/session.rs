@@ -1,0 +1,333 @@
+//! One session: handshake, then sealed frames both ways, until anything goes wrong.
+//!
+//! It opens and seals, and hands messages to the driver; it decides nothing about jobs. Frames
+//! are sealed at the moment the connection has room for them, in the order they were given.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use brine_pki::channel::{Channel, ChannelError};
+use brine_pki::handshake::HandshakeError;
+use brine_pki::handshake::minion::{Offered, Pin};
+use brine_pki::key::PrivateKey;
+use brine_pki::publish::{PublishError, Reader};
+use brine_protocol::frame::{Frame, FrameError};
+use brine_protocol::message::{Standing, ToMaster, ToMinion};
+use brine_protocol::{Fingerprint, MinionId};
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::backoff::Setback;
+use crate::identity::Trust;
+use crate::link::{Control, Dial, Feed, LinkError};
+use crate::relay::RelayError;
+
+/// The topic of broadcasts.
+const TOPIC_ALL: &str = "brine/1/all";
+
+/// How long a last message may take to leave.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// Who opens sessions.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The minion's id.
+    pub id: MinionId,
+    /// Its key.
+    pub key: Arc<PrivateKey>,
+    /// The master it trusts.
+    pub trust: Arc<Trust>,
+    /// How long each step of the opening may take.
+    pub patience: Duration,
+}
+
+/// What a session tells the driver.
+#[derive(Debug)]
+pub enum Event {
+    /// The handshake is done.
+    Opened {
+        /// Where the key stands.
+        standing: Standing,
+        /// How often to beat.
+        heartbeat: Duration,
+        /// The master's trust key.
+        master: Fingerprint,
+        /// Where it is.
+        address: SocketAddr,
+    },
+    /// The master said this, over the channel or in a broadcast.
+    Heard(ToMinion),
+}
+
+/// What the driver tells a session.
+#[derive(Debug)]
+pub enum Command {
+    /// Send this.
+    Send(ToMaster),
+    /// Send what was given before, then end.
+    Close,
+}
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// A connection.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The handshake.
+    #[error("{0}{hint}", hint = advice(.0))]
+    Handshake(#[from] HandshakeError),
+    /// A step of the handshake did not come.
+    #[error("the master's {what} did not come within {within:?}")]
+    Late {
+        /// The message that was due.
+        what: &'static str,
+        /// The limit.
+        within: Duration,
+    },
+    /// The sealed channel.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// A broadcast.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// A frame that opened and is not understood.
+    #[error("the master's message is not understood: {0}")]
+    Message(#[from] FrameError),
+    /// A broadcast of something that is no order, or on another topic.
+    #[error("the master broadcast something other than an order")]
+    NoOrder,
+    /// The pinned master cannot be read or written.
+    #[error("{0:#}")]
+    Trust(anyhow::Error),
+    /// The driver asked for it.
+    #[error("closed by this minion")]
+    Closed,
+}
+
+fn advice(error: &HandshakeError) -> &'static str {
+    match error {
+        HandshakeError::Pin { .. } => {
+            "; nothing was sent to it. If the master was replaced on purpose, compare the fingerprint with \
+             `brine-key -F master` there, then remove minion_master.pub (or change master_finger) here"
+        }
+        HandshakeError::Version(_) => "; update the older of the two",
+        _ => "",
+    }
+}
+
+impl SessionError {
+    /// How soon to try again.
+    #[must_use]
+    pub fn setback(&self) -> Setback {
+        let slow = Setback::Slow { at_least: Duration::ZERO };
+        match self {
+            SessionError::Handshake(HandshakeError::Busy { retry_after_ms }) => {
+                Setback::Slow { at_least: Duration::from_millis(u64::from(*retry_after_ms)) }
+            }
+            SessionError::Handshake(_) | SessionError::Trust(_) => slow,
+            SessionError::Link(LinkError::Relay(RelayError::Refused(_) | RelayError::Told(_))) => slow,
+            SessionError::Link(_)
+            | SessionError::Late { .. }
+            | SessionError::Channel(_)
+            | SessionError::Publish(_)
+            | SessionError::Message(_)
+            | SessionError::NoOrder
+            | SessionError::Closed => Setback::Lost,
+        }
+    }
+}
+
+/// Runs one session to its end.
+pub async fn run<D: Dial>(
+    dial: &D,
+    identity: &Identity,
+    events: &mpsc::Sender<Event>,
+    commands: &mut mpsc::UnboundedReceiver<Command>,
+) -> SessionError {
+    let opened = tokio::select! {
+        opened = open(dial, identity) => opened,
+        () = closed(commands) => return SessionError::Closed,
+    };
+    match opened {
+        Ok((control, channel, address, event)) => {
+            let token = match &event {
+                Event::Opened { standing: Standing::Accepted { token }, .. } => Some(*token),
+                _ => None,
+            };
+            if events.send(event).await.is_err() {
+                return SessionError::Closed;
+            }
+            let session = Session { dial, events, address, channel, reader: Reader::new(), started: Instant::now() };
+            match session.traffic(control, token, commands).await {
+                Ok(()) => SessionError::Closed,
+                Err(error) => error,
+            }
+        }
+        Err(error) => error,
+    }
+}
+
+/// Waits until the driver closes; what it wants to send before the session is open is dropped,
+/// because the next one tells it anew.
+async fn closed(commands: &mut mpsc::UnboundedReceiver<Command>) {
+    while !matches!(commands.recv().await, Some(Command::Close) | None) {}
+}
+
+async fn open<D: Dial>(
+    dial: &D,
+    identity: &Identity,
+) -> Result<(D::Control, Channel, SocketAddr, Event), SessionError> {
+    let pin: Pin = identity.trust.pin().map_err(SessionError::Trust)?;
+    let (mut control, address) = dial.control().await?;
+    let offer = step(&mut control, "Offer", identity.patience).await?;
+    let offered = Offered::read(&offer, &pin)?;
+    let (trust_key, serial, successor) = (offered.trust_key().clone(), offered.serial(), offered.successor());
+    let (key, id) = (identity.key.clone(), identity.id.clone());
+    let signing = tokio::task::spawn_blocking(move || offered.hello(&key, &id, brine_pki::random::bytes()));
+    let (hello, waiting) = signing.await.expect("signing with a checked key does not fail");
+    control.window().reserve().await;
+    control.send(Bytes::from(hello)).await?;
+    let (welcome, channel) = waiting.welcome(&step(&mut control, "verdict", identity.patience).await?)?;
+    // Only now is it certain that the holder of that key is there.
+    identity.trust.remember(&trust_key, serial, successor).map_err(SessionError::Trust)?;
+    let event = Event::Opened {
+        standing: welcome.standing,
+        heartbeat: heartbeat(welcome.pace.heartbeat_ms),
+        master: trust_key.fingerprint(),
+        address,
+    };
+    Ok((control, channel, address, event))
+}
+
+/// What the master asks for, within reason.
+fn heartbeat(millis: u64) -> Duration {
+    Duration::from_millis(millis.clamp(50, 10 * 60 * 1000))
+}
+
+async fn step(control: &mut impl Control, what: &'static str, within: Duration) -> Result<Bytes, SessionError> {
+    match timeout(within, control.recv()).await {
+        Ok(message) => Ok(message?),
+        Err(_) => Err(SessionError::Late { what, within }),
+    }
+}
+
+struct Session<'a, D: Dial> {
+    dial: &'a D,
+    events: &'a mpsc::Sender<Event>,
+    address: SocketAddr,
+    channel: Channel,
+    reader: Reader,
+    started: Instant,
+}
+
+enum Next<F> {
+    Received(Result<Bytes, LinkError>),
+    Writable,
+    Command(Option<Command>),
+    Subscribed(Result<F, LinkError>),
+    Broadcast(Result<(Bytes, Bytes), LinkError>),
+}
+
+impl<D: Dial> Session<'_, D> {
+    async fn traffic(
+        mut self,
+        mut control: D::Control,
+        token: Option<[u8; 32]>,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+    ) -> Result<(), SessionError> {
+        let (dial, address) = (self.dial, self.address);
+        let subscribe = |token: [u8; 32]| {
+            let topics = topics(&token);
+            Box::pin(async move { dial.feed(address, &topics).await })
+        };
+        let window = control.window();
+        let mut subscribing = token.map(subscribe);
+        let mut feed: Option<D::Feed> = None;
+        let mut waiting: Option<ToMaster> = None;
+        loop {
+            let next = tokio::select! {
+                received = control.recv() => Next::Received(received),
+                () = window.reserve(), if waiting.is_some() => Next::Writable,
+                command = commands.recv(), if waiting.is_none() => Next::Command(command),
+                subscribed = optional(subscribing.as_mut()) => Next::Subscribed(subscribed),
+                broadcast = next_broadcast(feed.as_mut()) => Next::Broadcast(broadcast),
+            };
+            match next {
+                Next::Received(message) => {
+                    let message = ToMinion::from_frame(&self.channel.opener.open(message?)?)?;
+                    if let ToMinion::Standing(Standing::Accepted { token }) = &message {
+                        feed = None;
+                        subscribing = Some(subscribe(*token));
+                    }
+                    let released = match &message {
+                        ToMinion::Epoch(epoch) => self.reader.install(epoch)?,
+                        _ => Vec::new(),
+                    };
+                    self.tell(message).await?;
+                    for frame in released {
+                        self.tell_broadcast(&frame).await?;
+                    }
+                }
+                Next::Writable => {
+                    if let Some(message) = waiting.take() {
+                        let sealed = self.channel.sealer.seal(&message.to_frame(), self.started.elapsed().as_secs());
+                        control.send(sealed).await?;
+                    }
+                }
+                Next::Command(Some(Command::Send(message))) => waiting = Some(message),
+                Next::Command(Some(Command::Close) | None) => {
+                    // A master that takes nothing is not worth waiting for.
+                    let _ = timeout(FLUSH, window.emptied()).await;
+                    return Ok(());
+                }
+                Next::Subscribed(subscribed) => {
+                    subscribing = None;
+                    feed = Some(subscribed?);
+                }
+                Next::Broadcast(broadcast) => {
+                    let (topic, body) = broadcast?;
+                    if topic != TOPIC_ALL.as_bytes() {
+                        return Err(SessionError::NoOrder);
+                    }
+                    if let Some(frame) = self.reader.open(body)? {
+                        self.tell_broadcast(&frame).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn tell_broadcast(&self, frame: &Frame) -> Result<(), SessionError> {
+        match ToMinion::from_frame(frame)? {
+            order @ ToMinion::Order(_) => self.tell(order).await,
+            _ => Err(SessionError::NoOrder),
+        }
+    }
+
+    async fn tell(&self, message: ToMinion) -> Result<(), SessionError> {
+        self.events.send(Event::Heard(message)).await.map_err(|_| SessionError::Closed)
+    }
+}
+
+fn topics(token: &[u8; 32]) -> [String; 2] {
+    let hex: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
+    // The token first: it is what the master waits for.
+    [format!("brine/1/token/{hex}"), TOPIC_ALL.to_owned()]
+}
+
+async fn optional<F: Future + Unpin>(future: Option<&mut F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_broadcast(feed: Option<&mut impl Feed>) -> Result<(Bytes, Bytes), LinkError> {
+    match feed {
+        Some(feed) => feed.recv().await,
+        None => std::future::pending().await,
+    }
+}

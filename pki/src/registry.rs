@@ -1,0 +1,387 @@
+//! The registry of trust: what the decisions in the ledger have made of each key.
+//!
+//! ```text
+//!                      accept                 suspend
+//!   pending, denied ----------->  accepted  <----------->  suspended
+//!         |                       |      ^     resume          |
+//!         | reject         reject |      | accept              | reject
+//!         |                       v      |                     |
+//!         +--------------------->  rejected  <-----------------+
+//!
+//!   delete takes a key out of any state, and the registry forgets it.
+//! ```
+//!
+//! A pure fold over ledger entries: the same entries make the same registry, on every machine.
+//! **Invariants:** at most one key of an id is accepted or suspended; no key is trusted but by an
+//! `accept` of exactly that key; nothing here knows a clock, a file or a waiting key.
+
+mod transition;
+mod trust;
+
+pub use transition::{ACTS, Fate, transition};
+pub use trust::{ActError, Done, Knocked, Knocker, OpenError, Opened, Trust, Warning};
+
+use std::collections::BTreeMap;
+
+use brine_protocol::control::{Act, KeyName, KeyState};
+use brine_protocol::time::Timestamp;
+use brine_protocol::{Fingerprint, MinionId};
+
+use crate::ledger::{Deed, Draft, Entry};
+
+/// The longest reason of a decision, in bytes.
+pub const REASON_MAX: usize = 1024;
+
+/// Where a key stands: the verdict at its handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Its minion gets orders.
+    Accepted {
+        /// The number of the decision that accepted it. State that belongs to a minion belongs to
+        /// its id and this number.
+        generation: u64,
+    },
+    /// Somebody has to decide.
+    Pending,
+    /// An operator or a rule said no.
+    Rejected,
+    /// Another key holds the id.
+    Denied,
+    /// Accepted before, cut off for now.
+    Suspended,
+}
+
+impl Verdict {
+    /// The key's state.
+    #[must_use]
+    pub fn state(self) -> KeyState {
+        match self {
+            Verdict::Accepted { .. } => KeyState::Accepted,
+            Verdict::Pending => KeyState::Pending,
+            Verdict::Rejected => KeyState::Rejected,
+            Verdict::Denied => KeyState::Denied,
+            Verdict::Suspended => KeyState::Suspended,
+        }
+    }
+}
+
+/// A key that was decided about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// SHA-256 of the key.
+    pub fingerprint: Fingerprint,
+    /// DER of the public key.
+    pub key: Vec<u8>,
+    /// Accepted, rejected or suspended.
+    pub state: KeyState,
+    /// Number of the decision that accepted it last; 0 if none did.
+    pub generation: u64,
+    /// When it was first decided about.
+    pub since: Timestamp,
+}
+
+/// Why an act is refused: one sentence for whoever asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such key is known.
+    #[error("{id} has no key {fingerprint}")]
+    Unknown {
+        /// The id.
+        id: MinionId,
+        /// The key.
+        fingerprint: Fingerprint,
+    },
+    /// It is not in the state in which the caller saw it.
+    #[error("the key of {id} changed meanwhile: it is {}, not {}", .found.map_or("gone", KeyState::name), .expected.name())]
+    Changed {
+        /// The id.
+        id: MinionId,
+        /// What the caller saw.
+        expected: KeyState,
+        /// What it is.
+        found: Option<KeyState>,
+    },
+    /// The act does not fit the state.
+    #[error("cannot {} the key of {id}: {why}", .act.name())]
+    Unfit {
+        /// The id.
+        id: MinionId,
+        /// What was asked.
+        act: Act,
+        /// What stands against it.
+        why: &'static str,
+    },
+    /// Another key holds the id.
+    #[error(
+        "{id} is held by the {} key {holder}; delete or reject that key before {fingerprint} can be accepted",
+        .state.name()
+    )]
+    Held {
+        /// The id.
+        id: MinionId,
+        /// The key that holds it.
+        holder: Fingerprint,
+        /// In which state.
+        state: KeyState,
+        /// The key that was to be accepted.
+        fingerprint: Fingerprint,
+    },
+    /// The reason is too long for the ledger.
+    #[error("a reason has at most {REASON_MAX} bytes, this one has {0}")]
+    ReasonTooLong(usize),
+}
+
+/// What is known of one id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Id {
+    /// Few: at most one holder, and what operators rejected.
+    keys: Vec<Decided>,
+    /// Every key that was ever accepted for it.
+    held: Vec<Fingerprint>,
+}
+
+impl Id {
+    fn key(&self, fingerprint: Fingerprint) -> Option<&Decided> {
+        self.keys.iter().find(|key| key.fingerprint == fingerprint)
+    }
+
+    fn holder(&self) -> Option<&Decided> {
+        self.keys.iter().find(|key| is_holder(key.state))
+    }
+}
+
+fn is_holder(state: KeyState) -> bool {
+    match state {
+        KeyState::Accepted | KeyState::Suspended => true,
+        KeyState::Pending | KeyState::Rejected | KeyState::Denied => false,
+    }
+}
+
+/// The registry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Registry {
+    ids: BTreeMap<MinionId, Id>,
+    config_serial: u64,
+}
+
+impl Registry {
+    /// The registry that these entries make.
+    #[must_use]
+    pub fn fold<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
+        let mut registry = Self::default();
+        for entry in entries {
+            registry.apply(entry);
+        }
+        registry
+    }
+
+    /// Takes in the next entry.
+    ///
+    /// Any entry can be applied in any state: after a repair, lines before it may be missing.
+    /// What does not fit changes nothing, and an accept displaces whatever key held the id.
+    pub fn apply(&mut self, entry: &Entry) {
+        match &entry.deed {
+            Deed::Config { serial } => self.config_serial = self.config_serial.max(*serial),
+            Deed::Repair { .. } => {}
+            Deed::Key {
+                act,
+                id,
+                fingerprint,
+                key,
+            } => self.apply_act(entry, *act, id, *fingerprint, key.as_deref()),
+        }
+    }
+
+    fn apply_act(
+        &mut self,
+        entry: &Entry,
+        act: Act,
+        id: &MinionId,
+        fingerprint: Fingerprint,
+        key: Option<&[u8]>,
+    ) {
+        let of_id = match act {
+            Act::Accept | Act::Reject => self.ids.entry(id.clone()).or_default(),
+            Act::Delete | Act::Suspend | Act::Resume => match self.ids.get_mut(id) {
+                Some(known) => known,
+                None => return,
+            },
+        };
+        let at = of_id
+            .keys
+            .iter()
+            .position(|key| key.fingerprint == fingerprint);
+        match (act, at, key) {
+            (Act::Accept | Act::Reject, at, Some(key)) => {
+                let at = at.unwrap_or_else(|| {
+                    of_id.keys.push(Decided {
+                        fingerprint,
+                        key: key.to_vec(),
+                        state: KeyState::Rejected,
+                        generation: 0,
+                        since: entry.at,
+                    });
+                    of_id.keys.len() - 1
+                });
+                let decided = &mut of_id.keys[at];
+                if act == Act::Reject {
+                    decided.state = KeyState::Rejected;
+                } else {
+                    decided.state = KeyState::Accepted;
+                    decided.generation = entry.seq;
+                    of_id
+                        .keys
+                        .retain(|key| key.fingerprint == fingerprint || !is_holder(key.state));
+                    if !of_id.held.contains(&fingerprint) {
+                        of_id.held.push(fingerprint);
+                    }
+                }
+            }
+            (Act::Delete, Some(at), _) => {
+                of_id.keys.remove(at);
+            }
+            (Act::Suspend, Some(at), _) if of_id.keys[at].state == KeyState::Accepted => {
+                of_id.keys[at].state = KeyState::Suspended;
+            }
+            (Act::Resume, Some(at), _) if of_id.keys[at].state == KeyState::Suspended => {
+                of_id.keys[at].state = KeyState::Accepted;
+            }
+            (Act::Accept | Act::Reject, _, None)
+            | (Act::Delete | Act::Suspend | Act::Resume, _, _) => {}
+        }
+    }
+
+    /// Decides whether an act can be done. What comes back goes into the ledger, and from there
+    /// to [`Registry::apply`].
+    ///
+    /// `waiting` is the public key, if it waits for a decision.
+    ///
+    /// # Errors
+    /// The refusal, in one sentence.
+    pub fn decide(
+        &self,
+        act: Act,
+        name: &KeyName,
+        waiting: Option<&[u8]>,
+        by: &str,
+        reason: Option<&str>,
+    ) -> Result<Draft, Refusal> {
+        let KeyName {
+            id,
+            fingerprint,
+            state: expected,
+        } = name;
+        if let Some(reason) = reason.filter(|reason| reason.len() > REASON_MAX) {
+            return Err(Refusal::ReasonTooLong(reason.len()));
+        }
+        let decided = self.key(id, *fingerprint);
+        let key = decided.map(|decided| decided.key.as_slice()).or(waiting);
+        let found = key.map(|_| self.standing(id, *fingerprint).state());
+        if let Some(expected) = expected.filter(|expected| found != Some(*expected)) {
+            return Err(Refusal::Changed {
+                id: id.clone(),
+                expected,
+                found,
+            });
+        }
+        let (Some(key), Some(from)) = (key, found) else {
+            return Err(Refusal::Unknown {
+                id: id.clone(),
+                fingerprint: *fingerprint,
+            });
+        };
+        if let Fate::Refused(why) = transition(from, act) {
+            return Err(Refusal::Unfit {
+                id: id.clone(),
+                act,
+                why,
+            });
+        }
+        let holder = self.ids.get(id).and_then(Id::holder);
+        if let (Act::Accept, Some(holder)) = (
+            act,
+            holder.filter(|holder| holder.fingerprint != *fingerprint),
+        ) {
+            return Err(Refusal::Held {
+                id: id.clone(),
+                holder: holder.fingerprint,
+                state: holder.state,
+                fingerprint: *fingerprint,
+            });
+        }
+        Ok(Draft {
+            by: by.to_owned(),
+            reason: reason.map(str::to_owned),
+            deed: Deed::Key {
+                act,
+                id: id.clone(),
+                fingerprint: *fingerprint,
+                key: crate::ledger::keeps_key(act).then(|| key.to_vec()),
+            },
+        })
+    }
+
+    /// Where a key stands with this id, known or not.
+    #[must_use]
+    pub fn standing(&self, id: &MinionId, fingerprint: Fingerprint) -> Verdict {
+        let Some(of_id) = self.ids.get(id).filter(|of_id| !of_id.keys.is_empty()) else {
+            return Verdict::Pending;
+        };
+        match of_id.key(fingerprint) {
+            None => Verdict::Denied,
+            Some(key) => match key.state {
+                KeyState::Accepted => Verdict::Accepted {
+                    generation: key.generation,
+                },
+                KeyState::Suspended => Verdict::Suspended,
+                KeyState::Rejected | KeyState::Pending | KeyState::Denied => Verdict::Rejected,
+            },
+        }
+    }
+
+    /// Whether the key that was accepted by this decision is accepted now: asked for every frame.
+    #[must_use]
+    pub fn is_accepted(&self, id: &MinionId, generation: u64) -> bool {
+        let holder = self.ids.get(id).and_then(Id::holder);
+        holder.is_some_and(|key| key.generation == generation && key.state == KeyState::Accepted)
+    }
+
+    /// Whether another key than this one held the id before, or holds it.
+    #[must_use]
+    pub fn known_before(&self, id: &MinionId, fingerprint: Fingerprint) -> bool {
+        self.ids
+            .get(id)
+            .is_some_and(|of_id| of_id.held.iter().any(|held| *held != fingerprint))
+    }
+
+    /// A key that was decided about.
+    #[must_use]
+    pub fn key(&self, id: &MinionId, fingerprint: Fingerprint) -> Option<&Decided> {
+        self.ids.get(id)?.key(fingerprint)
+    }
+
+    /// Every key that was decided about, by id.
+    pub fn keys(&self) -> impl Iterator<Item = (&MinionId, &Decided)> {
+        self.ids
+            .iter()
+            .flat_map(|(id, of_id)| of_id.keys.iter().map(move |key| (id, key)))
+    }
+
+    /// The minions that get orders, by id, with their generations.
+    pub fn accepted(&self) -> impl Iterator<Item = (&MinionId, u64)> {
+        self.keys()
+            .filter(|(_, key)| key.state == KeyState::Accepted)
+            .map(|(id, key)| (id, key.generation))
+    }
+
+    /// The last serial of a handshake config; 0 before the first.
+    #[must_use]
+    pub fn config_serial(&self) -> u64 {
+        self.config_serial
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod tests;

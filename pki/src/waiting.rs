@@ -1,0 +1,286 @@
+//! Keys that wait for a decision: bounded, and written to a file that is replaced as a whole.
+//!
+//! A knock is not a decision, so none of this is in the ledger, and losing it costs nothing but
+//! another knock. Strangers fill it, so **every limit is enforced before a key is filed**, and the
+//! limits are fair: who is pushed out is always the longest unheard key of the address that has
+//! the most waiting (of all, or of the id that is full), so that a flood from one address pushes
+//! out itself. IPv6 addresses count by their /64, which is what one customer gets.
+
+mod order;
+mod saved;
+
+pub use saved::{Damage, LoadError};
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use brine_protocol::control::KeyName;
+use brine_protocol::message::{CLAIM_MAX, Knock};
+use brine_protocol::time::Timestamp;
+use brine_protocol::{Fingerprint, MinionId};
+use serde::{Deserialize, Serialize};
+
+use order::{Group, Order};
+
+/// How many keys may wait, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WaitingLimits {
+    /// Most keys, all together. A whole fleet may be waiting on its first day.
+    pub pending_max: usize,
+    /// Most keys of one id. More than a few mean that somebody squats the name.
+    pub pending_per_id: usize,
+    /// How long a key waits that is not heard of any more, in seconds.
+    pub pending_age_s: u64,
+}
+
+impl Default for WaitingLimits {
+    fn default() -> Self {
+        Self {
+            pending_max: 10_000,
+            pending_per_id: 8,
+            pending_age_s: 30 * 24 * 3600,
+        }
+    }
+}
+
+/// Somebody whose key is not decided about, and who proved to have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Knocker {
+    /// The id it claims.
+    pub id: MinionId,
+    /// SHA-256 of its public key.
+    pub fingerprint: Fingerprint,
+    /// DER of its public key; the caller has checked its size and form.
+    pub key: Vec<u8>,
+    /// Where it comes from.
+    pub address: IpAddr,
+    /// What it says about itself.
+    pub claims: Knock,
+}
+
+/// A key that waits for a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingKey {
+    /// The id it claims.
+    pub id: MinionId,
+    /// SHA-256 of the key.
+    pub fingerprint: Fingerprint,
+    /// DER of the public key.
+    pub key: Vec<u8>,
+    /// When it knocked first.
+    pub first_seen: Timestamp,
+    /// When it was last heard of.
+    pub last_seen: Timestamp,
+    /// Where it last came from.
+    pub address: IpAddr,
+    /// How often it has knocked.
+    pub attempts: u64,
+    /// What it says about itself, cut to size.
+    pub claims: Knock,
+}
+
+impl WaitingKey {
+    fn name(&self) -> KeyName {
+        KeyName {
+            id: self.id.clone(),
+            fingerprint: self.fingerprint,
+            state: None,
+        }
+    }
+}
+
+/// A waiting key and its place in the order.
+#[derive(Debug)]
+struct Slot {
+    key: WaitingKey,
+    tick: u64,
+}
+
+/// The keys that wait.
+#[derive(Debug)]
+pub struct Waiting {
+    limits: WaitingLimits,
+    /// By id; each list is short.
+    ids: BTreeMap<MinionId, Vec<Slot>>,
+    order: Order,
+    is_changed: bool,
+}
+
+impl Waiting {
+    /// Nobody waits.
+    #[must_use]
+    pub fn new(limits: WaitingLimits) -> Self {
+        Self {
+            limits,
+            ids: BTreeMap::new(),
+            order: Order::default(),
+            is_changed: false,
+        }
+    }
+
+    /// Files a key, or notes that it knocked again. Returns the keys that had to make room, or
+    /// that had waited too long.
+    pub fn knock(&mut self, knocker: Knocker, now: Timestamp) -> Vec<KeyName> {
+        let mut gone = self.expire(now);
+        let claims = cut(knocker.claims);
+        let (first_seen, attempts) = match self.remove(&knocker.id, knocker.fingerprint) {
+            Some(known) => (known.first_seen, known.attempts.saturating_add(1)),
+            None => {
+                gone.extend(self.make_room(&knocker.id, knocker.address));
+                (now, 1)
+            }
+        };
+        self.file(WaitingKey {
+            id: knocker.id,
+            fingerprint: knocker.fingerprint,
+            key: knocker.key,
+            first_seen,
+            last_seen: now,
+            address: knocker.address,
+            attempts,
+            claims,
+        });
+        gone
+    }
+
+    /// Notes that a key's session is alive, so that it counts as heard of. Not worth writing the
+    /// file for: whoever is alive will be heard of again.
+    pub fn heard(&mut self, id: &MinionId, fingerprint: Fingerprint, now: Timestamp) {
+        let was_changed = self.is_changed;
+        if let Some(mut key) = self.remove(id, fingerprint) {
+            key.last_seen = now;
+            self.file(key);
+        }
+        self.is_changed = was_changed;
+    }
+
+    /// Forgets the keys that were not heard of for too long.
+    pub fn expire(&mut self, now: Timestamp) -> Vec<KeyName> {
+        let age = i64::try_from(self.limits.pending_age_s)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1_000_000);
+        let horizon = now.0.saturating_sub(age);
+        let mut gone = Vec::new();
+        while let Some((id, fingerprint)) = self.order.oldest() {
+            let is_old = self
+                .get(&id, fingerprint)
+                .is_some_and(|key| key.last_seen.0 < horizon);
+            if !is_old {
+                break;
+            }
+            gone.extend(self.remove(&id, fingerprint).map(|key| key.name()));
+        }
+        gone
+    }
+
+    fn make_room(&mut self, id: &MinionId, newcomer: IpAddr) -> Option<KeyName> {
+        let (id, fingerprint) = if self.count(id) >= self.limits.pending_per_id.max(1) {
+            self.crowding(id)?
+        } else if self.len() >= self.limits.pending_max.max(1) {
+            self.order.crowding(Group::of(newcomer))?
+        } else {
+            return None;
+        };
+        self.remove(&id, fingerprint).map(|key| key.name())
+    }
+
+    fn count(&self, id: &MinionId) -> usize {
+        self.ids.get(id).map_or(0, Vec::len)
+    }
+
+    /// Of one id: the longest unheard key of the address with the most of them.
+    fn crowding(&self, id: &MinionId) -> Option<(MinionId, Fingerprint)> {
+        let slots = self.ids.get(id)?;
+        let group = |slot: &Slot| Group::of(slot.key.address);
+        let same = |slot: &Slot| {
+            slots
+                .iter()
+                .filter(|other| group(other) == group(slot))
+                .count()
+        };
+        let slot = slots
+            .iter()
+            .min_by_key(|slot| (std::cmp::Reverse(same(slot)), slot.tick))?;
+        Some((id.clone(), slot.key.fingerprint))
+    }
+
+    fn file(&mut self, key: WaitingKey) {
+        let tick = self
+            .order
+            .add(Group::of(key.address), &key.id, key.fingerprint);
+        self.ids
+            .entry(key.id.clone())
+            .or_default()
+            .push(Slot { key, tick });
+        self.is_changed = true;
+    }
+
+    /// Takes a key out.
+    pub fn remove(&mut self, id: &MinionId, fingerprint: Fingerprint) -> Option<WaitingKey> {
+        let slots = self.ids.get_mut(id)?;
+        let at = slots
+            .iter()
+            .position(|slot| slot.key.fingerprint == fingerprint)?;
+        let Slot { key, tick } = slots.remove(at);
+        if slots.is_empty() {
+            self.ids.remove(id);
+        }
+        self.order.remove(Group::of(key.address), tick);
+        self.is_changed = true;
+        Some(key)
+    }
+
+    /// A key that waits.
+    #[must_use]
+    pub fn get(&self, id: &MinionId, fingerprint: Fingerprint) -> Option<&WaitingKey> {
+        self.ids
+            .get(id)?
+            .iter()
+            .map(|slot| &slot.key)
+            .find(|key| key.fingerprint == fingerprint)
+    }
+
+    /// All keys that wait, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &WaitingKey> {
+        self.ids.values().flatten().map(|slot| &slot.key)
+    }
+
+    /// How many keys wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether no key waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether something changed since this was last asked.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.is_changed)
+    }
+}
+
+/// Claims cut to [`CLAIM_MAX`] bytes each, at a character.
+fn cut(claims: Knock) -> Knock {
+    let cut = |mut text: String| {
+        let end = (0..=CLAIM_MAX)
+            .rev()
+            .find(|end| text.is_char_boundary(*end));
+        if text.len() > CLAIM_MAX {
+            text.truncate(end.unwrap_or(0));
+        }
+        text
+    };
+    Knock {
+        host: cut(claims.host),
+        os: cut(claims.os),
+        version: cut(claims.version),
+    }
+}
+
+#[cfg(test)]
+mod tests;

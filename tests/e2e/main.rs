@@ -1,0 +1,14 @@
+//! The real programs, end to end.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod api;
+mod cli;
+mod crash;
+mod functions;
+mod input;
+mod keys;
+mod ledger;
+mod roles;
+mod start;
+mod trust;

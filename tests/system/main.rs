@@ -1,0 +1,23 @@
+//! What needs more than Rust and a C linker: openssl, python3 with pyzmq, a second user.
+//! `make test-system` checks that they are there before it runs this.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod openssl;
+mod pyzmq;
+mod users;
+
+use std::process::Command;
+
+use brine_tests::process::Done;
+
+/// A command line, split at spaces by the caller.
+fn command(words: &[&str]) -> Command {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command
+}
+
+fn run(words: &[&str]) -> Done {
+    Done::run(command(words))
+}
