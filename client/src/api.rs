@@ -233,3 +233,7 @@ fn percent(text: &str) -> String {
     }
     encoded
 }
+
+#[cfg(test)]
+#[path = "api_tests.rs"]
+mod tests;

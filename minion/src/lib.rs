@@ -1,19 +1,25 @@
 //! brine-minion, the agent: dials its master, runs what it is ordered to, and never loses a
 //! return.
 //!
-//! [`engine`] decides, `driver` does; [`net`] and [`relay`] hold the connections, [`journal`]
+//! [`engine`] decides, [`driver`] does; [`net`] and [`relay`] hold the connections, [`journal`]
 //! what must survive. **Invariant:** a byte from the network reaches the `zeromq` crate only
 //! after [`relay`] has checked it, and an order reaches a function only after it is on disk.
 
 pub mod backoff;
 pub mod book;
+pub mod call;
+pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod engine;
+pub mod driver;
 pub mod functions;
 pub mod grains;
 pub mod identity;
 pub mod journal;
+pub mod leftovers;
 pub mod link;
 pub mod net;
 pub mod relay;
+pub mod running;
 pub mod session;

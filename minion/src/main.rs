@@ -1,1 +1,16 @@
-fn main(){}
+//! brine-minion: see the library.
+
+use std::process::ExitCode;
+
+use brine_minion::cli::Cli;
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match brine_minion::daemon::main(Cli::parse()) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("brine-minion: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}

@@ -40,7 +40,7 @@ impl Span {
         (self.start..self.end).contains(&at)
     }
 
-    fn folder(self) -> String {
+    pub(super) fn folder(self) -> String {
         format!("jobs-{}-{}", self.start, self.end)
     }
 

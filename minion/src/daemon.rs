@@ -1,0 +1,162 @@
+//! From files to a running minion.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use brine_local::file::{self, FileError, Lock};
+use brine_local::{Paths, log};
+use brine_protocol::MinionId;
+use brine_protocol::message::Knock;
+use serde_json::{Map, Value};
+
+use crate::cli::{Cli, Command};
+use crate::config::{self, Options};
+use crate::driver::{self, Parts};
+use crate::engine::{Engine, Settings};
+use crate::grains::{Grains, VERSION};
+use crate::identity::{self, Trust};
+use crate::journal::{Found, Journal};
+use crate::net::Dialer;
+use crate::relay::Bounds;
+use crate::running::World;
+use crate::session::Identity;
+use crate::{call, leftovers};
+
+/// Does what the command line says. Gives the exit code.
+///
+/// # Errors
+/// One sentence for the operator; nothing was changed that a second attempt would trip over.
+pub fn main(cli: Cli) -> Result<u8> {
+    let common = cli.common;
+    let paths = Paths::new(common.root_dir.as_deref(), common.config_dir.as_deref());
+    let options = config::load(&paths)?;
+    let id = match &options.id {
+        Some(id) => id.clone(),
+        None => identity::id_from_host()?,
+    };
+    match cli.command {
+        Some(Command::Call { out, function, arguments }) => {
+            log::init(common.log_level.as_deref().unwrap_or("warning"))?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(call::run(&paths, &options, id, &function, &arguments, out))
+        }
+        None => {
+            log::init(common.log_level.as_deref().unwrap_or(options.log_level.as_str()))?;
+            serve(&paths, &options, id)?;
+            Ok(0)
+        }
+    }
+}
+
+fn serve(paths: &Paths, options: &Options, id: MinionId) -> Result<()> {
+    file::create_private_dir(&paths.minion_state_dir())?;
+    let _only_one = lock(paths)?;
+    let key = identity::load_or_make_key(&paths.pki_minion(), options.keysize.bits())?;
+    tracing::info!(%id, version = VERSION, fingerprint = %key.public().fingerprint(), "brine-minion starts");
+    let trust = Trust::new(&paths.pki_minion(), options.master_finger);
+    trust.pin().context("cannot tell which master to trust")?;
+
+    let grains = Arc::new(Grains::load(id.clone(), options.grains.clone(), Some(paths.grains_file()))?);
+    let all = grains.all();
+    let size = serde_json::to_vec(&*all).map_or(usize::MAX, |json| json.len());
+    let grains_max = options.return_max / 2;
+    if size > grains_max {
+        bail!("the grains have {size} bytes as JSON, more than the {grains_max} that fit into a message; shorten `grains` or {}", paths.grains_file().display());
+    }
+
+    let fresh = uuid::Uuid::new_v4().simple().to_string();
+    // Settled jobs may take as much again before the file is written anew.
+    let size_max = options.spool_max.saturating_mul(4).saturating_add(64 * 1024 * 1024);
+    let (journal, book, found) = Journal::open(&paths.journal(), &fresh, size_max)?;
+    say_found(&found);
+    if let Found::Damaged { old, .. } = &found {
+        end_leftovers(old);
+    }
+    end_leftovers(&book);
+
+    let settings = Settings {
+        id: id.clone(),
+        knock: knock(&all),
+        version: VERSION.to_owned(),
+        return_max: options.return_max,
+        spool_max: options.spool_max,
+        process_count_max: options.process_count_max,
+    };
+    let world = World { id: id.clone(), grains, output_max: options.output_max, journal: book.id().to_owned() };
+    let bounds = Bounds {
+        wire: options.wire(),
+        connect: options.connect_timeout.duration(),
+        handshake: options.handshake_timeout.duration(),
+        stall: options.stall_timeout.duration(),
+    };
+    let parts = Parts {
+        engine: Engine::new(settings, book, (*all).clone()),
+        journal,
+        identity: Identity {
+            id,
+            key: Arc::new(key),
+            trust: Arc::new(trust),
+            patience: options.handshake_timeout.duration(),
+        },
+        dialer: Dialer {
+            host: options.master.as_str().to_owned(),
+            publish_port: options.publish_port,
+            ret_port: options.return_port(),
+            bounds,
+        },
+        world,
+        reconnect_max: options.reconnect_max.duration(),
+        grains_max,
+    };
+    // Two: a job that computes must not hold up the loop that answers for it.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(driver::run(parts));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    result
+}
+
+fn lock(paths: &Paths) -> Result<Lock> {
+    let path = paths.minion_state_dir().join("lock");
+    // A minion that is being restarted may still be letting go.
+    match Lock::take_within(&path, std::time::Duration::from_secs(5)) {
+        Ok(lock) => Ok(lock),
+        Err(error @ FileError::Locked { .. }) => {
+            bail!("{error}: a minion runs here already; a second one on this machine needs its own --root-dir")
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn say_found(found: &Found) {
+    match found {
+        Found::Nothing | Found::Whole => {}
+        Found::Torn(bytes) => {
+            tracing::warn!(bytes, "the journal's last line was being written when the machine stopped; cut off");
+        }
+        Found::Damaged { aside, line, .. } => tracing::error!(
+            line,
+            aside = %aside.display(),
+            "the journal is damaged and was set aside; a new one begins, and the master will call orders of the old one interrupted"
+        ),
+    }
+}
+
+fn end_leftovers(book: &crate::book::Book) {
+    let (found, left) = leftovers::kill_leftovers(book);
+    if !found.is_empty() {
+        tracing::warn!(processes = ?found, "killed what was left of jobs from before");
+    }
+    if !left.is_empty() {
+        tracing::error!(processes = ?left, "these processes of earlier jobs cannot be killed");
+    }
+}
+
+fn knock(grains: &Map<String, Value>) -> Knock {
+    let text = |name: &str| grains.get(name).and_then(Value::as_str).unwrap_or_default();
+    let cut = |text: String| text.chars().take(64).collect();
+    Knock {
+        host: cut(text("host").to_owned()),
+        os: cut(format!("{} {}", text("os"), text("osrelease")).trim().to_owned()),
+        version: VERSION.to_owned(),
+    }
+}

@@ -1,0 +1,418 @@
+//! The loop that does what the engine decides: journal, jobs, sessions, signals.
+//!
+//! Inputs that are there are handled together and their records flushed at once; only then the
+//! other outputs are performed, in order. So nothing is promised that is not on disk, and a crowd
+//! of orders costs one flush.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use brine_protocol::Fingerprint;
+use brine_protocol::message::{Standing, ToMinion};
+use serde_json::{Map, Value};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::backoff::{Backoff, Setback};
+use crate::engine::{Engine, Hangup, Input, Note, Output};
+use crate::journal::Journal;
+use crate::net::Dialer;
+use crate::running::{Table, World};
+use crate::session::{self, Command, Event, Identity, SessionError};
+
+/// Most inputs handled before their outputs are performed.
+const BATCH: usize = 256;
+
+/// Events of a session that may wait for the driver; then the session stops reading.
+const EVENTS: usize = 64;
+
+/// Pause before the journal is tried again when the disk refuses.
+const DISK_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a session that was told to close may take before the next one is dialled anyway.
+const ABANDON: Duration = Duration::from_secs(3);
+
+/// How long the last session may take to end when the minion stops.
+const STOP_WAIT: Duration = Duration::from_secs(2);
+
+/// Everything a driver works with.
+pub struct Parts {
+    /// What decides.
+    pub engine: Engine,
+    /// Where it is kept.
+    pub journal: Journal,
+    /// Who opens sessions.
+    pub identity: Identity,
+    /// How they are dialled.
+    pub dialer: Dialer,
+    /// What jobs get.
+    pub world: World,
+    /// Longest pause while the master cannot be reached.
+    pub reconnect_max: Duration,
+    /// Grains larger than this are not sent.
+    pub grains_max: usize,
+}
+
+struct Link {
+    number: u64,
+    commands: mpsc::UnboundedSender<Command>,
+    events: mpsc::Receiver<Event>,
+    since: Instant,
+    /// The last verdict, once there is one.
+    standing: Option<Standing>,
+    ended: bool,
+    /// When to stop waiting for a session that was told to close.
+    abandon_at: Option<Instant>,
+}
+
+struct Driver {
+    parts: Parts,
+    table: Table,
+    inputs: mpsc::UnboundedSender<Input>,
+    ends: mpsc::UnboundedSender<(u64, SessionError)>,
+    backoff: Backoff,
+    link: Option<Link>,
+    sessions: u64,
+    redial_at: Instant,
+    last_said: String,
+    is_stopping: bool,
+}
+
+enum Woken {
+    Input(Input),
+    Event(Option<Event>),
+    SessionEnd((u64, SessionError)),
+    Grains,
+    Redial,
+    Abandon,
+    Stop(&'static str),
+}
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// Signals cannot be listened to.
+pub async fn run(parts: Parts) -> Result<()> {
+    let (inputs, mut from_jobs) = mpsc::unbounded_channel();
+    let (ends, mut session_ends) = mpsc::unbounded_channel();
+    let mut grains = parts.world.grains.changes();
+    let mut signals = Signals::new()?;
+    let backoff = Backoff::new(parts.reconnect_max);
+    let mut driver = Driver {
+        parts,
+        table: Table::default(),
+        inputs,
+        ends,
+        backoff,
+        link: None,
+        sessions: 0,
+        redial_at: Instant::now(),
+        last_said: String::new(),
+        is_stopping: false,
+    };
+    // What the engine found unfinished goes to disk first of all.
+    driver.perform().await;
+    while !driver.is_stopping {
+        let redial_at = driver.link.is_none().then_some(driver.redial_at);
+        let abandon_at = driver.link.as_ref().and_then(|link| link.abandon_at);
+        let woken = tokio::select! {
+            Some(input) = from_jobs.recv() => Woken::Input(input),
+            event = next_event(driver.link.as_mut()) => Woken::Event(event),
+            Some(end) = session_ends.recv() => Woken::SessionEnd(end),
+            Ok(()) = grains.changed() => Woken::Grains,
+            () = at(driver.parts.engine.next_deadline()) => Woken::Input(Input::Tick),
+            () = at(redial_at) => Woken::Redial,
+            () = at(abandon_at) => Woken::Abandon,
+            name = signals.next() => Woken::Stop(name),
+        };
+        driver.on_woken(woken, &mut from_jobs, &mut grains);
+        driver.perform().await;
+    }
+    driver.stop(&mut session_ends).await;
+    Ok(())
+}
+
+async fn next_event(link: Option<&mut Link>) -> Option<Event> {
+    match link {
+        Some(link) if !link.ended => link.events.recv().await,
+        _ => std::future::pending().await,
+    }
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen to signals");
+        Ok(Self { term: listen(SignalKind::terminate())?, int: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+        }
+    }
+}
+
+impl Driver {
+    fn on_woken(
+        &mut self,
+        woken: Woken,
+        from_jobs: &mut mpsc::UnboundedReceiver<Input>,
+        grains: &mut watch::Receiver<Arc<Map<String, Value>>>,
+    ) {
+        match woken {
+            Woken::Input(input) => self.handle(input),
+            Woken::Event(Some(event)) => self.on_event(event),
+            // The session's end comes with its reason.
+            Woken::Event(None) => {
+                if let Some(link) = &mut self.link {
+                    link.ended = true;
+                }
+            }
+            Woken::SessionEnd((number, end)) => {
+                if self.link.as_ref().is_some_and(|link| link.number == number) {
+                    self.on_session_end(&end);
+                }
+            }
+            Woken::Abandon => self.on_session_end(&SessionError::Closed),
+            Woken::Grains => {
+                let now = grains.borrow_and_update().clone();
+                self.on_grains(&now);
+            }
+            Woken::Redial => self.dial(),
+            Woken::Stop(name) => {
+                tracing::info!(signal = name, "stopping");
+                self.is_stopping = true;
+                self.handle(Input::Stop);
+            }
+        }
+        for _ in 0..BATCH {
+            if let Ok(input) = from_jobs.try_recv() {
+                self.handle(input);
+            } else if let Some(event) = self.link.as_mut().and_then(|link| link.events.try_recv().ok()) {
+                self.on_event(event);
+            } else {
+                break;
+            }
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        if let Input::Ended { jid, ending } = &input {
+            tracing::info!(%jid, state = ending.name(), "job ended");
+        }
+        self.parts.engine.handle(input, Instant::now());
+    }
+
+    fn on_grains(&mut self, grains: &Map<String, Value>) {
+        let size = serde_json::to_vec(grains).map_or(usize::MAX, |json| json.len());
+        if size > self.parts.grains_max {
+            tracing::warn!(size, max = self.parts.grains_max, "the grains are too large to be sent; the master keeps the old ones");
+            return;
+        }
+        self.handle(Input::Grains(grains.clone()));
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Opened { standing, heartbeat, master, address } => {
+                self.say_standing(&standing, Some((master, address)));
+                if let Some(link) = &mut self.link {
+                    link.standing = Some(standing);
+                }
+                self.handle(Input::Opened { standing, heartbeat });
+            }
+            Event::Heard(message) => {
+                if let ToMinion::Standing(standing) = &message {
+                    self.say_standing(standing, None);
+                    if let Some(link) = &mut self.link {
+                        link.standing = Some(*standing);
+                    }
+                }
+                self.handle(Input::Heard(message));
+            }
+        }
+    }
+
+    fn say_standing(&mut self, standing: &Standing, to: Option<(Fingerprint, std::net::SocketAddr)>) {
+        let id = &self.parts.identity.id;
+        let own = self.parts.identity.key.public().fingerprint();
+        if let Some((master, address)) = to {
+            tracing::debug!(%address, %master, "session opened");
+        }
+        let text = match standing {
+            Standing::Accepted { .. } => format!("the master accepts this minion as {id}"),
+            Standing::Pending => {
+                format!("the key waits for approval on the master: brine-key -a {id}, after comparing the fingerprint {own}")
+            }
+            Standing::Rejected => format!("the key {own} of {id} is rejected on the master"),
+            Standing::Denied => format!("another key holds the id {id} on the master; this one is {own}"),
+            Standing::Suspended => format!("this minion ({id}) is suspended on the master"),
+        };
+        self.say(text, matches!(standing, Standing::Accepted { .. } | Standing::Pending));
+    }
+
+    /// Logs what is new at its level, and what was said last already as a detail.
+    fn say(&mut self, text: String, is_fine: bool) {
+        if text == self.last_said {
+            tracing::debug!("{text}");
+        } else if is_fine {
+            tracing::info!("{text}");
+        } else {
+            tracing::warn!("{text}");
+        }
+        self.last_said = text;
+    }
+
+    fn dial(&mut self) {
+        self.sessions += 1;
+        let number = self.sessions;
+        let (commands, mut from_driver) = mpsc::unbounded_channel();
+        let (tell, events) = mpsc::channel(EVENTS);
+        let (dialer, identity, ends) = (self.parts.dialer.clone(), self.parts.identity.clone(), self.ends.clone());
+        let session = move || {
+            // The crate's sockets deadlock on a runtime of several threads, and all that a
+            // session leaves behind goes away with its runtime.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let end = match runtime {
+                Ok(runtime) => {
+                    let end = runtime.block_on(session::run(&dialer, &identity, &tell, &mut from_driver));
+                    runtime.shutdown_background();
+                    end
+                }
+                Err(error) => SessionError::Trust(anyhow::Error::new(error).context("cannot start a session")),
+            };
+            // Nobody listens any more when the minion stops.
+            let _ = ends.send((number, end));
+        };
+        if let Err(error) = std::thread::Builder::new().name("brine-session".to_owned()).spawn(session) {
+            self.say(format!("cannot start a session: {error}"), false);
+            self.redial_at = Instant::now() + self.backoff.pause(Setback::Lost, random());
+            return;
+        }
+        self.link = Some(Link { number, commands, events, since: Instant::now(), standing: None, ended: false, abandon_at: None });
+    }
+
+    fn on_session_end(&mut self, end: &SessionError) {
+        let Some(mut link) = self.link.take() else { return };
+        // What it had still to tell counts: a master says why before it closes.
+        while let Ok(event) = link.events.try_recv() {
+            self.link = Some(link);
+            self.on_event(event);
+            link = match self.link.take() {
+                Some(link) => link,
+                None => return,
+            };
+        }
+        let was_live = matches!(link.standing, Some(Standing::Accepted { .. }));
+        if was_live && link.since.elapsed() > self.parts.reconnect_max {
+            self.backoff.reset();
+        }
+        let setback = match link.standing {
+            Some(Standing::Rejected | Standing::Denied | Standing::Suspended) => Setback::Slow { at_least: Duration::ZERO },
+            _ => end.setback(),
+        };
+        self.handle(Input::Lost);
+        let pause = self.backoff.pause(setback, random());
+        self.redial_at = Instant::now() + pause;
+        let where_to = format!("{}:{}", self.parts.dialer.host, self.parts.dialer.ret_port);
+        self.say(format!("no session with {where_to}: {end}"), false);
+        tracing::debug!(?pause, "next attempt");
+    }
+
+    /// Performs what the engine put out: records first, together, then the rest in order.
+    async fn perform(&mut self) {
+        let mut outputs: Vec<Output> = std::iter::from_fn(|| self.parts.engine.poll_output()).collect();
+        let mut records = Vec::new();
+        outputs.retain_mut(|output| match output {
+            Output::Record(entry) => {
+                records.push(entry.clone());
+                false
+            }
+            _ => true,
+        });
+        if !records.is_empty() {
+            while let Err(error) = self.parts.journal.append(&records) {
+                // Without its journal a minion must neither run nor promise anything. It waits;
+                // the master sees it silent meanwhile.
+                self.say(format!("{error:#}; waiting for the disk"), false);
+                tokio::time::sleep(DISK_PAUSE).await;
+            }
+            if let Err(error) = self.parts.journal.compact(self.parts.engine.book()) {
+                self.say(format!("cannot write the journal anew: {error:#}"), false);
+            }
+        }
+        for output in outputs {
+            self.act(output);
+        }
+    }
+
+    fn act(&mut self, output: Output) {
+        match output {
+            // Taken out before.
+            Output::Record(_) => {}
+            Output::Send(message) => self.command(Command::Send(message)),
+            Output::Run(job) => {
+                tracing::info!(jid = %job.jid, fun = job.functions(), principal = job.principal, "job starts");
+                self.table.start(job, &self.parts.world, self.inputs.clone());
+            }
+            Output::Kill { jid, by } => {
+                tracing::info!(%jid, by, "job is cancelled");
+                self.table.cancel(jid, &by);
+            }
+            Output::Hangup(why) => {
+                if why != Hangup::Stopping {
+                    self.say(format!("closing the session: {why}"), false);
+                }
+                self.command(Command::Close);
+                if let Some(link) = &mut self.link {
+                    link.abandon_at = Some(Instant::now() + ABANDON);
+                }
+            }
+            Output::Note(note) => say_note(&note),
+        }
+    }
+
+    fn command(&self, command: Command) {
+        if let Some(link) = &self.link {
+            // A session that has just ended is dialled again, and told anew.
+            let _ = link.commands.send(command);
+        }
+    }
+
+    async fn stop(&mut self, session_ends: &mut mpsc::UnboundedReceiver<(u64, SessionError)>) {
+        let killed = self.table.abort_all();
+        if killed > 0 {
+            tracing::warn!(jobs = killed, "running jobs are killed; the master hears so when this minion is started again");
+        }
+        if self.link.is_some() {
+            let _ = tokio::time::timeout(STOP_WAIT, session_ends.recv()).await;
+        }
+    }
+}
+
+fn say_note(note: &Note) {
+    match note {
+        Note::Duplicate(jid) => tracing::debug!(%jid, "an order that is known already"),
+        Note::NotLive => tracing::warn!("the master gave an order outside a live session; ignored"),
+        Note::Refused { jid, why } => tracing::warn!(%jid, why, "order refused"),
+        Note::StoreChanged => tracing::warn!("the master's store is another one than before"),
+    }
+}
+
+fn random() -> u64 {
+    u64::from_ne_bytes(brine_pki::random::bytes())
+}
