@@ -190,4 +190,4 @@ fn document(results: &[KeyActResult], act: Act, manners: &Manners, out: &mut imp
 
 #[cfg(test)]
 #[path = "act_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -15,7 +15,7 @@ use super::*;
 use crate::select::Pattern;
 use crate::select::tests::key;
 
-type Keys = Arc<Mutex<Vec<Key>>>;
+pub(crate) type Keys = Arc<Mutex<Vec<Key>>>;
 
 async fn health() -> Json<Health> {
     Json(Health {
@@ -61,7 +61,7 @@ async fn act(State(keys): State<Keys>, Json(request): Json<KeyActRequest>) -> Js
     Json(request.keys.iter().map(one).collect())
 }
 
-fn serve(root: &Path, keys: Vec<Key>) -> (Paths, Keys) {
+pub(crate) fn serve(root: &Path, keys: Vec<Key>) -> (Paths, Keys) {
     let paths = Paths::new(Some(root), None);
     std::fs::create_dir_all(paths.run_dir()).expect("a folder");
     let listener = tokio::net::UnixListener::bind(paths.control_socket()).expect("a socket");

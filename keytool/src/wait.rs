@@ -78,3 +78,53 @@ fn count(keys: &[Key], action: &Action) -> u64 {
     };
     keys.iter().filter(is_meant).count() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use brine_client::Exit;
+    use brine_local::Paths;
+    use clap::Parser;
+
+    use super::*;
+    use crate::act::tests::serve;
+    use crate::select::tests::key;
+
+    fn line(root: &std::path::Path, words: &str) -> Line {
+        let root = root.to_str().expect("a path of text");
+        let words = ["brine-key", "--root-dir", root].into_iter().chain(words.split_whitespace());
+        Line::try_parse_from(words).expect("a good line")
+    }
+
+    #[tokio::test]
+    async fn for_the_master_and_for_keys() {
+        let root = tempfile::tempdir().expect("a folder");
+        let line = line(root.path(), "-a web* --wait-for 2 --timeout 20");
+        let action = line.action().expect("an action");
+        let later = async {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            let (_, keys) = serve(root.path(), vec![key("web1", KeyState::Pending, 1), key("db1", KeyState::Pending, 2)]);
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            keys.lock().expect("unpoisoned").push(key("web2", KeyState::Pending, 3));
+        };
+        let (source, ()) = tokio::join!(until_pending(&line, &action, 2), later);
+        assert!(matches!(source, Ok(Source::Online(_))));
+    }
+
+    #[tokio::test]
+    async fn not_for_ever() {
+        let root = tempfile::tempdir().expect("a folder");
+        let line = line(root.path(), "-A --wait-for 1 --timeout 0.1");
+        let action = line.action().expect("an action");
+        let failure = until_pending(&line, &action, 1).await.err().expect("no master");
+        assert_eq!(failure.exit(), Exit::Unreachable);
+        // Files of a stopped master are no place where keys arrive.
+        let paths = Paths::new(Some(root.path()), None);
+        std::fs::create_dir_all(paths.master_state_dir()).expect("a folder");
+        std::fs::write(paths.ledger(), "").expect("a file");
+        let failure = until_pending(&line, &action, 1).await.err().expect("no master");
+        assert_eq!(failure.exit(), Exit::Unreachable);
+        serve(root.path(), vec![key("web1", KeyState::Accepted, 1)]);
+        let failure = until_pending(&line, &action, 1).await.err().expect("no keys");
+        assert_eq!((failure.exit(), failure.to_string().as_str()), (Exit::Usage, "after 0.1 s 0 of 1 keys wait; nothing was changed"));
+    }
+}

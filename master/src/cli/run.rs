@@ -165,3 +165,7 @@ impl Interrupt {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;
