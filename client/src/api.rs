@@ -178,7 +178,11 @@ impl Client {
         self.decode(path, answer).await
     }
 
-    async fn write<T: DeserializeOwned>(&self, path: &str, body: Option<&impl Serialize>) -> Result<T, ClientError> {
+    async fn write<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, ClientError> {
         let body = body.map(encode).transpose()?;
         let answer = self.exchange(Method::POST, path, body, &[]).await?;
         self.decode(path, answer).await

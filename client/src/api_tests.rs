@@ -24,9 +24,8 @@ fn stream(portions: &'static [&'static str]) -> Response {
 /// Echoes the request line into what it answers, so that tests see what was sent.
 async fn answer(request: Request) -> Response {
     let line = format!("{} {}", request.method(), request.uri());
-    let header = |name: &str| {
-        request.headers().get(name).map(|value| value.to_str().expect("text").to_owned())
-    };
+    let header =
+        |name: &str| request.headers().get(name).map(|value| value.to_str().expect("text").to_owned());
     let problem = |kind, detail: &str| {
         let status = StatusCode::from_u16(ProblemKind::status(kind)).expect("a status");
         (status, Json(Problem::new(kind, detail))).into_response()
@@ -108,7 +107,12 @@ async fn no_master() {
     let folder = tempfile::tempdir().expect("a folder");
     let missing = Client::new(&folder.path().join("control.sock"));
     let error = missing.health().await.expect_err("nobody");
-    assert!(error.to_string().starts_with("brine-master is not running, or its socket is elsewhere: there is no /"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("brine-master is not running, or its socket is elsewhere: there is no /"),
+        "{error}"
+    );
     assert_eq!(Exit::from(&error), Exit::Unreachable);
 
     let dead = folder.path().join("dead.sock");

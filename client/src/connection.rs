@@ -108,6 +108,8 @@ async fn whole(socket: &Path, answer: Answer, max: usize) -> Result<Bytes, Clien
 fn refusal(status: StatusCode, body: &[u8]) -> ClientError {
     match serde_json::from_slice::<Problem>(body) {
         Ok(problem) => ClientError::Refused(problem),
-        Err(_) => ClientError::Protocol(format!("HTTP status {} without a problem document", status.as_u16())),
+        Err(_) => {
+            ClientError::Protocol(format!("HTTP status {} without a problem document", status.as_u16()))
+        }
     }
 }

@@ -88,7 +88,9 @@ impl Unreachable {
             Unreachable::Silent(waited) => {
                 format!("brine-master listens on {socket} but gave no answer within {} s", waited.as_secs())
             }
-            Unreachable::Lost => format!("brine-master closed {socket} in the middle of an answer; was it stopped?"),
+            Unreachable::Lost => {
+                format!("brine-master closed {socket} in the middle of an answer; was it stopped?")
+            }
             Unreachable::Other(error) => format!("cannot use {socket}: {error}"),
         }
     }

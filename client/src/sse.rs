@@ -146,8 +146,14 @@ mod tests {
         check("event: row\r\ndata:a\r\nid: 7\r\n\r\n", &[message("row", "a", Some("7"))]);
         check("data: a\rdata:  b\r\r", &[message("message", "a\n b", None)]);
         check("\u{feff}data\n\n", &[message("message", "", None)]);
-        check(": beat\n\nretry: 10\n\nevent: x\n\ndata: {\"a\": 1}\n\n", &[message("message", "{\"a\": 1}", None)]);
-        check("id: 1\ndata: a\n\ndata: b\n\n", &[message("message", "a", Some("1")), message("message", "b", Some("1"))]);
+        check(
+            ": beat\n\nretry: 10\n\nevent: x\n\ndata: {\"a\": 1}\n\n",
+            &[message("message", "{\"a\": 1}", None)],
+        );
+        check(
+            "id: 1\ndata: a\n\ndata: b\n\n",
+            &[message("message", "a", Some("1")), message("message", "b", Some("1"))],
+        );
         check("data: never finished", &[]);
         check("data: no blank line\n", &[]);
     }

@@ -67,7 +67,9 @@ impl Messages {
     fn new(socket: PathBuf, answer: Answer) -> Result<Self, ClientError> {
         let kind = answer.response.headers().get(hyper::header::CONTENT_TYPE);
         if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
-            return Err(ClientError::Protocol("an event stream was asked for and something else came".to_owned()));
+            return Err(ClientError::Protocol(
+                "an event stream was asked for and something else came".to_owned(),
+            ));
         }
         Ok(Self {
             socket,
@@ -88,7 +90,10 @@ impl Messages {
                     self.parser.push(&bytes).map_err(|error| ClientError::Protocol(error.to_string()))?;
                 }
                 Some(Err(_)) | None => {
-                    return Err(ClientError::Unreachable { socket: self.socket.clone(), why: Unreachable::Lost });
+                    return Err(ClientError::Unreachable {
+                        socket: self.socket.clone(),
+                        why: Unreachable::Lost,
+                    });
                 }
             }
         }

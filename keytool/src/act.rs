@@ -67,7 +67,11 @@ pub(crate) async fn run(
             return Ok(Exit::Failed);
         }
     }
-    let request = KeyActRequest { act, keys: selection.chosen.iter().map(|key| name(key)).collect(), reason: manners.reason.clone() };
+    let request = KeyActRequest {
+        act,
+        keys: selection.chosen.iter().map(|key| name(key)).collect(),
+        reason: manners.reason.clone(),
+    };
     let results = source.act(&request).await?;
     report(&results, act, manners, out, err)?;
     let is_all_done = results.iter().all(|result| result.refused.is_none()) && selection.ambiguous.is_empty();
@@ -79,10 +83,19 @@ fn name(key: &Key) -> KeyName {
 }
 
 fn ambiguous(id: &str, several: &[&Key], act: Act) -> String {
-    let mut text = format!("{id} is claimed by {} keys and was left alone; compare fingerprints and name one:", several.len());
+    let mut text = format!(
+        "{id} is claimed by {} keys and was left alone; compare fingerprints and name one:",
+        several.len()
+    );
     for key in several {
-        let from = key.address.as_deref().map(|address| format!(", from {}", escape(address))).unwrap_or_default();
-        text.push_str(&format!("\n  --{} {id} --expect {}  ({}{from})", act.name(), key.fingerprint, key.state.name()));
+        let from =
+            key.address.as_deref().map(|address| format!(", from {}", escape(address))).unwrap_or_default();
+        text.push_str(&format!(
+            "\n  --{} {id} --expect {}  ({}{from})",
+            act.name(),
+            key.fingerprint,
+            key.state.name()
+        ));
     }
     text
 }
@@ -140,7 +153,7 @@ fn agree(
         return Ok(Answer::Yes);
     }
     let colours = manners.style.colours && !manners.is_for_programs();
-    let list = text_list(chosen.iter().copied(), &KEY_STATES, false, colours);
+    let list = text_list(chosen, &KEY_STATES, false, colours);
     write!(talk, "The following keys are going to be {}:\n{list}", act.past())?;
     if manners.yes {
         return Ok(Answer::Yes);
@@ -161,7 +174,9 @@ fn report(
 ) -> Result<(), Failure> {
     for result in results {
         match &result.refused {
-            Some(why) => writeln!(err, "Key for minion {} was not {}: {}", result.id, act.past(), escape(why))?,
+            Some(why) => {
+                writeln!(err, "Key for minion {} was not {}: {}", result.id, act.past(), escape(why))?;
+            }
             None if manners.quiet || manners.is_for_programs() => {}
             None => writeln!(out, "Key for minion {} {}.", result.id, act.past())?,
         }
@@ -170,13 +185,20 @@ fn report(
 }
 
 /// What was done as one document: `{"accepted": […], "refused": […]}`.
-fn document(results: &[KeyActResult], act: Act, manners: &Manners, out: &mut impl Write) -> Result<(), Failure> {
+fn document(
+    results: &[KeyActResult],
+    act: Act,
+    manners: &Manners,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
     if manners.is_for_programs() {
         let (mut done, mut refused) = (Vec::new(), Vec::new());
         for result in results {
             match &result.refused {
                 None => done.push(json!({"id": result.id, "fingerprint": result.fingerprint})),
-                Some(why) => refused.push(json!({"id": result.id, "fingerprint": result.fingerprint, "why": why})),
+                Some(why) => {
+                    refused.push(json!({"id": result.id, "fingerprint": result.fingerprint, "why": why}));
+                }
             }
         }
         let mut map = Map::new();

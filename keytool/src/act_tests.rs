@@ -104,14 +104,16 @@ struct Said {
 
 async fn perform(source: &mut Source, act: Act, whom: &Whom, manners: &Manners, stdin: &str) -> Said {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = run(source, act, whom, manners, &mut stdin.as_bytes(), &mut out, &mut err).await.expect("an exit");
+    let exit =
+        run(source, act, whom, manners, &mut stdin.as_bytes(), &mut out, &mut err).await.expect("an exit");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     Said { exit, out: text(out), err: text(err) }
 }
 
 fn ids_in(keys: &Keys, state: KeyState) -> String {
     let keys = keys.lock().expect("unpoisoned");
-    let mut ids: Vec<&str> = keys.iter().filter(|key| key.state == state).map(|key| key.id.as_str()).collect();
+    let mut ids: Vec<&str> =
+        keys.iter().filter(|key| key.state == state).map(|key| key.id.as_str()).collect();
     ids.sort_unstable();
     ids.join(" ")
 }
@@ -128,57 +130,102 @@ async fn prompts_and_reports_are_salts() {
     use KeyState::{Accepted, Denied, Pending, Rejected};
     let all = &KEY_STATES[..];
     // Cases 28, 30, 33, 43, 51, 58, 60, 61, 69, 37 of the recorded runs of salt-key 3008.5.
-    let table: &[(Act, &str, bool, &[KeyState], Option<&str>, &str)] = &[
+    type Case<'a> = (Act, &'a str, bool, &'a [KeyState], Option<&'a str>, &'a str);
+    let table: &[Case<'_>] = &[
         (
-            Act::Accept, "pre1", false, &[Pending], Some("\n"),
+            Act::Accept,
+            "pre1",
+            false,
+            &[Pending],
+            Some("\n"),
             "The following keys are going to be accepted:\nUnaccepted Keys:\npre1\nProceed? [n/Y] Key for minion pre1 accepted.\n",
         ),
         (
-            Act::Accept, "pre1", false, &[Pending], Some("n\n"),
+            Act::Accept,
+            "pre1",
+            false,
+            &[Pending],
+            Some("n\n"),
             "The following keys are going to be accepted:\nUnaccepted Keys:\npre1\nProceed? [n/Y] ",
         ),
         (
-            Act::Accept, "pre*", false, &[Pending], None,
+            Act::Accept,
+            "pre*",
+            false,
+            &[Pending],
+            None,
             "The following keys are going to be accepted:\nUnaccepted Keys:\npre1\npre2\n\
              Key for minion pre1 accepted.\nKey for minion pre2 accepted.\n",
         ),
         (
-            Act::Accept, "*", false, &[Pending, Rejected, Denied], None,
+            Act::Accept,
+            "*",
+            false,
+            &[Pending, Rejected, Denied],
+            None,
             "The following keys are going to be accepted:\nDenied Keys:\nden1\nUnaccepted Keys:\npre1\npre2\nRejected Keys:\n\
              rej1\nKey for minion pre1 accepted.\nKey for minion pre2 accepted.\nKey for minion rej1 accepted.\n\
              Key for minion den1 accepted.\n",
         ),
         (
-            Act::Reject, "pre1", false, &[Pending], Some("\n"),
+            Act::Reject,
+            "pre1",
+            false,
+            &[Pending],
+            Some("\n"),
             "The following keys are going to be rejected:\nUnaccepted Keys:\npre1\nProceed? [n/Y] Key for minion pre1 rejected.\n",
         ),
         (
-            Act::Reject, "*", false, &[Pending, Accepted], None,
+            Act::Reject,
+            "*",
+            false,
+            &[Pending, Accepted],
+            None,
             "The following keys are going to be rejected:\nAccepted Keys:\nacc1\nacc2\nUnaccepted Keys:\npre1\npre2\n\
              Key for minion pre1 rejected.\nKey for minion pre2 rejected.\nKey for minion acc1 rejected.\n\
              Key for minion acc2 rejected.\n",
         ),
         (
-            Act::Delete, "acc1", false, all, Some("\n"),
+            Act::Delete,
+            "acc1",
+            false,
+            all,
+            Some("\n"),
             "The following keys are going to be deleted:\nAccepted Keys:\nacc1\nProceed? [N/y] ",
         ),
         (
-            Act::Delete, "acc1", false, all, Some("y\n"),
+            Act::Delete,
+            "acc1",
+            false,
+            all,
+            Some("y\n"),
             "The following keys are going to be deleted:\nAccepted Keys:\nacc1\nProceed? [N/y] Key for minion acc1 deleted.\n",
         ),
         (
-            Act::Delete, "*", true, all, None,
+            Act::Delete,
+            "*",
+            true,
+            all,
+            None,
             "The following keys are going to be deleted:\nAccepted Keys:\nacc1\nacc2\nDenied Keys:\nden1\nUnaccepted Keys:\n\
              pre1\npre2\nRejected Keys:\nrej1\nKey for minion pre1 deleted.\nKey for minion pre2 deleted.\n\
              Key for minion rej1 deleted.\nKey for minion acc1 deleted.\nKey for minion acc2 deleted.\n\
              Key for minion den1 deleted.\n",
         ),
-        (Act::Accept, "acc1", false, &[Pending], None, "The key glob 'acc1' does not match any unaccepted keys.\n"),
+        (
+            Act::Accept,
+            "acc1",
+            false,
+            &[Pending],
+            None,
+            "The key glob 'acc1' does not match any unaccepted keys.\n",
+        ),
     ];
     for (act, pattern, is_all, states, stdin, expected) in table {
         let (_root, mut source, _) = online(salts_keys()).await;
         let whom = whom(pattern, *is_all, states);
-        let said = perform(&mut source, *act, &whom, &manners(stdin.is_none()), stdin.unwrap_or_default()).await;
+        let said =
+            perform(&mut source, *act, &whom, &manners(stdin.is_none()), stdin.unwrap_or_default()).await;
         assert_eq!(said.out, *expected);
         assert_eq!(said.err, "");
         assert_eq!(said.exit, if expected.contains("does not match") { Exit::Usage } else { Exit::Ok });
@@ -188,7 +235,8 @@ async fn prompts_and_reports_are_salts() {
 #[tokio::test]
 async fn nobody_at_the_prompt_is_a_no() {
     let (_root, mut source, keys) = online(salts_keys()).await;
-    let said = perform(&mut source, Act::Accept, &whom("*", true, &[KeyState::Pending]), &manners(false), "").await;
+    let said =
+        perform(&mut source, Act::Accept, &whom("*", true, &[KeyState::Pending]), &manners(false), "").await;
     assert_eq!(said.exit, Exit::Failed);
     assert!(said.err.contains("nothing was changed"));
     assert_eq!(ids_in(&keys, KeyState::Pending), "pre1 pre2");
@@ -196,11 +244,18 @@ async fn nobody_at_the_prompt_is_a_no() {
 
 #[tokio::test]
 async fn an_id_with_two_keys_wants_its_fingerprint() {
-    let two = || vec![key("web1", KeyState::Pending, 1), key("web1", KeyState::Pending, 2), key("db1", KeyState::Pending, 3)];
+    let two = || {
+        vec![
+            key("web1", KeyState::Pending, 1),
+            key("web1", KeyState::Pending, 2),
+            key("db1", KeyState::Pending, 3),
+        ]
+    };
     let pending = [KeyState::Pending];
 
     let (_root, mut source, keys) = online(two()).await;
-    let said = perform(&mut source, Act::Accept, &whom("web1,db1", false, &pending), &manners(true), "").await;
+    let said =
+        perform(&mut source, Act::Accept, &whom("web1,db1", false, &pending), &manners(true), "").await;
     assert_eq!(said.exit, Exit::Refused);
     assert!(said.err.contains("web1 is claimed by 2 keys"), "{}", said.err);
     assert!(said.err.contains(&format!("--accept web1 --expect {}", Fingerprint([2; 32]))), "{}", said.err);
@@ -213,7 +268,12 @@ async fn an_id_with_two_keys_wants_its_fingerprint() {
     let exactly = Whom { expect: Some(Fingerprint([2; 32])), ..whom("web1", false, &pending) };
     let said = perform(&mut source, Act::Accept, &exactly, &manners(true), "").await;
     assert_eq!(said.exit, Exit::Ok);
-    let accepted = keys.lock().expect("unpoisoned").iter().find(|key| key.id.as_str() == "web1" && key.state == KeyState::Accepted).cloned();
+    let accepted = keys
+        .lock()
+        .expect("unpoisoned")
+        .iter()
+        .find(|key| key.id.as_str() == "web1" && key.state == KeyState::Accepted)
+        .cloned();
     assert_eq!(accepted.map(|key| key.fingerprint), Some(Fingerprint([2; 32])));
 
     let (_root, mut source, keys) = online(two()).await;
@@ -223,8 +283,10 @@ async fn an_id_with_two_keys_wants_its_fingerprint() {
 
 #[tokio::test]
 async fn refusals_are_told_per_key() {
-    let (_root, mut source, keys) = online(vec![key("bad1", KeyState::Pending, 1), key("good", KeyState::Pending, 2)]).await;
-    let said = perform(&mut source, Act::Accept, &whom("*", true, &[KeyState::Pending]), &manners(true), "").await;
+    let (_root, mut source, keys) =
+        online(vec![key("bad1", KeyState::Pending, 1), key("good", KeyState::Pending, 2)]).await;
+    let said =
+        perform(&mut source, Act::Accept, &whom("*", true, &[KeyState::Pending]), &manners(true), "").await;
     assert_eq!(said.exit, Exit::Refused);
     assert_eq!(said.err, "Key for minion bad1 was not accepted: it is bad\\u{1b}\n");
     assert!(said.out.ends_with("bad1\ngood\nKey for minion good accepted.\n"));
@@ -239,14 +301,20 @@ async fn for_programs_stdout_is_one_document() {
         style: Style { format: Format::Json, indent: Some(-1), colours: false },
         ..manners(false)
     };
-    let said = perform(&mut source, Act::Accept, &whom("pre1", false, &[KeyState::Pending]), &json, "y\n").await;
-    let expected = format!("{{\"accepted\": [{{\"id\": \"pre1\", \"fingerprint\": \"{}\"}}], \"refused\": []}}\n", Fingerprint([3; 32]));
+    let said =
+        perform(&mut source, Act::Accept, &whom("pre1", false, &[KeyState::Pending]), &json, "y\n").await;
+    let expected = format!(
+        "{{\"accepted\": [{{\"id\": \"pre1\", \"fingerprint\": \"{}\"}}], \"refused\": []}}\n",
+        Fingerprint([3; 32])
+    );
     assert_eq!(said.out, expected);
     assert!(said.err.starts_with("The following keys are going to be accepted:\n"));
-    let said = perform(&mut source, Act::Accept, &whom("nosuch", false, &[KeyState::Pending]), &json, "").await;
+    let said =
+        perform(&mut source, Act::Accept, &whom("nosuch", false, &[KeyState::Pending]), &json, "").await;
     assert_eq!((said.out.as_str(), said.exit), ("{\"accepted\": [], \"refused\": []}\n", Exit::Usage));
     let quiet = Manners { quiet: true, ..manners(true) };
-    let said = perform(&mut source, Act::Accept, &whom("pre2", false, &[KeyState::Pending]), &quiet, "").await;
+    let said =
+        perform(&mut source, Act::Accept, &whom("pre2", false, &[KeyState::Pending]), &quiet, "").await;
     assert_eq!((said.out.as_str(), said.err.as_str(), said.exit), ("", "", Exit::Ok));
 }
 
@@ -284,7 +352,8 @@ async fn without_a_master_its_files_are_used_under_their_lock() {
     drop(trust);
 
     let mut source = Source::open(&paths, None).await.expect("a source");
-    let said = perform(&mut source, Act::Accept, &whom("*", true, &[KeyState::Pending]), &manners(true), "").await;
+    let said =
+        perform(&mut source, Act::Accept, &whom("*", true, &[KeyState::Pending]), &manners(true), "").await;
     assert!(said.out.ends_with("Key for minion web1 accepted.\n"), "{}", said.out);
     drop(source);
     let listed = open().list();

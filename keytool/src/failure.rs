@@ -54,7 +54,9 @@ impl Failure {
         match self {
             Failure::Client(error) => Exit::from(error),
             Failure::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::ClosedOutput,
-            Failure::Io(_) | Failure::File(_) | Failure::Ledger(_) | Failure::Key(_) | Failure::Wrong(_) => Exit::Failed,
+            Failure::Io(_) | Failure::File(_) | Failure::Ledger(_) | Failure::Key(_) | Failure::Wrong(_) => {
+                Exit::Failed
+            }
             Failure::Usage(_) | Failure::NotInTime(_) => Exit::Usage,
             Failure::Refused(_) => Exit::Refused,
         }

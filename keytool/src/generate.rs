@@ -13,7 +13,9 @@ use crate::print;
 
 pub(crate) fn run(name: &str, folder: &Path, bits: usize, style: &Style) -> Result<Exit, Failure> {
     if !(BITS_MIN..=BITS_MAX).contains(&bits) {
-        return Err(Failure::Usage(format!("a key has {BITS_MIN} to {BITS_MAX} bits; --keysize {bits} is neither")));
+        return Err(Failure::Usage(format!(
+            "a key has {BITS_MIN} to {BITS_MAX} bits; --keysize {bits} is neither"
+        )));
     }
     let is_fine = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
     if name.is_empty() || !is_fine || name.starts_with(['.', '-']) || name.len() > 200 {
@@ -28,7 +30,10 @@ pub(crate) fn run(name: &str, folder: &Path, bits: usize, style: &Style) -> Resu
     let public = folder.join(format!("{name}.pub"));
     for path in [&private, &public] {
         if path.symlink_metadata().is_ok() {
-            return Err(Failure::Refused(format!("{} exists already; remove it first or take another name", path.display())));
+            return Err(Failure::Refused(format!(
+                "{} exists already; remove it first or take another name",
+                path.display()
+            )));
         }
     }
     let key = PrivateKey::generate(bits)?;
@@ -53,7 +58,8 @@ mod tests {
     fn a_pair_is_private_and_never_overwritten() {
         let folder = tempfile::tempdir().expect("a folder");
         let quiet = Style { format: brine_client::output::Format::Quiet, ..Style::default() };
-        let make = |name: &str, bits| run(name, folder.path(), bits, &quiet).map_err(|failure| failure.exit());
+        let make =
+            |name: &str, bits| run(name, folder.path(), bits, &quiet).map_err(|failure| failure.exit());
         assert_eq!(make("web9", 2048), Ok(Exit::Ok));
         let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a file");
         let private = PrivateKey::from_pem(&read("web9.pem")).expect("a private key");

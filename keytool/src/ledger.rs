@@ -36,7 +36,11 @@ pub(crate) fn repair(paths: &Paths) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     };
     let removed: Vec<String> = repaired.removed.iter().map(u64::to_string).collect();
-    let lines = if removed.is_empty() { "no line was".to_owned() } else { format!("lines {} were", removed.join(", ")) };
+    let lines = if removed.is_empty() {
+        "no line was".to_owned()
+    } else {
+        format!("lines {} were", removed.join(", "))
+    };
     let aside = repaired.aside.map(|aside| format!(" and put into {}", aside.display())).unwrap_or_default();
     print(&format!(
         "{} is mended: {lines} taken out{aside}; entry {} says who accepted the damage\n",
@@ -51,7 +55,10 @@ fn existing(paths: &Paths) -> Result<std::path::PathBuf, Failure> {
     if path.exists() {
         Ok(path)
     } else {
-        Err(Failure::Usage(format!("there is no ledger {}; say where the master lives with --root-dir", path.display())))
+        Err(Failure::Usage(format!(
+            "there is no ledger {}; say where the master lives with --root-dir",
+            path.display()
+        )))
     }
 }
 

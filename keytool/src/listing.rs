@@ -11,16 +11,27 @@ use crate::print;
 use crate::select::{Pattern, REPORT_ORDER};
 
 /// `-L`, `-l STATE`.
-pub(crate) fn print_list(keys: &[Key], states: &[KeyState], out: Option<Format>, style: &Style) -> Result<(), Failure> {
+pub(crate) fn print_list(
+    keys: &[Key],
+    states: &[KeyState],
+    out: Option<Format>,
+    style: &Style,
+) -> Result<(), Failure> {
+    let keys: Vec<&Key> = keys.iter().collect();
     let text = match out {
-        None => text_list(keys, states, true, style.colours),
-        Some(_) => render(&id_map(keys, states), style, 0),
+        None => text_list(&keys, states, true, style.colours),
+        Some(_) => render(&id_map(&keys, states), style, 0),
     };
     Ok(print(&text)?)
 }
 
 /// `-p`, `-P`.
-pub(crate) fn print_keys(keys: &[Key], pattern: &Pattern, out: Option<Format>, style: &Style) -> Result<Exit, Failure> {
+pub(crate) fn print_keys(
+    keys: &[Key],
+    pattern: &Pattern,
+    out: Option<Format>,
+    style: &Style,
+) -> Result<Exit, Failure> {
     print_values(keys, pattern, None, |key| key.public_key.clone(), out, style)
 }
 
@@ -45,7 +56,10 @@ fn print_values(
 ) -> Result<Exit, Failure> {
     let found: Vec<&Key> = keys.iter().filter(|key| pattern.matches(&key.id)).collect();
     if found.is_empty() && *pattern != Pattern::all() {
-        return Err(Failure::Usage(format!("the key glob '{}' does not match any keys", escape(pattern.text()))));
+        return Err(Failure::Usage(format!(
+            "the key glob '{}' does not match any keys",
+            escape(pattern.text())
+        )));
     }
     let text = match out {
         None => text_values(&found, local, value, style.colours),
@@ -66,22 +80,17 @@ fn colour(state: KeyState) -> Colour {
 }
 
 /// Keys in a state, sorted by id.
-fn in_state<'a>(keys: impl IntoIterator<Item = &'a Key>, state: KeyState) -> Vec<&'a Key> {
-    let mut found: Vec<&Key> = keys.into_iter().filter(|key| key.state == state).collect();
+fn in_state<'a>(keys: &[&'a Key], state: KeyState) -> Vec<&'a Key> {
+    let mut found: Vec<&Key> = keys.iter().copied().filter(|key| key.state == state).collect();
     found.sort_by(|a, b| a.id.cmp(&b.id));
     found
 }
 
 /// Headings with ids under them. Salt's four headings stand even over nothing when `with_empty`.
-pub(crate) fn text_list<'a>(
-    keys: impl IntoIterator<Item = &'a Key> + Clone,
-    states: &[KeyState],
-    with_empty: bool,
-    colours: bool,
-) -> String {
+pub(crate) fn text_list(keys: &[&Key], states: &[KeyState], with_empty: bool, colours: bool) -> String {
     let mut text = String::new();
     for state in KEY_STATES.into_iter().filter(|state| states.contains(state)) {
-        let found = in_state(keys.clone(), state);
+        let found = in_state(keys, state);
         let is_asked_for = with_empty && (state != KeyState::Suspended || states.len() == 1);
         if found.is_empty() && !is_asked_for {
             continue;
@@ -100,7 +109,7 @@ pub(crate) fn text_list<'a>(
 }
 
 /// `{"minions_pre": [ids], …}`.
-pub(crate) fn id_map(keys: &[Key], states: &[KeyState]) -> Map<String, Value> {
+pub(crate) fn id_map(keys: &[&Key], states: &[KeyState]) -> Map<String, Value> {
     let mut map = Map::new();
     for state in REPORT_ORDER.into_iter().filter(|state| states.contains(state)) {
         let mut ids: Vec<&str> = in_state(keys, state).into_iter().map(|key| key.id.as_str()).collect();
@@ -112,14 +121,19 @@ pub(crate) fn id_map(keys: &[Key], states: &[KeyState]) -> Map<String, Value> {
     map
 }
 
-fn text_values(found: &[&Key], local: Option<Fingerprint>, value: impl Fn(&Key) -> String, colours: bool) -> String {
+fn text_values(
+    found: &[&Key],
+    local: Option<Fingerprint>,
+    value: impl Fn(&Key) -> String,
+    colours: bool,
+) -> String {
     let mut lines = Vec::new();
     if let Some(local) = local {
         lines.push(Colour::Yellow.paint("Local Keys:", colours));
         lines.push(Colour::Yellow.paint(&format!("master.pub:  {local}"), colours));
     }
     for state in KEY_STATES {
-        let keys = in_state(found.iter().copied(), state);
+        let keys = in_state(found, state);
         if keys.is_empty() {
             continue;
         }
@@ -133,13 +147,17 @@ fn text_values(found: &[&Key], local: Option<Fingerprint>, value: impl Fn(&Key) 
 }
 
 /// `{"minions": {id: value}}`; several keys of one id in one state make a list.
-fn value_map(found: &[&Key], local: Option<Fingerprint>, value: impl Fn(&Key) -> String) -> Map<String, Value> {
+fn value_map(
+    found: &[&Key],
+    local: Option<Fingerprint>,
+    value: impl Fn(&Key) -> String,
+) -> Map<String, Value> {
     let mut map = Map::new();
     if let Some(local) = local {
         map.insert("local".to_owned(), json!({"master.pub": local}));
     }
     for state in REPORT_ORDER {
-        let keys = in_state(found.iter().copied(), state);
+        let keys = in_state(found, state);
         if keys.is_empty() {
             continue;
         }
@@ -175,27 +193,34 @@ mod tests {
     /// Cases 1, 4, 6 and 97 of the recorded runs of salt-key 3008.5.
     #[test]
     fn lists_are_salts() {
-        let text = |keys: &[Key], states: &[KeyState]| text_list(keys, states, true, false);
+        let text = |keys: &[Key], states: &[KeyState]| {
+            text_list(&keys.iter().collect::<Vec<_>>(), states, true, false)
+        };
         assert_eq!(
             text(&keys(), &KEY_STATES),
             "Accepted Keys:\nacc1\nacc2\nDenied Keys:\nden1\nUnaccepted Keys:\npre1\npre2\nRejected Keys:\nrej1\n"
         );
         assert_eq!(text(&keys(), &[Accepted]), "Accepted Keys:\nacc1\nacc2\n");
         assert_eq!(text(&keys(), &[Pending]), "Unaccepted Keys:\npre1\npre2\n");
-        assert_eq!(text(&[], &KEY_STATES), "Accepted Keys:\nDenied Keys:\nUnaccepted Keys:\nRejected Keys:\n");
+        assert_eq!(
+            text(&[], &KEY_STATES),
+            "Accepted Keys:\nDenied Keys:\nUnaccepted Keys:\nRejected Keys:\n"
+        );
         assert_eq!(text(&[], &[Suspended]), "Suspended Keys:\n");
-        assert!(text(&[key("s", Suspended, 9)], &KEY_STATES).ends_with("Rejected Keys:\nSuspended Keys:\ns\n"));
+        assert!(
+            text(&[key("s", Suspended, 9)], &KEY_STATES).ends_with("Rejected Keys:\nSuspended Keys:\ns\n")
+        );
     }
 
     #[test]
     fn two_keys_of_one_id_show() {
         let keys = [key("web1", Pending, 1), key("web1", Pending, 2)];
+        let found: Vec<&Key> = keys.iter().collect();
         assert_eq!(
-            text_list(&keys, &[Pending], true, false),
+            text_list(&found, &[Pending], true, false),
             "Unaccepted Keys:\nweb1  (2 keys; compare them: brine-key -f web1)\n"
         );
-        assert_eq!(json!(id_map(&keys, &[Pending])), json!({"minions_pre": ["web1"]}));
-        let found: Vec<&Key> = keys.iter().collect();
+        assert_eq!(json!(id_map(&found, &[Pending])), json!({"minions_pre": ["web1"]}));
         let fingerprint = |key: &Key| key.fingerprint.0[0].to_string();
         assert_eq!(json!(value_map(&found, None, fingerprint)), json!({"minions_pre": {"web1": ["1", "2"]}}));
         assert_eq!(text_values(&found, None, fingerprint, false), "Unaccepted Keys:\nweb1:  1\nweb1:  2\n");
@@ -205,7 +230,11 @@ mod tests {
     #[test]
     fn documents_are_salts() {
         let show = |format, indent| {
-            render(&id_map(&keys(), &KEY_STATES), &Style { format, indent, ..Style::default() }, 0)
+            render(
+                &id_map(&keys().iter().collect::<Vec<_>>(), &KEY_STATES),
+                &Style { format, indent, ..Style::default() },
+                0,
+            )
         };
         assert_eq!(
             show(Format::Json, Some(-1)),
@@ -246,7 +275,7 @@ mod tests {
     #[test]
     fn headings_have_salts_colours() {
         assert_eq!(
-            text_list(&[key("m", Pending, 1)], &[Pending], true, true),
+            text_list(&[&key("m", Pending, 1)], &[Pending], true, true),
             "\u{1b}[0;31mUnaccepted Keys:\u{1b}[0;0m\n\u{1b}[0;31mm\u{1b}[0;0m\n"
         );
     }

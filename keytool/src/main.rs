@@ -64,7 +64,7 @@ fn run(line: &Line) -> Result<Exit, Failure> {
 
 async fn online(line: &Line, action: &Action) -> Result<Exit, Failure> {
     let mut source = match line.wait_for {
-        Some(wanted) => wait::until_pending(line, action, wanted).await?,
+        Some(wanted) => wait::until_pending(line, wanted).await?,
         None => Source::open(&line.paths(), line.act_as.clone()).await?,
     };
     let style = style(line);
@@ -91,8 +91,16 @@ async fn online(line: &Line, action: &Action) -> Result<Exit, Failure> {
                 style,
                 reason: line.reason.clone(),
             };
-            act::run(&mut source, *act, whom, &manners, &mut io::stdin().lock(), &mut io::stdout(), &mut io::stderr())
-                .await
+            act::run(
+                &mut source,
+                *act,
+                whom,
+                &manners,
+                &mut io::stdin().lock(),
+                &mut io::stdout(),
+                &mut io::stderr(),
+            )
+            .await
         }
         Action::Generate { .. } | Action::LedgerVerify | Action::LedgerRepair => {
             unreachable!("done before a source of keys was looked for")

@@ -171,7 +171,9 @@ impl Line {
             ([], _) => Ok(action.unwrap_or_else(|| Action::List(KEY_STATES.to_vec()))),
             (["ledger", "verify"], None) => Ok(Action::LedgerVerify),
             (["ledger", "repair"], None) => Ok(Action::LedgerRepair),
-            (["ledger", ..], None) => Err(Failure::Usage("say: brine-key ledger verify, or: brine-key ledger repair".to_owned())),
+            (["ledger", ..], None) => {
+                Err(Failure::Usage("say: brine-key ledger verify, or: brine-key ledger repair".to_owned()))
+            }
             ([word, ..], _) => Err(Failure::Usage(format!(
                 "nothing is known to do with {word:?}; keys are named behind an option, as in: brine-key -a {word}"
             ))),
@@ -221,7 +223,11 @@ impl Line {
         let denied = (self.include_denied, KeyState::Denied);
         let wanted = match act {
             Act::Accept => {
-                vec![(true, KeyState::Pending), (self.include_rejected || self.include_all, KeyState::Rejected), denied]
+                vec![
+                    (true, KeyState::Pending),
+                    (self.include_rejected || self.include_all, KeyState::Rejected),
+                    denied,
+                ]
             }
             Act::Reject => vec![
                 (true, KeyState::Pending),
@@ -253,7 +259,11 @@ fn states(word: &str) -> Result<Vec<KeyState>, Failure> {
         .iter()
         .find(|(prefix, _)| word.starts_with(prefix))
         .map(|(_, states)| states.to_vec())
-        .ok_or_else(|| Failure::Usage(format!("{word:?} is not a valid argument to '--list'; it takes acc, un, pre, rej, den, sus or all")))
+        .ok_or_else(|| {
+            Failure::Usage(format!(
+                "{word:?} is not a valid argument to '--list'; it takes acc, un, pre, rej, den, sus or all"
+            ))
+        })
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -312,8 +322,21 @@ mod tests {
     #[test]
     fn bad_lines() {
         for line in [
-            "-l foo", "--unknown", "-A -R", "-a", "-a x -d y", "-D junk", "web1", "ledger", "ledger verify -A",
-            "--gen-keys x --keysize abc", "-A --wait-for 0", "-A --timeout -1", "-a x --expect aa", "-a ,", "-L --out nosuch",
+            "-l foo",
+            "--unknown",
+            "-A -R",
+            "-a",
+            "-a x -d y",
+            "-D junk",
+            "web1",
+            "ledger",
+            "ledger verify -A",
+            "--gen-keys x --keysize abc",
+            "-A --wait-for 0",
+            "-A --timeout -1",
+            "-a x --expect aa",
+            "-a ,",
+            "-L --out nosuch",
         ] {
             assert_eq!(action(line), Err(2), "{line}");
         }
@@ -327,6 +350,9 @@ mod tests {
         assert!(matches!(action("-f web1"), Ok(Action::Finger { with_local: false, .. })));
         assert_eq!(action("-P"), Ok(Action::Print(Pattern::all())));
         assert!(matches!(action("--gen-keys x --keysize 2048"), Ok(Action::Generate { bits: 2048, .. })));
-        assert!(matches!(action("-D -y"), Ok(Action::Act { act: Act::Delete, whom: Whom { is_all: true, .. } })));
+        assert!(matches!(
+            action("-D -y"),
+            Ok(Action::Act { act: Act::Delete, whom: Whom { is_all: true, .. } })
+        ));
     }
 }

@@ -19,7 +19,9 @@ impl Pattern {
         let words: Vec<String> =
             text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect();
         if words.is_empty() {
-            return Err(Failure::Usage(format!("{text:?} names no key; give an id or a glob, such as 'web*'")));
+            return Err(Failure::Usage(format!(
+                "{text:?} names no key; give an id or a glob, such as 'web*'"
+            )));
         }
         Ok(Self { text: text.to_owned(), words })
     }
@@ -135,9 +137,14 @@ pub(crate) mod tests {
             expect: expect.map(|number| Fingerprint([number; 32])),
         };
         let selection = select(&keys, &whom, takes_any);
-        let numbers: Vec<String> = selection.chosen.iter().map(|key| key.fingerprint.0[0].to_string()).collect();
+        let numbers: Vec<String> =
+            selection.chosen.iter().map(|key| key.fingerprint.0[0].to_string()).collect();
         let ambiguous: Vec<&str> = selection.ambiguous.keys().map(MinionId::as_str).collect();
-        assert_eq!((numbers.join(" ").as_str(), ambiguous.join(" ").as_str(), selection.is_named), expected, "{pattern}");
+        assert_eq!(
+            (numbers.join(" ").as_str(), ambiguous.join(" ").as_str(), selection.is_named),
+            expected,
+            "{pattern}"
+        );
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use brine_client::{Client, ClientError, Unreachable};
-use brine_local::file::{self, FileError};
 use brine_local::Paths;
+use brine_local::file::{self, FileError};
 use brine_pki::key::PublicKey;
 use brine_pki::ledger::LedgerError;
 use brine_pki::registry::{OpenError, Trust};
@@ -45,9 +45,8 @@ impl Source {
         let client = Client::new(&paths.control_socket()).acting_as(act_as.clone());
         let end = Instant::now() + STARTING;
         loop {
-            let error = match client.health().await {
-                Ok(_) => return Ok(Source::Online(client)),
-                Err(error) => error,
+            let Err(error) = client.health().await else {
+                return Ok(Source::Online(client));
             };
             let is_stopped = matches!(
                 error,
@@ -64,7 +63,8 @@ impl Source {
             match Trust::open(&paths.ledger(), &paths.waiting(), NO_LIMITS, Duration::ZERO) {
                 Ok(_) if act_as.is_some() => {
                     return Err(Failure::Refused(
-                        "no master runs, and nobody else knows what another name may do: leave out --as".to_owned(),
+                        "no master runs, and nobody else knows what another name may do: leave out --as"
+                            .to_owned(),
                     ));
                 }
                 Ok(opened) => {
@@ -76,7 +76,9 @@ impl Source {
                     return Ok(Source::Offline(Box::new(offline)));
                 }
                 // A master that is starting or stopping.
-                Err(OpenError::Ledger(LedgerError::File(FileError::Locked { .. }))) if Instant::now() < end => {
+                Err(OpenError::Ledger(LedgerError::File(FileError::Locked { .. })))
+                    if Instant::now() < end =>
+                {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 Err(error) => return Err(error.into()),
@@ -147,7 +149,9 @@ impl Offline {
         let folder = self.paths.master_state_dir();
         let failed = |reason| FileError::System { doing: "keep the owner of", path: folder.clone(), reason };
         let owner = std::fs::metadata(&folder).map_err(failed)?;
-        for path in [self.paths.ledger(), self.paths.waiting(), self.paths.ledger().with_file_name("ledger.lock")] {
+        for path in
+            [self.paths.ledger(), self.paths.waiting(), self.paths.ledger().with_file_name("ledger.lock")]
+        {
             let Ok(found) = std::fs::metadata(&path) else { continue };
             if found.uid() != owner.uid() {
                 std::os::unix::fs::chown(&path, Some(owner.uid()), Some(owner.gid())).map_err(failed)?;

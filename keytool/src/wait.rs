@@ -7,7 +7,7 @@ use brine_client::{Client, ClientError};
 use brine_protocol::control::{Key, KeyState};
 
 use crate::failure::Failure;
-use crate::options::{Action, Line};
+use crate::options::Line;
 use crate::source::Source;
 
 /// The first look comes after this, later ones less often.
@@ -19,14 +19,14 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// Silence up to here is what one expects of a command.
 const QUIET_AT_FIRST: Duration = Duration::from_secs(1);
 
-pub(crate) async fn until_pending(line: &Line, action: &Action, wanted: u64) -> Result<Source, Failure> {
+pub(crate) async fn until_pending(line: &Line, wanted: u64) -> Result<Source, Failure> {
     let client = Client::new(&line.paths().control_socket()).acting_as(line.act_as.clone());
     let start = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut said = None;
     loop {
         let state = match client.keys().await {
-            Ok(keys) => State::Pending(count(&keys, action)),
+            Ok(keys) => State::Pending(count(&keys)),
             Err(error @ ClientError::Unreachable { .. }) if may_pass(&error) => State::NoMaster(error),
             Err(error) => return Err(error.into()),
         };
@@ -64,19 +64,9 @@ fn may_pass(error: &ClientError) -> bool {
     matches!(error, ClientError::Unreachable { why, .. } if why.may_pass())
 }
 
-/// Pending keys that the action is about.
-fn count(keys: &[Key], action: &Action) -> u64 {
-    let is_meant = |key: &&Key| {
-        key.state == KeyState::Pending
-            && match action {
-                Action::Act { whom, .. } => {
-                    whom.pattern.matches(&key.id) && whom.expect.is_none_or(|expected| key.fingerprint == expected)
-                }
-                Action::Print(pattern) | Action::Finger { pattern, .. } => pattern.matches(&key.id),
-                Action::List(_) | Action::Generate { .. } | Action::LedgerVerify | Action::LedgerRepair => true,
-            }
-    };
-    keys.iter().filter(is_meant).count() as u64
+/// Keys that wait, whatever the action is about.
+fn count(keys: &[Key]) -> u64 {
+    keys.iter().filter(|key| key.state == KeyState::Pending).count() as u64
 }
 
 #[cfg(test)]
@@ -99,14 +89,14 @@ mod tests {
     async fn for_the_master_and_for_keys() {
         let root = tempfile::tempdir().expect("a folder");
         let line = line(root.path(), "-a web* --wait-for 2 --timeout 20");
-        let action = line.action().expect("an action");
         let later = async {
             tokio::time::sleep(Duration::from_millis(60)).await;
-            let (_, keys) = serve(root.path(), vec![key("web1", KeyState::Pending, 1), key("db1", KeyState::Pending, 2)]);
+            let (_, keys) =
+                serve(root.path(), vec![key("web1", KeyState::Pending, 1), key("db1", KeyState::Pending, 2)]);
             tokio::time::sleep(Duration::from_millis(60)).await;
             keys.lock().expect("unpoisoned").push(key("web2", KeyState::Pending, 3));
         };
-        let (source, ()) = tokio::join!(until_pending(&line, &action, 2), later);
+        let (source, ()) = tokio::join!(until_pending(&line, 3), later);
         assert!(matches!(source, Ok(Source::Online(_))));
     }
 
@@ -114,17 +104,19 @@ mod tests {
     async fn not_for_ever() {
         let root = tempfile::tempdir().expect("a folder");
         let line = line(root.path(), "-A --wait-for 1 --timeout 0.1");
-        let action = line.action().expect("an action");
-        let failure = until_pending(&line, &action, 1).await.err().expect("no master");
+        let failure = until_pending(&line, 1).await.err().expect("no master");
         assert_eq!(failure.exit(), Exit::Unreachable);
         // Files of a stopped master are no place where keys arrive.
         let paths = Paths::new(Some(root.path()), None);
         std::fs::create_dir_all(paths.master_state_dir()).expect("a folder");
         std::fs::write(paths.ledger(), "").expect("a file");
-        let failure = until_pending(&line, &action, 1).await.err().expect("no master");
+        let failure = until_pending(&line, 1).await.err().expect("no master");
         assert_eq!(failure.exit(), Exit::Unreachable);
         serve(root.path(), vec![key("web1", KeyState::Accepted, 1)]);
-        let failure = until_pending(&line, &action, 1).await.err().expect("no keys");
-        assert_eq!((failure.exit(), failure.to_string().as_str()), (Exit::Usage, "after 0.1 s 0 of 1 keys wait; nothing was changed"));
+        let failure = until_pending(&line, 1).await.err().expect("no keys");
+        assert_eq!(
+            (failure.exit(), failure.to_string().as_str()),
+            (Exit::Usage, "after 0.1 s 0 of 1 keys wait; nothing was changed")
+        );
     }
 }

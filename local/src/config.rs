@@ -109,37 +109,26 @@ where
     let mut options = defaults.clone();
     for path in files(file, folder)? {
         let Some(text) = read(&path)? else { continue };
-        let at = |line, fault| ConfigError::Line {
-            file: path.clone(),
-            line,
-            fault,
-        };
+        let at = |line, fault| ConfigError::Line { file: path.clone(), line, fault };
         for (name, node) in yaml::parse(&text).map_err(|(line, fault)| at(line, fault))? {
             let (name, value) =
                 check::<T>(&defaults, &name, &node).map_err(|(line, fault)| at(line, fault))?;
             options.insert(name, value);
         }
     }
-    serde_json::from_value(Value::Object(options)).map_err(|error| ConfigError::Together {
-        file: file.to_owned(),
-        what: escape(&error.to_string()),
-    })
+    serde_json::from_value(Value::Object(options))
+        .map_err(|error| ConfigError::Together { file: file.to_owned(), what: escape(&error.to_string()) })
 }
 
 fn files(file: &Path, folder: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let mut found = Vec::new();
-    let failed = |reason| FileError::System {
-        doing: "list",
-        path: folder.to_owned(),
-        reason,
-    };
+    let failed = |reason| FileError::System { doing: "list", path: folder.to_owned(), reason };
     match fs::read_dir(folder) {
         Ok(entries) => {
             for entry in entries {
                 let path = entry.map_err(failed)?.path();
-                let is_hidden = path
-                    .file_name()
-                    .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+                let is_hidden =
+                    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
                 if path.extension().is_some_and(|e| e == "yaml") && !is_hidden {
                     found.push(path);
                 }
@@ -215,10 +204,7 @@ fn unknown(path: &str, name: &str, known: &Map<String, Value>) -> Fault {
         // Further apart than this it is another word, and naming it would mislead.
         .filter(|(distance, key)| *distance <= 1.max(key.len().min(name.len()) / 3))
         .map(|(_, key)| key.clone());
-    Fault::Unknown {
-        option: escape(path),
-        nearest,
-    }
+    Fault::Unknown { option: escape(path), nearest }
 }
 
 /// The option that an error path is about, as far as the file has it, and its line.
@@ -286,10 +272,7 @@ fn explain(message: &str) -> String {
         other => {
             let other = other.strip_prefix("string ").unwrap_or(other);
             let other = other.strip_prefix("integer ").unwrap_or(other);
-            other
-                .strip_prefix("floating point ")
-                .unwrap_or(other)
-                .to_owned()
+            other.strip_prefix("floating point ").unwrap_or(other).to_owned()
         }
     };
     escape(&format!("expected {expected}, found {found}{hint}"))

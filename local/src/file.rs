@@ -52,10 +52,7 @@ pub enum FileError {
 }
 
 fn holder(pid: Option<u32>) -> String {
-    pid.map_or_else(
-        || "another process".to_owned(),
-        |pid| format!("process {pid}"),
-    )
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
 impl FileError {
@@ -66,15 +63,8 @@ impl FileError {
     }
 }
 
-fn failed<'a>(
-    doing: &'static str,
-    path: &'a Path,
-) -> impl FnOnce(io::Error) -> FileError + use<'a> {
-    move |reason| FileError::System {
-        doing,
-        path: path.to_owned(),
-        reason,
-    }
+fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> FileError + use<'a> {
+    move |reason| FileError::System { doing, path: path.to_owned(), reason }
 }
 
 /// Puts `bytes` in place of the file at `path`, all or nothing and durably. The new file has
@@ -105,12 +95,7 @@ fn create_beside(path: &Path, mode: u32) -> Result<(File, PathBuf), FileError> {
     loop {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let new = path.with_file_name(format!(".{name}.{}-{number}.new", std::process::id()));
-        match OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&new)
-        {
+        match OpenOptions::new().write(true).create_new(true).mode(mode).open(&new) {
             Ok(file) => return Ok((file, new)),
             // Left behind by a crash of an earlier process with our number.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -129,9 +114,7 @@ pub fn sync_folder(path: &Path) -> Result<(), FileError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(failed("flush the folder", folder))
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("flush the folder", folder))
 }
 
 /// Appends `bytes` to the file at `path`, creating it with the permission bits `mode`, and
@@ -141,15 +124,9 @@ pub fn sync_folder(path: &Path) -> Result<(), FileError> {
 /// The file cannot be opened, written or flushed; a part may have been written.
 pub fn append_synced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let is_new = !path.exists();
-    let mut file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(mode)
-        .open(path)
-        .map_err(failed("open", path))?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_data())
-        .map_err(failed("append to", path))?;
+    let mut file =
+        OpenOptions::new().append(true).create(true).mode(mode).open(path).map_err(failed("open", path))?;
+    file.write_all(bytes).and_then(|()| file.sync_data()).map_err(failed("append to", path))?;
     if is_new { sync_folder(path) } else { Ok(()) }
 }
 
@@ -162,10 +139,7 @@ pub fn create_dir(path: &Path, mode: u32) -> Result<(), FileError> {
     if path.is_dir() {
         return Ok(());
     }
-    if let Some(parent) = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-    {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         DirBuilder::new()
             .recursive(true)
             .mode(0o755)
@@ -187,8 +161,7 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
     create_dir(path, 0o700)?;
     let mode = fs::metadata(path).map_err(failed("look at", path))?.mode();
     if mode & 0o077 != 0 {
-        fs::set_permissions(path, Permissions::from_mode(0o700))
-            .map_err(failed("close to others", path))?;
+        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed("close to others", path))?;
     }
     Ok(())
 }
@@ -200,10 +173,7 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
 pub fn check_private(path: &Path) -> Result<(), FileError> {
     let mode = fs::metadata(path).map_err(failed("read", path))?.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(FileError::NotPrivate {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(FileError::NotPrivate { path: path.to_owned(), mode });
     }
     Ok(())
 }
@@ -215,14 +185,9 @@ pub fn check_private(path: &Path) -> Result<(), FileError> {
 pub fn read(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
     let file = File::open(path).map_err(failed("read", path))?;
     let mut bytes = Vec::new();
-    file.take(max.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(failed("read", path))?;
+    file.take(max.saturating_add(1)).read_to_end(&mut bytes).map_err(failed("read", path))?;
     if bytes.len() as u64 > max {
-        return Err(FileError::TooLarge {
-            path: path.to_owned(),
-            max,
-        });
+        return Err(FileError::TooLarge { path: path.to_owned(), max });
     }
     Ok(bytes)
 }
@@ -232,12 +197,8 @@ pub fn read(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
 /// # Errors
 /// It cannot be read, is larger, or is not UTF-8.
 pub fn read_text(path: &Path, max: u64) -> Result<String, FileError> {
-    String::from_utf8(read(path, max)?).map_err(|error| {
-        failed("read", path)(io::Error::new(
-            io::ErrorKind::InvalidData,
-            error.utf8_error(),
-        ))
-    })
+    String::from_utf8(read(path, max)?)
+        .map_err(|error| failed("read", path)(io::Error::new(io::ErrorKind::InvalidData, error.utf8_error())))
 }
 
 /// The right to be the only writer of something, held until it is dropped or the process ends.
@@ -268,10 +229,7 @@ impl Lock {
             Ok(lock) => lock,
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
                 let pid = said.and_then(|_| text.trim().parse().ok());
-                return Err(FileError::Locked {
-                    path: path.to_owned(),
-                    pid,
-                });
+                return Err(FileError::Locked { path: path.to_owned(), pid });
             }
             Err((_, error)) => return Err(failed("lock", path)(error.into())),
         };
@@ -321,11 +279,7 @@ mod tests {
         assert_eq!(read(&path, 3).unwrap(), b"two");
         assert_eq!(mode(&path), 0o640);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        assert!(
-            replace(&dir.path().join("none/f"), b"", 0o600)
-                .unwrap_err()
-                .is_not_found()
-        );
+        assert!(replace(&dir.path().join("none/f"), b"", 0o600).unwrap_err().is_not_found());
         fs::create_dir(dir.path().join("d")).unwrap();
         assert!(replace(&dir.path().join("d"), b"x", 0o600).is_err());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
@@ -351,17 +305,9 @@ mod tests {
             read(&path, 4).unwrap_err().to_string(),
             format!("{} is larger than 4 bytes", path.display())
         );
-        assert!(matches!(
-            read(Path::new("/dev/zero"), 10),
-            Err(FileError::TooLarge { .. })
-        ));
+        assert!(matches!(read(Path::new("/dev/zero"), 10), Err(FileError::TooLarge { .. })));
         fs::write(&path, b"\xff").unwrap();
-        assert!(
-            read_text(&path, 4)
-                .unwrap_err()
-                .to_string()
-                .contains("invalid utf-8")
-        );
+        assert!(read_text(&path, 4).unwrap_err().to_string().contains("invalid utf-8"));
     }
 
     #[test]
@@ -381,10 +327,7 @@ mod tests {
         fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
         let said = check_private(&key).unwrap_err().to_string();
         let key = key.display();
-        assert_eq!(
-            said,
-            format!("{key} is open to other users (mode 0644); run: chmod 600 {key}")
-        );
+        assert_eq!(said, format!("{key} is open to other users (mode 0644); run: chmod 600 {key}"));
         assert!(create_dir(&deep.join("key.pem"), 0o755).is_err());
     }
 
@@ -396,11 +339,7 @@ mod tests {
         let started = Instant::now();
         let refused = Lock::take_within(&path, Duration::from_millis(60)).unwrap_err();
         assert!(started.elapsed() >= Duration::from_millis(60));
-        let expected = format!(
-            "{} is locked by process {}",
-            path.display(),
-            std::process::id()
-        );
+        let expected = format!("{} is locked by process {}", path.display(), std::process::id());
         assert_eq!(refused.to_string(), expected);
         drop(held);
         Lock::take(&path).unwrap();

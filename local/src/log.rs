@@ -7,9 +7,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// The words that `--log-level` takes; Salt's.
-pub const LEVELS: [&str; 10] = [
-    "all", "garbage", "trace", "debug", "profile", "info", "warning", "error", "critical", "quiet",
-];
+pub const LEVELS: [&str; 10] =
+    ["all", "garbage", "trace", "debug", "profile", "info", "warning", "error", "critical", "quiet"];
 
 /// Why the log could not be set up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,13 +26,8 @@ pub struct LevelError {
 /// `level` is none of [`LEVELS`].
 pub fn init(level: &str) -> Result<(), LevelError> {
     let ours = filter(level)?;
-    let theirs = if ours == LevelFilter::TRACE {
-        ours
-    } else {
-        ours.min(LevelFilter::WARN)
-    };
-    let colour = std::io::stderr().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let theirs = if ours == LevelFilter::TRACE { ours } else { ours.min(LevelFilter::WARN) };
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(colour)
@@ -42,11 +36,7 @@ pub fn init(level: &str) -> Result<(), LevelError> {
     // Fails only if a log is already set up, by a test for example.
     let _ = tracing_subscriber::registry()
         .with(lines)
-        .with(
-            Targets::new()
-                .with_default(theirs)
-                .with_target("brine", ours),
-        )
+        .with(Targets::new().with_default(theirs).with_target("brine", ours))
         .try_init();
     Ok(())
 }
@@ -68,9 +58,7 @@ fn filter(level: &str) -> Result<LevelFilter, LevelError> {
         "error" | "critical" => LevelFilter::ERROR,
         "quiet" => LevelFilter::OFF,
         _ => {
-            return Err(LevelError {
-                level: crate::text::escape(level),
-            });
+            return Err(LevelError { level: crate::text::escape(level) });
         }
     })
 }

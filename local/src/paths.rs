@@ -15,10 +15,7 @@ impl Paths {
     /// where they are, so that trying another configuration never makes another identity.
     #[must_use]
     pub fn new(root_dir: Option<&Path>, config_dir: Option<&Path>) -> Self {
-        Self {
-            root: root_dir.unwrap_or(Path::new("/")).to_owned(),
-            config: config_dir.map(Path::to_owned),
-        }
+        Self { root: root_dir.unwrap_or(Path::new("/")).to_owned(), config: config_dir.map(Path::to_owned) }
     }
 
     /// The folder that all others are under.

@@ -51,15 +51,9 @@ mod tests {
         check("web-01 Élan 服务器 🦀", "web-01 Élan 服务器 🦀");
         check("a\\b", "a\\b");
         check("a\nb\tc\rd\0", "a\\u{a}b\\u{9}c\\u{d}d\\u{0}");
-        check(
-            "\u{1b}[31mred\u{7f}\u{9b}0m",
-            "\\u{1b}[31mred\\u{7f}\\u{9b}0m",
-        );
+        check("\u{1b}[31mred\u{7f}\u{9b}0m", "\\u{1b}[31mred\\u{7f}\\u{9b}0m");
         check("evil\u{202e}gpj.exe", "evil\\u{202e}gpj.exe");
-        check(
-            "a\u{200b}b\u{2066}c\u{feff}",
-            "a\\u{200b}b\\u{2066}c\\u{feff}",
-        );
+        check("a\u{200b}b\u{2066}c\u{feff}", "a\\u{200b}b\\u{2066}c\\u{feff}");
         check("x\u{e0041}", "x\\u{e0041}");
     }
 }

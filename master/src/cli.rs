@@ -56,8 +56,7 @@ fn try_main(line: Vec<OsString>) -> Result<Exit, Failure> {
     let line: Vec<String> = line
         .into_iter()
         .map(|word| {
-            word.into_string()
-                .map_err(|word| Failure::Usage(format!("the argument {word:?} is not UTF-8")))
+            word.into_string().map_err(|word| Failure::Usage(format!("the argument {word:?} is not UTF-8")))
         })
         .collect::<Result<_, _>>()?;
     match options::kind(line.get(1..).unwrap_or_default()) {
@@ -67,7 +66,7 @@ fn try_main(line: Vec<OsString>) -> Result<Exit, Failure> {
             Err(error) => Ok(explain(&error)),
         },
         Kind::Run => match RunLine::try_parse_from(line) {
-            Ok(parsed) => target(parsed),
+            Ok(parsed) => target(&parsed),
             Err(error) => Ok(explain(&error)),
         },
     }
@@ -99,8 +98,8 @@ async fn noun(line: NounLine) -> Result<Exit, Failure> {
     }
 }
 
-fn target(line: RunLine) -> Result<Exit, Failure> {
-    let request = request(&line)?;
+fn target(line: &RunLine) -> Result<Exit, Failure> {
+    let request = request(line)?;
     let paths = line.common.paths();
     let client = Client::new(&paths.control_socket()).acting_as(line.common.act_as.clone());
     let wishes = Wishes {
@@ -125,7 +124,8 @@ fn request(line: &RunLine) -> Result<JobRequest, Failure> {
     let (target, function, words) = match line.words.as_slice() {
         [] => {
             return Err(Failure::Usage(
-                "cannot execute a command without a target; try: brine '*' test.ping, or brine --help".to_owned(),
+                "cannot execute a command without a target; try: brine '*' test.ping, or brine --help"
+                    .to_owned(),
             ));
         }
         [target] => {
@@ -163,7 +163,7 @@ async fn submit<O: Write, E: Write>(
             Ok(Exit::Ok)
         }
         Err(ClientError::Refused(problem)) if problem.kind == ProblemKind::NothingMatched => {
-            show.nothing_matched()?;
+            show.nothing_matched(&problem.detail)?;
             Ok(Exit::Usage)
         }
         Err(error) => Err(error.into()),
@@ -181,10 +181,9 @@ fn configured_timeout(paths: &Paths) -> Result<Duration, Failure> {
         }
         Err(error) => return Err(error.into()),
     };
-    Duration::try_from_secs_f64(config.timeout)
-        .ok()
-        .filter(|timeout| !timeout.is_zero())
-        .ok_or_else(|| Failure::Usage(format!("option \"timeout\" of master.yaml is no time to wait: {}", config.timeout)))
+    Duration::try_from_secs_f64(config.timeout).ok().filter(|timeout| !timeout.is_zero()).ok_or_else(|| {
+        Failure::Usage(format!("option \"timeout\" of master.yaml is no time to wait: {}", config.timeout))
+    })
 }
 
 /// Becomes another program of ours: the one beside this one, else the one in `PATH`.

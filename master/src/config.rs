@@ -175,7 +175,10 @@ impl Config {
         positive("pending_max", self.pending_max > 0)?;
         positive("pending_per_id", self.pending_per_id > 0)?;
         if !(0.1..=3600.0).contains(&self.heartbeat) {
-            return Err(format!("option \"heartbeat\" is between 0.1 and 3600 seconds, not {}", self.heartbeat));
+            return Err(format!(
+                "option \"heartbeat\" is between 0.1 and 3600 seconds, not {}",
+                self.heartbeat
+            ));
         }
         if self.node > 99 {
             return Err(format!("option \"node\" is between 0 and 99, not {}", self.node));
@@ -188,13 +191,18 @@ impl Config {
         }
         let largest = 16 * 1024 * 1024;
         if !(64 * 1024..=largest).contains(&self.message_max) {
-            return Err(format!("option \"message_max\" is between 65536 and {largest}, not {}", self.message_max));
+            return Err(format!(
+                "option \"message_max\" is between 65536 and {largest}, not {}",
+                self.message_max
+            ));
         }
         if !(8 * 1024..=self.message_max).contains(&self.stranger_message_max) {
             return Err("option \"stranger_message_max\" is between 8192 and message_max".to_owned());
         }
         if self.send_queue_max < self.message_max {
-            return Err("option \"send_queue_max\" has to hold at least one message of message_max".to_owned());
+            return Err(
+                "option \"send_queue_max\" has to hold at least one message of message_max".to_owned()
+            );
         }
         brine_local::log::check(&self.log_level).map_err(|error| format!("option \"log_level\": {error}"))?;
         crate::roles::Roles::read(&self.roles, &self.publisher_acl).map(drop)

@@ -18,9 +18,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
-use brine_protocol::control::{
-    Health, JobView, JobsQuery, KeyActRequest, Problem, ProblemKind,
-};
+use brine_protocol::control::{Health, JobView, JobsQuery, KeyActRequest, Problem, ProblemKind};
 use brine_protocol::permission::Verb;
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Fingerprint, Jid, MinionId};
@@ -88,7 +86,8 @@ pub fn bind(path: &Path) -> anyhow::Result<UnixListener> {
         }
         Ok(()) | Err(_) => {}
     }
-    let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
         .with_context(|| format!("cannot set the mode of {}", path.display()))?;
     if let Ok(Some(group)) = nix::unistd::Group::from_name("brine")
@@ -117,7 +116,9 @@ pub async fn serve(api: Arc<Api>, listener: UnixListener) -> std::io::Result<()>
         .route("/v1/jobs/{jid}/kill", post(kill))
         .route("/v1/jobs/{jid}/probe", post(probe))
         .route("/v1/events", get(events))
-        .fallback(async || problem(&Problem::new(ProblemKind::NotFound, "there is no such path; the API is under /v1")))
+        .fallback(async || {
+            problem(&Problem::new(ProblemKind::NotFound, "there is no such path; the API is under /v1"))
+        })
         .method_not_allowed_fallback(async || {
             let mut found = Problem::new(ProblemKind::BadRequest, "this path does not take that method");
             found.status = StatusCode::METHOD_NOT_ALLOWED.as_u16();
@@ -132,7 +133,10 @@ impl Api {
     /// Who asks: the peer of the socket, or whom that one acts as.
     fn principal(&self, peer: Peer, headers: &HeaderMap) -> Result<Principal, Problem> {
         let uid = peer.0.ok_or_else(|| {
-            Problem::new(ProblemKind::Forbidden, "the system does not say who is at the other end of the socket")
+            Problem::new(
+                ProblemKind::Forbidden,
+                "the system does not say who is at the other end of the socket",
+            )
         })?;
         let name = match uid {
             0 => Some("root".to_owned()),
@@ -142,7 +146,9 @@ impl Api {
         match headers.get("brine-as") {
             None => Ok(caller),
             Some(name) => {
-                let name = name.to_str().map_err(|_| Problem::new(ProblemKind::BadRequest, "Brine-As is not a name"))?;
+                let name = name
+                    .to_str()
+                    .map_err(|_| Problem::new(ProblemKind::BadRequest, "Brine-As is not a name"))?;
                 self.roles.act_as(&caller, name)
             }
         }
@@ -177,8 +183,9 @@ impl Api {
 }
 
 fn parse_body<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::new(ProblemKind::BadRequest, format!("the body is not what this takes: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        Problem::new(ProblemKind::BadRequest, format!("the body is not what this takes: {error}"))
+    })
 }
 
 fn parse_jid(text: &str) -> Result<Jid, Problem> {
@@ -189,7 +196,11 @@ fn unexpected() -> Problem {
     Problem::new(ProblemKind::Internal, "the engine gave an answer to another question")
 }
 
-async fn health(State(api): State<Arc<Api>>, ConnectInfo(peer): ConnectInfo<Peer>, headers: HeaderMap) -> Reply {
+async fn health(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+) -> Reply {
     let principal = api.principal(peer, &headers)?;
     let Answer::Health { sessions, keys, problem } = api.ask(principal, Ask::Health, None).await? else {
         return Err(unexpected().into());
@@ -209,7 +220,11 @@ async fn health(State(api): State<Arc<Api>>, ConnectInfo(peer): ConnectInfo<Peer
     })
 }
 
-async fn keys(State(api): State<Arc<Api>>, ConnectInfo(peer): ConnectInfo<Peer>, headers: HeaderMap) -> Reply {
+async fn keys(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+) -> Reply {
     let principal = api.principal(peer, &headers)?;
     match api.ask(principal, Ask::Keys, None).await? {
         Answer::Keys(keys) => json_reply(&keys),
@@ -231,7 +246,11 @@ async fn act(
     }
 }
 
-async fn minions(State(api): State<Arc<Api>>, ConnectInfo(peer): ConnectInfo<Peer>, headers: HeaderMap) -> Reply {
+async fn minions(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+) -> Reply {
     let principal = api.principal(peer, &headers)?;
     match api.ask(principal, Ask::Minions, None).await? {
         Answer::Minions(minions) => json_reply(&minions),
@@ -246,7 +265,8 @@ async fn minion(
     Segment(id): Segment<String>,
 ) -> Reply {
     let principal = api.principal(peer, &headers)?;
-    let id: MinionId = id.parse().map_err(|error| Problem::new(ProblemKind::BadRequest, format!("{error}")))?;
+    let id: MinionId =
+        id.parse().map_err(|error| Problem::new(ProblemKind::BadRequest, format!("{error}")))?;
     match api.ask(principal, Ask::Minion(id), None).await? {
         Answer::Minion(minion) => json_reply(&minion),
         _ => Err(unexpected().into()),
@@ -314,7 +334,8 @@ async fn submit(
         None if wants_stream => streams::follow(&api, principal, jid).await,
         None => {
             let job = api.read(move |store| store.job(jid)).await?;
-            let job = job.ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("job {jid} is no longer kept")))?;
+            let job = job
+                .ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("job {jid} is no longer kept")))?;
             json_reply(&job)
         }
     }

@@ -23,8 +23,6 @@ impl Counters {
     #[must_use]
     pub fn snapshot(&self) -> serde_json::Map<String, serde_json::Value> {
         let all = self.0.lock().expect("no holder panics");
-        all.iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).into()))
-            .collect()
+        all.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect()
     }
 }

@@ -1,12 +1,12 @@
 //! `brine-master` from its command line to its end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use brine_local::{Paths, config, file, log};
-use brine_pki::key::PrivateKey;
+use brine_pki::key::{PrivateKey, PublicKey};
 use brine_pki::registry::{Opened as OpenedTrust, Trust};
 use brine_pki::waiting::WaitingLimits;
 use brine_protocol::control::MasterState;
@@ -33,13 +33,17 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// Runs in the foreground and logs to standard error. Minions connect to two ports; operators use
 /// `brine` and `brine-key` on the same machine, which talk to it over a Unix socket.
 #[derive(Debug, Parser)]
-#[command(name = "brine-master", version, after_help = "\
+#[command(
+    name = "brine-master",
+    version,
+    after_help = "\
 Examples:
   brine-master                     a master with /etc/brine/master.yaml, ports 4505 and 4506
   brine-master --root-dir /tmp/m   everything under /tmp/m: no root needed
 
 Then: point a minion here (`master:` in its minion.yaml), see its key with `brine-key -L`,
-let it in with `brine-key -a ID`, and greet it with `brine '*' test.ping`.")]
+let it in with `brine-key -a ID`, and greet it with `brine '*' test.ping`."
+)]
 pub struct Arguments {
     /// Folder of master.yaml and master.d/ [default: /etc/brine]
     #[arg(short, long, value_name = "DIR")]
@@ -154,7 +158,8 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
             tracing::error!(%error, "the control socket has failed");
         }
     });
-    let state = MasterState { pid: std::process::id(), publish_port: numbers.0, ret_port: numbers.1, fingerprint };
+    let state =
+        MasterState { pid: std::process::id(), publish_port: numbers.0, ret_port: numbers.1, fingerprint };
     let state = serde_json::to_vec(&state).expect("plain data");
     file::replace(&paths.master_json(), &state, 0o644)?;
     tracing::info!(%fingerprint, publish_port = numbers.0, ret_port = numbers.1, "listening");
@@ -174,7 +179,10 @@ fn load_or_make_key(paths: &Paths, bits: usize) -> anyhow::Result<PrivateKey> {
     match file::read_text(&path, 64 * 1024) {
         Ok(pem) => {
             file::check_private(&path)?;
-            PrivateKey::from_pem(&pem).with_context(|| format!("cannot use the key in {}", path.display()))
+            let key = PrivateKey::from_pem(&pem)
+                .with_context(|| format!("cannot use the key in {}", path.display()))?;
+            check_public(&folder.join("master.pub"), &key)?;
+            Ok(key)
         }
         Err(error) if error.is_not_found() => {
             file::create_private_dir(&folder)?;
@@ -188,10 +196,34 @@ fn load_or_make_key(paths: &Paths, bits: usize) -> anyhow::Result<PrivateKey> {
     }
 }
 
+/// The public half lies beside the key for people to read and to copy: it has to be the right one.
+fn check_public(path: &Path, key: &PrivateKey) -> anyhow::Result<()> {
+    match file::read_text(path, 64 * 1024) {
+        Ok(pem) => {
+            let public = PublicKey::from_pem(&pem)
+                .with_context(|| format!("cannot use the key in {}", path.display()))?;
+            if public != *key.public() {
+                bail!(
+                    "{} is not the public half of the key beside it: it is {}, and that of the key is {}; remove it to have it written anew",
+                    path.display(),
+                    public.fingerprint(),
+                    key.public().fingerprint()
+                );
+            }
+            Ok(())
+        }
+        Err(error) if error.is_not_found() => {
+            Ok(file::replace(path, key.public().to_pem().as_bytes(), 0o644)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Ready when the process is asked to stop.
 async fn stopped() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         // Without handlers the signals end the process, which loses nothing that was promised.
         return std::future::pending().await;

@@ -106,7 +106,11 @@ impl Driver {
         mut inputs: mpsc::Receiver<Input>,
         stop: impl Future<Output = ()>,
     ) -> Result<(), brine_local::file::FileError> {
-        let hands = Arc::new(Hands { gate: Arc::clone(&self.gate), desk: Arc::clone(&self.desk), counters: Arc::clone(&self.counters) });
+        let hands = Arc::new(Hands {
+            gate: Arc::clone(&self.gate),
+            desk: Arc::clone(&self.desk),
+            counters: Arc::clone(&self.counters),
+        });
         let writer = Writer::start(Arc::clone(&self.store), Arc::clone(&hands));
         let mut batch = Vec::new();
         let mut disk_due = Duration::ZERO;
@@ -133,7 +137,10 @@ impl Driver {
                 self.engine.handle(input, self.clock.now());
                 while let Some(output) = self.engine.poll_output() {
                     match output {
-                        Output::Welcome { .. } | Output::Cut { .. } | Output::AnswerNow { .. } | Output::Count(_) => {
+                        Output::Welcome { .. }
+                        | Output::Cut { .. }
+                        | Output::AnswerNow { .. }
+                        | Output::Count(_) => {
                             hands.perform(output);
                         }
                         _ => ordered.push(output),
@@ -158,7 +165,9 @@ impl Driver {
                 rotate_due = now.steady + Duration::from_secs(self.config.config_rotation);
                 match new_agreement(self.engine.trust(), &self.key, now.wall) {
                     Ok(agreement) => self.gate.rotate(agreement),
-                    Err(error) => tracing::error!(%error, "cannot rotate the key-agreement config, keeping the old one"),
+                    Err(error) => {
+                        tracing::error!(%error, "cannot rotate the key-agreement config, keeping the old one")
+                    }
                 }
             }
             if now.steady >= retire_due {

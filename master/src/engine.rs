@@ -311,9 +311,12 @@ impl<L: Log> Engine<L> {
             return;
         }
         self.next_sweep = self.now.steady + Duration::from_secs(1);
-        self.end_lost_orders();
+        self.end_overdue_orders();
         for name in self.trust.expire(self.now.wall) {
-            self.event(format!("brine/key/{}/expired", name.id), serde_json::json!({"fingerprint": name.fingerprint}));
+            self.event(
+                format!("brine/key/{}/expired", name.id),
+                serde_json::json!({"fingerprint": name.fingerprint}),
+            );
             self.close_waiting(&(name.id, name.fingerprint), "key_expired");
         }
     }

@@ -30,8 +30,8 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::engine::Input;
 use admission::{Admission, Class, Ticket};
-pub use outbox::Outgoing;
 use outbox::Outbox;
+pub use outbox::Outgoing;
 use verifier::Verifier;
 
 /// The topic of every broadcast.
@@ -83,9 +83,8 @@ impl Ports {
                 // A whole fleet reconnects at once; the kernel caps this at net.core.somaxconn.
                 socket.listen(8192)
             };
-            listen().map_err(|error| {
-                io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-            })
+            listen()
+                .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
         };
         Ok(Self { publish: bind(config.publish_port).await?, ret: bind(config.ret_port).await? })
     }
@@ -146,7 +145,8 @@ impl Gate {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     pause = Duration::from_millis(10);
-                    let admitted = self.admission.lock().expect("no holder panics").admit(peer.ip(), Instant::now());
+                    let admitted =
+                        self.admission.lock().expect("no holder panics").admit(peer.ip(), Instant::now());
                     match admitted {
                         Ok(()) => {
                             let ticket = Ticket::new(Arc::clone(&self), peer.ip());
@@ -258,13 +258,11 @@ impl Gate {
 /// How many connections the descriptor limit carries, less what is open already and what has to
 /// stay free.
 fn connections_max(config: &Config) -> usize {
-    let (soft, _) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
-        .unwrap_or((1024, 1024));
+    let (soft, _) =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
     let open = std::fs::read_dir("/proc/self/fd").map_or(32, Iterator::count);
-    let carried = usize::try_from(soft)
-        .unwrap_or(usize::MAX)
-        .saturating_sub(open + config.descriptors_reserved)
-        .max(8);
+    let carried =
+        usize::try_from(soft).unwrap_or(usize::MAX).saturating_sub(open + config.descriptors_reserved).max(8);
     match config.connections_max {
         0 => carried,
         wanted => wanted.min(carried),

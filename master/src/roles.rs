@@ -92,7 +92,9 @@ impl Roles {
             Some(rights) => Ok(Principal { name: shown, rights: rights.clone() }),
             None => Err(Problem::new(
                 ProblemKind::Forbidden,
-                format!("{shown} has no role on this master; an admin can list it under `roles:` in master.yaml"),
+                format!(
+                    "{shown} has no role on this master; an admin can list it under `roles:` in master.yaml"
+                ),
             )),
         }
     }
@@ -133,7 +135,8 @@ fn read_acl(entry: &Value) -> Option<Vec<Rule>> {
         }
     }
     if !everywhere.is_empty() {
-        let functions = everywhere.iter().map(|f| f.strip_suffix(".*").map_or(f.clone(), |m| format!("{m}.*"))).collect();
+        let functions =
+            everywhere.iter().map(|f| f.strip_suffix(".*").map_or(f.clone(), |m| format!("{m}.*"))).collect();
         rules.push(Rule { targets: vec!["*".to_owned()], functions });
     }
     Some(rules)
@@ -173,7 +176,11 @@ impl Principal {
         let verb = verb.as_str().unwrap_or_default();
         let role = serde_json::to_value(self.rights.role).expect("a role is a word");
         let limits = if zoned { " limited to zones or by publisher_acl" } else { "" };
-        let detail = format!("{} may not {verb}: its role is {}{limits}", self.name, role.as_str().unwrap_or_default());
+        let detail = format!(
+            "{} may not {verb}: its role is {}{limits}",
+            self.name,
+            role.as_str().unwrap_or_default()
+        );
         Err(Problem::new(ProblemKind::Forbidden, detail))
     }
 
@@ -245,7 +252,8 @@ mod tests {
         let mut table = String::new();
         for verb in VERBS {
             let name = serde_json::to_value(verb).expect("a word");
-            let marks: String = ROLES.iter().map(|role| if allows(*role, verb) { " yes" } else { "  no" }).collect();
+            let marks: String =
+                ROLES.iter().map(|role| if allows(*role, verb) { " yes" } else { "  no" }).collect();
             table += &format!("{:<12}{marks}\n", name.as_str().expect("text"));
         }
         assert_eq!(
@@ -306,7 +314,10 @@ mod tests {
 
     #[test]
     fn acting_as_somebody_only_drops_rights() {
-        let roles = roles(json!({"vera": {"role": "viewer"}, "zoe": {"role": "operator", "zones": ["Dijon"]}}), json!({}));
+        let roles = roles(
+            json!({"vera": {"role": "viewer"}, "zoe": {"role": "operator", "zones": ["Dijon"]}}),
+            json!({}),
+        );
         let root = roles.principal(0, Some("root"), 7).expect("root");
         let vera = roles.act_as(&root, "vera").expect("vera");
         assert_eq!(vera.to_string(), "unix:0 (root) as vera");

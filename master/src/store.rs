@@ -57,6 +57,13 @@ pub enum Record {
         /// What it said.
         row: Box<Row>,
     },
+    /// A queued order is about to be handed to its minion.
+    Handed {
+        /// The job.
+        jid: Jid,
+        /// The minion.
+        id: MinionId,
+    },
     /// No minion of this job is open any more.
     Closed(Jid),
     /// A request with this key made this job.
@@ -163,6 +170,8 @@ pub struct OpenJob {
     pub job: Arc<Job>,
     /// The minions that have ended.
     pub ended: BTreeSet<MinionId>,
+    /// The minions that a queued order was handed to.
+    pub handed: BTreeSet<MinionId>,
 }
 
 impl Store {
@@ -171,12 +180,17 @@ impl Store {
     ///
     /// # Errors
     /// The folder or the minions' facts cannot be opened at all.
-    pub fn open(path: &Path, ceiling: &Path, options: StoreOptions) -> Result<(Self, Vec<String>), StoreError> {
+    pub fn open(
+        path: &Path,
+        ceiling: &Path,
+        options: StoreOptions,
+    ) -> Result<(Self, Vec<String>), StoreError> {
         file::create_private_dir(path)?;
         let id = read_or_make_id(&path.join("id"))?;
         let mut warnings = Vec::new();
         let facts_path = path.join("facts");
-        let (facts, said) = open_guarded(&facts_path, options.cache_bytes / 4, "what is known of each minion")?;
+        let (facts, said) =
+            open_guarded(&facts_path, options.cache_bytes / 4, "what is known of each minion")?;
         warnings.extend(said);
         let facts = match facts {
             Some(db) => db,
@@ -193,7 +207,8 @@ impl Store {
             }
         }
         let ceiling = Ceiling::open(ceiling)?;
-        let store = Self { path: path.to_owned(), id, options, facts, buckets: RwLock::new(buckets), ceiling };
+        let store =
+            Self { path: path.to_owned(), id, options, facts, buckets: RwLock::new(buckets), ceiling };
         Ok((store, warnings))
     }
 
@@ -236,13 +251,13 @@ impl Store {
                 Record::Job(_)
                 | Record::Row { .. }
                 | Record::Report { .. }
+                | Record::Handed { .. }
                 | Record::Closed(_)
                 | Record::Idempotency { .. }
                 | Record::Event(_) => {
                     let bucket = self.bucket_for(record_time(record))?;
-                    let (bucket, batch) = batches
-                        .entry(bucket.span())
-                        .or_insert_with(|| (bucket, sled::Batch::default()));
+                    let (bucket, batch) =
+                        batches.entry(bucket.span()).or_insert_with(|| (bucket, sled::Batch::default()));
                     bucket.add(batch, record, self.options.orphans_per_minion)?;
                 }
             }
@@ -333,7 +348,8 @@ impl Store {
         let mut all = Vec::new();
         for item in self.facts.iter() {
             let (key, value) = item.map_err(|error| StoreError::database(&path, &error))?;
-            let damaged = || StoreError::Value { path: path.clone(), key: String::from_utf8_lossy(&key).into_owned() };
+            let damaged =
+                || StoreError::Value { path: path.clone(), key: String::from_utf8_lossy(&key).into_owned() };
             let id = std::str::from_utf8(&key).ok().and_then(|id| id.parse().ok()).ok_or_else(damaged)?;
             all.push((id, serde_json::from_slice(&value).map_err(|_| damaged())?));
         }
@@ -404,6 +420,7 @@ fn record_time(record: &Record) -> Timestamp {
         Record::Job(job) => job.jid.time(),
         Record::Row { jid, .. }
         | Record::Report { jid, .. }
+        | Record::Handed { jid, .. }
         | Record::Closed(jid)
         | Record::Idempotency { jid, .. } => jid.time(),
         Record::Event(event) => event.at,

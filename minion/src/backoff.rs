@@ -111,7 +111,10 @@ mod tests {
             let at_least = Duration::from_secs(at_least);
             backoff.pause(Setback::Slow { at_least }, random).as_millis()
         };
-        assert_eq!((0..6).map(|_| slow(0, u64::MAX)).collect::<Vec<_>>(), [2000, 4000, 8000, 16000, 30000, 30000]);
+        assert_eq!(
+            (0..6).map(|_| slow(0, u64::MAX)).collect::<Vec<_>>(),
+            [2000, 4000, 8000, 16000, 30000, 30000]
+        );
         assert_eq!(slow(0, 0), 15000);
         assert_eq!(slow(3600, u64::MAX), 30000);
     }

@@ -69,6 +69,15 @@ pub enum Entry {
     },
 }
 
+impl Entry {
+    /// Whether something is promised on it. A process does not survive a power cut, so its number
+    /// need not either; and a return that is forgotten to be stored is only sent once more.
+    #[must_use]
+    pub fn is_promise(&self) -> bool {
+        !matches!(self, Entry::Pid { .. } | Entry::Stored { .. })
+    }
+}
+
 /// The version in [`Entry::Journal`].
 pub const VERSION: u8 = 1;
 
@@ -129,14 +138,7 @@ impl Book {
     /// The book of an empty journal with this id.
     #[must_use]
     pub fn new(id: String) -> Self {
-        Self {
-            id,
-            store: None,
-            floor: 0,
-            taken: BTreeMap::new(),
-            held: BTreeMap::new(),
-            bytes: 0,
-        }
+        Self { id, store: None, floor: 0, taken: BTreeMap::new(), held: BTreeMap::new(), bytes: 0 }
     }
 
     /// The journal's id.
@@ -177,7 +179,8 @@ impl Book {
     /// Numbers of the present store that are held, for the session's start.
     #[must_use]
     pub fn open_numbers(&self) -> Vec<u64> {
-        let mut numbers: Vec<u64> = self.held.values().filter(|held| !held.is_foreign).map(|held| held.number).collect();
+        let mut numbers: Vec<u64> =
+            self.held.values().filter(|held| !held.is_foreign).map(|held| held.number).collect();
         numbers.sort_unstable();
         numbers
     }
@@ -203,7 +206,12 @@ impl Book {
             .iter()
             .filter_map(|number| {
                 let of_old = if has_foreign { foreign(*number).map(|(jid, _)| *jid) } else { None };
-                let of_ours = || self.taken.get(number).copied().filter(|jid| self.held.get(jid).is_some_and(Held::is_ended));
+                let of_ours = || {
+                    self.taken
+                        .get(number)
+                        .copied()
+                        .filter(|jid| self.held.get(jid).is_some_and(Held::is_ended))
+                };
                 of_old.or_else(of_ours)
             })
             .collect()
@@ -242,7 +250,14 @@ impl Book {
                 }
                 let bytes = serde_json::to_vec(returned).map_or(0, |json| json.len() as u64) + OPEN_BYTES;
                 let functions = returned.functions.clone();
-                self.hold(returned.jid, returned.number, functions, Stage::Ended(returned.clone()), is_foreign, bytes);
+                self.hold(
+                    returned.jid,
+                    returned.number,
+                    functions,
+                    Stage::Ended(returned.clone()),
+                    is_foreign,
+                    bytes,
+                );
             }
             Entry::Stored { numbers, floor } => {
                 for jid in self.stored_jobs(numbers) {
@@ -284,8 +299,12 @@ impl Book {
                 entries.extend(held.entries(*jid));
             }
         }
-        let numbers: Vec<u64> =
-            self.taken.iter().filter(|(_, jid)| !self.held.contains_key(jid)).map(|(number, _)| *number).collect();
+        let numbers: Vec<u64> = self
+            .taken
+            .iter()
+            .filter(|(_, jid)| !self.held.contains_key(jid))
+            .map(|(number, _)| *number)
+            .collect();
         if !numbers.is_empty() || self.floor > 0 {
             entries.push(Entry::Stored { numbers, floor: self.floor });
         }
@@ -305,7 +324,9 @@ impl Held {
 
     fn entries(&self, jid: Jid) -> Vec<Entry> {
         match &self.stage {
-            Stage::Ended(returned) => vec![Entry::End { returned: returned.clone(), foreign: self.is_foreign }],
+            Stage::Ended(returned) => {
+                vec![Entry::End { returned: returned.clone(), foreign: self.is_foreign }]
+            }
             Stage::Open { processes } => {
                 let open = Entry::Open { number: self.number, jid, functions: self.functions.clone() };
                 let pids = processes.iter().map(|p| Entry::Pid { jid, pid: p.pid, start: p.start });
@@ -394,13 +415,27 @@ pub(crate) mod tests {
     #[test]
     fn the_fewest_entries_fold_to_the_same() {
         let pid = Entry::Pid { jid: jid(4), pid: 77, start: Some(9) };
-        let story = [store("old"), open(1), end(2), store("new"), open(4), pid, end(5), stored(&[5, 8], 3), open(9), end(9)];
+        let story = [
+            store("old"),
+            open(1),
+            end(2),
+            store("new"),
+            open(4),
+            pid,
+            end(5),
+            stored(&[5, 8], 3),
+            open(9),
+            end(9),
+        ];
         for upto in 0..=story.len() {
             let book = fold(&story[..upto]);
             let again = fold(&book.entries());
             assert_eq!(book.entries(), again.entries(), "{upto}");
             assert_eq!(taken(&book, 20), taken(&again, 20), "{upto}");
-            assert_eq!((book.bytes(), book.store(), book.floor()), (again.bytes(), again.store(), again.floor()));
+            assert_eq!(
+                (book.bytes(), book.store(), book.floor()),
+                (again.bytes(), again.store(), again.floor())
+            );
         }
     }
 }

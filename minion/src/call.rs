@@ -22,7 +22,14 @@ pub const RETCODE: u8 = 11;
 ///
 /// # Errors
 /// The grains cannot be read, or the output cannot be written.
-pub async fn run(paths: &Paths, options: &Options, id: MinionId, function: &str, words: &[String], format: Format) -> Result<u8> {
+pub async fn run(
+    paths: &Paths,
+    options: &Options,
+    id: MinionId,
+    function: &str,
+    words: &[String],
+    format: Format,
+) -> Result<u8> {
     let grains = Grains::load(id.clone(), options.grains.clone(), Some(paths.grains_file()))?;
     let mut context = Context::local(id, Arc::new(grains));
     context.output_max = options.output_max;
@@ -93,7 +100,10 @@ mod tests {
     fn words() {
         let words = ["uname -r", "3", "yes", "[1, a]", "cwd=/tmp", "n=2", "a==b", "{x: 1}", "", "1=2"];
         let call = call("cmd.run", &words.map(str::to_owned));
-        assert_eq!(Value::Array(call.arguments), json!(["uname -r", 3, true, [1, "a"], "a==b", {"x": 1}, "", "1=2"]));
+        assert_eq!(
+            Value::Array(call.arguments),
+            json!(["uname -r", 3, true, [1, "a"], "a==b", {"x": 1}, "", "1=2"])
+        );
         assert_eq!(Value::Object(call.keywords), json!({"cwd": "/tmp", "n": 2}));
     }
 }

@@ -70,7 +70,7 @@ pub enum Command {
     /// Run a function here, without a master
     ///
     /// Arguments are typed as on the master: `3` is a number, `name=value` a keyword argument.
-    /// Exits with 11 when the function's retcode is not 0.
+    /// Put `--` before an argument that begins with a dash. Exits with 11 when the function's retcode is not 0.
     #[command(after_help = "\
 Examples:
   brine-minion call test.ping
@@ -85,7 +85,7 @@ Examples:
         #[arg(value_name = "FUNCTION")]
         function: String,
         /// Its arguments
-        #[arg(value_name = "ARGUMENT", allow_hyphen_values = true)]
+        #[arg(value_name = "ARGUMENT", allow_negative_numbers = true)]
         arguments: Vec<String>,
     },
 }

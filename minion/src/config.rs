@@ -182,7 +182,8 @@ impl TryFrom<String> for Host {
         }
         Err(match text.rsplit_once(':') {
             Some((_, port)) if port.parse::<u16>().is_ok() => {
-                "expected a host name or address without a port; the ports are publish_port and ret_port".to_owned()
+                "expected a host name or address without a port; the ports are publish_port and ret_port"
+                    .to_owned()
             }
             _ => "expected a host name or address".to_owned(),
         })

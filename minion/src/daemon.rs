@@ -61,7 +61,10 @@ fn serve(paths: &Paths, options: &Options, id: MinionId) -> Result<()> {
     let size = serde_json::to_vec(&*all).map_or(usize::MAX, |json| json.len());
     let grains_max = options.return_max / 2;
     if size > grains_max {
-        bail!("the grains have {size} bytes as JSON, more than the {grains_max} that fit into a message; shorten `grains` or {}", paths.grains_file().display());
+        bail!(
+            "the grains have {size} bytes as JSON, more than the {grains_max} that fit into a message; shorten `grains` or {}",
+            paths.grains_file().display()
+        );
     }
 
     let fresh = uuid::Uuid::new_v4().simple().to_string();
@@ -82,7 +85,8 @@ fn serve(paths: &Paths, options: &Options, id: MinionId) -> Result<()> {
         spool_max: options.spool_max,
         process_count_max: options.process_count_max,
     };
-    let world = World { id: id.clone(), grains, output_max: options.output_max, journal: book.id().to_owned() };
+    let world =
+        World { id: id.clone(), grains, output_max: options.output_max, journal: book.id().to_owned() };
     let bounds = Bounds {
         wire: options.wire(),
         connect: options.connect_timeout.duration(),
@@ -121,7 +125,9 @@ fn lock(paths: &Paths) -> Result<Lock> {
     match Lock::take_within(&path, std::time::Duration::from_secs(5)) {
         Ok(lock) => Ok(lock),
         Err(error @ FileError::Locked { .. }) => {
-            bail!("{error}: a minion runs here already; a second one on this machine needs its own --root-dir")
+            bail!(
+                "{error}: a minion runs here already; a second one on this machine needs its own --root-dir"
+            )
         }
         Err(error) => Err(error.into()),
     }
@@ -131,7 +137,10 @@ fn say_found(found: &Found) {
     match found {
         Found::Nothing | Found::Whole => {}
         Found::Torn(bytes) => {
-            tracing::warn!(bytes, "the journal's last line was being written when the machine stopped; cut off");
+            tracing::warn!(
+                bytes,
+                "the journal's last line was being written when the machine stopped; cut off"
+            );
         }
         Found::Damaged { aside, line, .. } => tracing::error!(
             line,

@@ -30,6 +30,9 @@ const EVENTS: usize = 64;
 /// Pause before the journal is tried again when the disk refuses.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
 
+/// How often the grains are collected anew: addresses and memory change while a machine runs.
+const GRAINS_EVERY: Duration = Duration::from_secs(600);
+
 /// How long a session that was told to close may take before the next one is dialled anyway.
 const ABANDON: Duration = Duration::from_secs(3);
 
@@ -84,6 +87,7 @@ enum Woken {
     Event(Option<Event>),
     SessionEnd((u64, SessionError)),
     Grains,
+    Refresh,
     Redial,
     Abandon,
     Stop(&'static str),
@@ -98,6 +102,7 @@ pub async fn run(parts: Parts) -> Result<()> {
     let (ends, mut session_ends) = mpsc::unbounded_channel();
     let mut grains = parts.world.grains.changes();
     let mut signals = Signals::new()?;
+    let mut refresh = tokio::time::interval_at((Instant::now() + GRAINS_EVERY).into(), GRAINS_EVERY);
     let backoff = Backoff::new(parts.reconnect_max);
     let mut driver = Driver {
         parts,
@@ -112,7 +117,7 @@ pub async fn run(parts: Parts) -> Result<()> {
         is_stopping: false,
     };
     // What the engine found unfinished goes to disk first of all.
-    driver.perform().await;
+    driver.perform(&mut signals).await;
     while !driver.is_stopping {
         let redial_at = driver.link.is_none().then_some(driver.redial_at);
         let abandon_at = driver.link.as_ref().and_then(|link| link.abandon_at);
@@ -121,13 +126,14 @@ pub async fn run(parts: Parts) -> Result<()> {
             event = next_event(driver.link.as_mut()) => Woken::Event(event),
             Some(end) = session_ends.recv() => Woken::SessionEnd(end),
             Ok(()) = grains.changed() => Woken::Grains,
+            _ = refresh.tick() => Woken::Refresh,
             () = at(driver.parts.engine.next_deadline()) => Woken::Input(Input::Tick),
             () = at(redial_at) => Woken::Redial,
             () = at(abandon_at) => Woken::Abandon,
             name = signals.next() => Woken::Stop(name),
         };
         driver.on_woken(woken, &mut from_jobs, &mut grains);
-        driver.perform().await;
+        driver.perform(&mut signals).await;
     }
     driver.stop(&mut session_ends).await;
     Ok(())
@@ -176,10 +182,11 @@ impl Driver {
         match woken {
             Woken::Input(input) => self.handle(input),
             Woken::Event(Some(event)) => self.on_event(event),
-            // The session's end comes with its reason.
+            // The session's end comes with its reason, unless its thread crashed.
             Woken::Event(None) => {
                 if let Some(link) = &mut self.link {
                     link.ended = true;
+                    link.abandon_at.get_or_insert(Instant::now() + ABANDON);
                 }
             }
             Woken::SessionEnd((number, end)) => {
@@ -191,6 +198,15 @@ impl Driver {
             Woken::Grains => {
                 let now = grains.borrow_and_update().clone();
                 self.on_grains(&now);
+            }
+            Woken::Refresh => {
+                let grains = self.parts.world.grains.clone();
+                // Nothing waits for it: what has changed comes back as a change.
+                tokio::task::spawn_blocking(move || {
+                    if let Err(error) = grains.refresh() {
+                        tracing::warn!("cannot collect the grains anew: {error}");
+                    }
+                });
             }
             Woken::Redial => self.dial(),
             Woken::Stop(name) => {
@@ -220,7 +236,11 @@ impl Driver {
     fn on_grains(&mut self, grains: &Map<String, Value>) {
         let size = serde_json::to_vec(grains).map_or(usize::MAX, |json| json.len());
         if size > self.parts.grains_max {
-            tracing::warn!(size, max = self.parts.grains_max, "the grains are too large to be sent; the master keeps the old ones");
+            tracing::warn!(
+                size,
+                max = self.parts.grains_max,
+                "the grains are too large to be sent; the master keeps the old ones"
+            );
             return;
         }
         self.handle(Input::Grains(grains.clone()));
@@ -256,7 +276,9 @@ impl Driver {
         let text = match standing {
             Standing::Accepted { .. } => format!("the master accepts this minion as {id}"),
             Standing::Pending => {
-                format!("the key waits for approval on the master: brine-key -a {id}, after comparing the fingerprint {own}")
+                format!(
+                    "the key waits for approval on the master: brine-key -a {id}, after comparing the fingerprint {own}"
+                )
             }
             Standing::Rejected => format!("the key {own} of {id} is rejected on the master"),
             Standing::Denied => format!("another key holds the id {id} on the master; this one is {own}"),
@@ -282,7 +304,8 @@ impl Driver {
         let number = self.sessions;
         let (commands, mut from_driver) = mpsc::unbounded_channel();
         let (tell, events) = mpsc::channel(EVENTS);
-        let (dialer, identity, ends) = (self.parts.dialer.clone(), self.parts.identity.clone(), self.ends.clone());
+        let (dialer, identity, ends) =
+            (self.parts.dialer.clone(), self.parts.identity.clone(), self.ends.clone());
         let session = move || {
             // The crate's sockets deadlock on a runtime of several threads, and all that a
             // session leaves behind goes away with its runtime.
@@ -293,7 +316,9 @@ impl Driver {
                     runtime.shutdown_background();
                     end
                 }
-                Err(error) => SessionError::Trust(anyhow::Error::new(error).context("cannot start a session")),
+                Err(error) => {
+                    SessionError::Trust(anyhow::Error::new(error).context("cannot start a session"))
+                }
             };
             // Nobody listens any more when the minion stops.
             let _ = ends.send((number, end));
@@ -303,7 +328,15 @@ impl Driver {
             self.redial_at = Instant::now() + self.backoff.pause(Setback::Lost, random());
             return;
         }
-        self.link = Some(Link { number, commands, events, since: Instant::now(), standing: None, ended: false, abandon_at: None });
+        self.link = Some(Link {
+            number,
+            commands,
+            events,
+            since: Instant::now(),
+            standing: None,
+            ended: false,
+            abandon_at: None,
+        });
     }
 
     fn on_session_end(&mut self, end: &SessionError) {
@@ -322,7 +355,9 @@ impl Driver {
             self.backoff.reset();
         }
         let setback = match link.standing {
-            Some(Standing::Rejected | Standing::Denied | Standing::Suspended) => Setback::Slow { at_least: Duration::ZERO },
+            Some(Standing::Rejected | Standing::Denied | Standing::Suspended) => {
+                Setback::Slow { at_least: Duration::ZERO }
+            }
             _ => end.setback(),
         };
         self.handle(Input::Lost);
@@ -334,7 +369,7 @@ impl Driver {
     }
 
     /// Performs what the engine put out: records first, together, then the rest in order.
-    async fn perform(&mut self) {
+    async fn perform(&mut self, signals: &mut Signals) {
         let mut outputs: Vec<Output> = std::iter::from_fn(|| self.parts.engine.poll_output()).collect();
         let mut records = Vec::new();
         outputs.retain_mut(|output| match output {
@@ -349,7 +384,14 @@ impl Driver {
                 // Without its journal a minion must neither run nor promise anything. It waits;
                 // the master sees it silent meanwhile.
                 self.say(format!("{error:#}; waiting for the disk"), false);
-                tokio::time::sleep(DISK_PAUSE).await;
+                tokio::select! {
+                    () = tokio::time::sleep(DISK_PAUSE) => {}
+                    name = signals.next() => {
+                        tracing::info!(signal = name, "stopping");
+                        self.is_stopping = true;
+                        return;
+                    }
+                }
             }
             if let Err(error) = self.parts.journal.compact(self.parts.engine.book()) {
                 self.say(format!("cannot write the journal anew: {error:#}"), false);
@@ -396,7 +438,10 @@ impl Driver {
     async fn stop(&mut self, session_ends: &mut mpsc::UnboundedReceiver<(u64, SessionError)>) {
         let killed = self.table.abort_all();
         if killed > 0 {
-            tracing::warn!(jobs = killed, "running jobs are killed; the master hears so when this minion is started again");
+            tracing::warn!(
+                jobs = killed,
+                "running jobs are killed; the master hears so when this minion is started again"
+            );
         }
         if self.link.is_some() {
             let _ = tokio::time::timeout(STOP_WAIT, session_ends.recv()).await;

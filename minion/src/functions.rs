@@ -56,27 +56,15 @@ pub struct Parameter {
 }
 
 const fn required(name: &'static str) -> Parameter {
-    Parameter {
-        name,
-        default: None,
-        is_keyword_only: false,
-    }
+    Parameter { name, default: None, is_keyword_only: false }
 }
 
 const fn optional(name: &'static str, default: &'static str) -> Parameter {
-    Parameter {
-        name,
-        default: Some(default),
-        is_keyword_only: false,
-    }
+    Parameter { name, default: Some(default), is_keyword_only: false }
 }
 
 const fn keyword(name: &'static str, default: &'static str) -> Parameter {
-    Parameter {
-        name,
-        default: Some(default),
-        is_keyword_only: true,
-    }
+    Parameter { name, default: Some(default), is_keyword_only: true }
 }
 
 type Running = Pin<Box<dyn Future<Output = Result<Outcome, Fault>> + Send>>;
@@ -91,11 +79,7 @@ struct Outcome {
 
 impl<T: Into<Value>> From<T> for Outcome {
     fn from(value: T) -> Self {
-        Self {
-            value: value.into(),
-            retcode: 0,
-            truncated: false,
-        }
+        Self { value: value.into(), retcode: 0, truncated: false }
     }
 }
 
@@ -114,17 +98,11 @@ impl Fault {
     fn into_outcome(self, function: &Function) -> Outcome {
         let name = function.name;
         let text = match self {
-            Fault::Arguments(why) => format!(
-                "Passed invalid arguments to {name}: {why}\n\n{}",
-                function.doc
-            ),
+            Fault::Arguments(why) => format!("Passed invalid arguments to {name}: {why}\n\n{}", function.doc),
             Fault::Invocation(why) => format!("ERROR executing '{name}': {why}"),
             Fault::Execution(why) => format!("ERROR: {why}"),
         };
-        Outcome {
-            retcode: 1,
-            ..Outcome::from(text)
-        }
+        Outcome { retcode: 1, ..Outcome::from(text) }
     }
 }
 
@@ -132,13 +110,8 @@ impl Fault {
 #[must_use]
 pub fn table() -> &'static [Function] {
     static TABLE: LazyLock<Vec<Function>> = LazyLock::new(|| {
-        let modules = [
-            test::functions(),
-            cmd::functions(),
-            grains::functions(),
-            sys::functions(),
-            brine::functions(),
-        ];
+        let modules =
+            [test::functions(), cmd::functions(), grains::functions(), sys::functions(), brine::functions()];
         let mut table: Vec<Function> = modules.into_iter().flatten().collect();
         table.sort_by_key(|function| function.name);
         table
@@ -148,9 +121,7 @@ pub fn table() -> &'static [Function] {
 
 fn find(name: &str) -> Option<&'static Function> {
     let table = table();
-    let at = table
-        .binary_search_by_key(&name, |function| function.name)
-        .ok()?;
+    let at = table.binary_search_by_key(&name, |function| function.name).ok()?;
     Some(&table[at])
 }
 
@@ -164,10 +135,7 @@ fn find(name: &str) -> Option<&'static Function> {
 /// There is nothing to run, or too much. What goes wrong in a function is a value with a retcode.
 pub async fn run(calls: &[Call], context: &Context) -> Result<Returned, String> {
     if calls.len() > CALLS_MAX {
-        return Err(format!(
-            "the job has {} functions, more than {CALLS_MAX}",
-            calls.len()
-        ));
+        return Err(format!("the job has {} functions, more than {CALLS_MAX}", calls.len()));
     }
     let started = Instant::now();
     let mut outcome = match calls {
@@ -195,10 +163,7 @@ async fn run_several(calls: &[Call], context: &Context) -> Outcome {
         all.truncated |= outcome.truncated;
         values.insert(free_name(&values, &call.function), outcome.value);
     }
-    Outcome {
-        value: Value::Object(values),
-        ..all
-    }
+    Outcome { value: Value::Object(values), ..all }
 }
 
 /// The function's name; with a number when the job runs it several times. Salt keeps the last
@@ -214,10 +179,7 @@ fn free_name(values: &Map<String, Value>, function: &str) -> String {
 async fn run_one(call: &Call, context: &Context) -> Outcome {
     let Some(function) = find(&call.function) else {
         let value = format!("'{}' is not available.", call.function);
-        return Outcome {
-            retcode: UNAVAILABLE,
-            ..Outcome::from(value)
-        };
+        return Outcome { retcode: UNAVAILABLE, ..Outcome::from(value) };
     };
     let result = match bind::bind(function, call) {
         Ok(bound) => (function.body)(context.clone(), bound).await,

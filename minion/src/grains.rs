@@ -181,12 +181,7 @@ impl Grains {
         GrainsError::Malformed {
             path: self.file.clone().unwrap_or_default(),
             // The parser draws the place over several lines; its first one names it.
-            reason: error
-                .to_string()
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .to_owned(),
+            reason: error.to_string().lines().next().unwrap_or_default().to_owned(),
         }
     }
 }
@@ -198,11 +193,7 @@ fn merge(
     id: &MinionId,
 ) -> Map<String, Value> {
     grains.extend(kept);
-    grains.extend(
-        configured
-            .iter()
-            .map(|(key, value)| (key.clone(), value.clone())),
-    );
+    grains.extend(configured.iter().map(|(key, value)| (key.clone(), value.clone())));
     grains.insert("id".to_owned(), json!(id.as_str()));
     grains
 }
@@ -217,10 +208,7 @@ pub fn collect(id: &MinionId) -> Map<String, Value> {
     grains.extend(network::collect());
     let uid = nix::unistd::geteuid().as_raw();
     grains.insert("uid".to_owned(), json!(uid));
-    grains.insert(
-        "username".to_owned(),
-        json!(user_name(&read("/etc/passwd"), uid)),
-    );
+    grains.insert("username".to_owned(), json!(user_name(&read("/etc/passwd"), uid)));
     grains.insert("pid".to_owned(), json!(std::process::id()));
     grains.insert("brineversion".to_owned(), json!(VERSION));
     grains
@@ -241,10 +229,7 @@ fn user_name(passwd: &str, uid: u32) -> String {
 
 /// The text of a small system file; empty when there is none.
 fn read(path: &str) -> String {
-    std::fs::read(path).map_or_else(
-        |_| String::new(),
-        |bytes| String::from_utf8_lossy(&bytes).into_owned(),
-    )
+    std::fs::read(path).map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -284,10 +269,7 @@ mod tests {
             &map(json!({"b": 3, "id": "config"})),
             &id(),
         );
-        assert_eq!(
-            Value::Object(merged),
-            json!({"os": "Debian", "a": 2, "b": 3, "id": "web1"})
-        );
+        assert_eq!(Value::Object(merged), json!({"os": "Debian", "a": 2, "b": 3, "id": "web1"}));
     }
 
     #[test]
@@ -324,31 +306,16 @@ mod tests {
         let path = folder.path().join("grains");
         std::fs::write(&path, "a: 1\n").unwrap();
         let grains = Grains::load(id(), map(json!({"role": "web"})), Some(path.clone())).unwrap();
-        assert!(matches!(
-            grains.set("role", Some(json!("db"))),
-            Err(GrainsError::Configured(_))
-        ));
-        assert!(matches!(
-            grains.set("id", Some(json!("db"))),
-            Err(GrainsError::Id)
-        ));
-        assert!(matches!(
-            grains.set("", Some(json!("db"))),
-            Err(GrainsError::Nameless)
-        ));
+        assert!(matches!(grains.set("role", Some(json!("db"))), Err(GrainsError::Configured(_))));
+        assert!(matches!(grains.set("id", Some(json!("db"))), Err(GrainsError::Id)));
+        assert!(matches!(grains.set("", Some(json!("db"))), Err(GrainsError::Nameless)));
         let long = "x".repeat(FILE_MAX as usize);
-        assert!(matches!(
-            grains.set("long", Some(json!(long))),
-            Err(GrainsError::TooLarge)
-        ));
+        assert!(matches!(grains.set("long", Some(json!(long))), Err(GrainsError::TooLarge)));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "a: 1\n");
 
         std::fs::write(&path, "a: [1\nb").unwrap();
         let error = grains.set("c", Some(json!(1))).unwrap_err().to_string();
-        assert!(
-            error.contains(path.to_str().unwrap()) && !error.contains('\n'),
-            "{error}"
-        );
+        assert!(error.contains(path.to_str().unwrap()) && !error.contains('\n'), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "a: [1\nb");
         assert_eq!(grains.all()["a"], 1, "the last good grains stay");
         assert!(Grains::load(id(), Map::new(), Some(path.clone())).is_err());
@@ -356,10 +323,7 @@ mod tests {
         assert!(Grains::load(id(), Map::new(), Some(path.clone())).is_err());
         for empty in ["", "\n", "# only a comment\n", "---\n"] {
             std::fs::write(&path, empty).unwrap();
-            assert!(
-                Grains::load(id(), Map::new(), Some(path.clone())).is_ok(),
-                "{empty:?}"
-            );
+            assert!(Grains::load(id(), Map::new(), Some(path.clone())).is_ok(), "{empty:?}");
         }
     }
 
@@ -380,8 +344,7 @@ mod tests {
 
     #[test]
     fn user_names() {
-        let passwd =
-            "root:x:0:0:root:/root:/bin/sh\nbroken\nalice:x:1000:1000::/home/alice:/bin/sh\n";
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nalice:x:1000:1000::/home/alice:/bin/sh\n";
         assert_eq!(user_name(passwd, 0), "root");
         assert_eq!(user_name(passwd, 1000), "alice");
         assert_eq!(user_name(passwd, 7), "7");

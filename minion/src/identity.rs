@@ -61,7 +61,9 @@ fn make_key(bits: usize) -> Result<PrivateKey> {
     let told = std::thread::spawn(move || {
         let is_slow = is_done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout);
         if is_slow {
-            eprintln!("making this minion's RSA key of {bits} bits, once; a slow machine needs up to a minute ...");
+            eprintln!(
+                "making this minion's RSA key of {bits} bits, once; a slow machine needs up to a minute ..."
+            );
         }
         is_slow
     });
@@ -82,7 +84,9 @@ pub fn id_from_host() -> Result<MinionId> {
     let host = host.to_string_lossy();
     host.parse::<MinionId>().map_err(|error| {
         let host = brine_local::text::escape(&host);
-        anyhow::anyhow!("the host name {host:?} cannot be this minion's id: {error}; give one with the option `id`")
+        anyhow::anyhow!(
+            "the host name {host:?} cannot be this minion's id: {error}; give one with the option `id`"
+        )
     })
 }
 
@@ -129,15 +133,15 @@ impl Trust {
         let memory = self.memory()?;
         Ok(match (self.master_finger, memory) {
             (None, None) => Pin::FirstUse,
-            (Some(finger), Some(memory)) if finger != memory.trust_key && !memory.follows.contains(&finger) => {
+            (Some(finger), Some(memory))
+                if finger != memory.trust_key && !memory.follows.contains(&finger) =>
+            {
                 Pin::Fingerprint(finger)
             }
             (Some(finger), None) => Pin::Fingerprint(finger),
-            (_, Some(memory)) => Pin::Known {
-                trust_key: memory.trust_key,
-                serial: memory.serial,
-                successor: memory.successor,
-            },
+            (_, Some(memory)) => {
+                Pin::Known { trust_key: memory.trust_key, serial: memory.serial, successor: memory.successor }
+            }
         })
     }
 
@@ -154,8 +158,9 @@ impl Trust {
         let path = self.memory_file();
         match file::read(&path, KEY_FILE_MAX) {
             Ok(bytes) => {
-                let memory: Memory = serde_json::from_slice(&bytes)
-                    .with_context(|| format!("{} is damaged; remove it to forget the master's serial", path.display()))?;
+                let memory: Memory = serde_json::from_slice(&bytes).with_context(|| {
+                    format!("{} is damaged; remove it to forget the master's serial", path.display())
+                })?;
                 // The key file is what an administrator replaces; memory of another key is void.
                 Ok(Some(if memory.trust_key == trust_key { memory } else { fresh }))
             }
@@ -226,7 +231,11 @@ mod tests {
             PrivateKey::generate(2048).unwrap().public().clone(),
         );
         let trust = |finger| Trust::new(dir.path(), finger);
-        let known = |key: &PublicKey, serial, successor| Pin::Known { trust_key: key.fingerprint(), serial, successor };
+        let known = |key: &PublicKey, serial, successor| Pin::Known {
+            trust_key: key.fingerprint(),
+            serial,
+            successor,
+        };
         assert_eq!(trust(None).pin().unwrap(), Pin::FirstUse);
         assert_eq!(trust(Some(one.fingerprint())).pin().unwrap(), Pin::Fingerprint(one.fingerprint()));
 

@@ -3,7 +3,8 @@
 //! ```text
 //! crc32 of the JSON, 8 lower-case hex digits | space | JSON of one Entry | LF
 //! ```
-//! **Invariant:** when [`Journal::append`] returns, the entries survive a power cut.
+//! **Invariant:** when [`Journal::append`] returns, the entries survive the end of the process, and
+//! those on which something is promised ([`Entry::is_promise`]) survive a power cut.
 //!
 //! Bytes behind the last LF were being written when the power went: they were promised to nobody
 //! and are cut off. Any other wrong line is damage. Then nobody can know which orders were taken,
@@ -30,6 +31,8 @@ pub struct Journal {
     file: File,
     /// Length up to which everything is known to be whole and flushed.
     len: u64,
+    /// Whether there may be something behind that.
+    is_dirty: bool,
 }
 
 /// What was found.
@@ -106,26 +109,29 @@ impl Journal {
             .open(path)
             .with_context(|| format!("cannot open {}", path.display()))?;
         let len = file.seek(SeekFrom::End(0)).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), file, len })
+        Ok(Self { path: path.to_owned(), file, len, is_dirty: false })
     }
 
-    /// Appends entries; they are on disk when this returns.
+    /// Appends entries; if one of them is a promise, all are on disk when this returns.
     ///
     /// # Errors
-    /// They are not. The file is as it was before, or will be cut so by the next attempt.
+    /// They are not. The next attempt, or the next start, cuts off what was written of them.
     pub fn append(&mut self, entries: &[Entry]) -> Result<()> {
         if entries.is_empty() {
             return Ok(());
         }
-        let bytes = encode(entries);
-        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
-        if let Err(error) = written {
-            // What was written of it may be whole lines, so it must not stay.
-            let cut = self.cut();
-            return Err(error)
-                .with_context(|| format!("cannot append to {}", self.path.display()))
-                .and_then(|()| cut);
+        // What a failed attempt wrote may be whole lines, so it must not stay.
+        if self.is_dirty {
+            self.cut()?;
         }
+        let bytes = encode(entries);
+        self.is_dirty = true;
+        let is_promise = entries.iter().any(Entry::is_promise);
+        self.file
+            .write_all(&bytes)
+            .and_then(|()| if is_promise { self.file.sync_data() } else { Ok(()) })
+            .with_context(|| format!("cannot append to {}", self.path.display()))?;
+        self.is_dirty = false;
         self.len += bytes.len() as u64;
         Ok(())
     }
@@ -135,7 +141,9 @@ impl Journal {
             .set_len(self.len)
             .and_then(|()| self.file.seek(SeekFrom::Start(self.len)))
             .and_then(|_| self.file.sync_data())
-            .with_context(|| format!("cannot cut off the end of {}", self.path.display()))
+            .with_context(|| format!("cannot cut off the end of {}", self.path.display()))?;
+        self.is_dirty = false;
+        Ok(())
     }
 
     /// Writes the file anew when most of it is about jobs that are settled.

@@ -46,7 +46,9 @@ fn find(book: &Book) -> BTreeSet<u32> {
     let mut left = BTreeSet::new();
     for (_, held) in book.jobs() {
         if let Stage::Open { processes } = &held.stage {
-            let is_same = |p: &&crate::book::Process| p.start.is_some() && start_ticks(p.pid) == p.start && !is_zombie(p.pid);
+            let is_same = |p: &&crate::book::Process| {
+                p.start.is_some() && start_ticks(p.pid) == p.start && !is_zombie(p.pid)
+            };
             left.extend(processes.iter().filter(is_same).map(|p| p.pid));
         }
     }

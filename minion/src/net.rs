@@ -4,7 +4,6 @@
 //! connections on one runtime, and everything is dropped when either ends.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use brine_protocol::zmtp::SocketType;
 use bytes::Bytes;
@@ -12,10 +11,7 @@ use tokio::time::timeout;
 use zeromq::{DealerSocket, Socket, SocketOptions, SocketRecv, SocketSend, SubSocket, ZmqMessage};
 
 use crate::link::{Control, Dial, Feed, LinkError, Window};
-use crate::relay::{self, Bounds, Relay, RelayError};
-
-/// How long messages that were relayed may take through the crate after the connection ended.
-const DRAIN: Duration = Duration::from_secs(1);
+use crate::relay::{self, Bounds, LINGER, Relay, RelayError};
 
 /// Dials a master over TCP.
 #[derive(Debug, Clone)]
@@ -40,7 +36,11 @@ impl Dialer {
         Ok(found.collect())
     }
 
-    async fn relay(&self, addresses: &[SocketAddr], crates: SocketType) -> Result<(Relay, SocketAddr), LinkError> {
+    async fn relay(
+        &self,
+        addresses: &[SocketAddr],
+        crates: SocketType,
+    ) -> Result<(Relay, SocketAddr), LinkError> {
         let stream = relay::connect(addresses, self.bounds.connect).await?;
         let address = stream.peer_addr().map_err(|error| RelayError::Lost(error.to_string()))?;
         Ok((Relay::start(stream, crates, self.bounds.clone())?, address))
@@ -57,14 +57,20 @@ impl Dialer {
 /// Connects a socket of the crate to its relay; if that fails, the relay knows why.
 async fn attach(socket: &mut impl Socket, relay: &mut Relay) -> Result<(), LinkError> {
     let endpoint = relay.endpoint.clone();
+    let connect = socket.connect(&endpoint);
+    tokio::pin!(connect);
     let connected = tokio::select! {
         biased;
-        connected = socket.connect(&endpoint) => connected,
-        error = relay.ended() => return Err(error.into()),
+        connected = &mut connect => connected,
+        error = relay.ended() => match timeout(LINGER, connect).await {
+            // What the master said before it closed counts.
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => return Err(error.into()),
+        },
     };
     match connected {
         Ok(()) => Ok(()),
-        Err(error) => Err(match timeout(DRAIN, relay.ended()).await {
+        Err(error) => Err(match timeout(LINGER, relay.ended()).await {
             Ok(known) => known.into(),
             Err(_) => RelayError::Local(error.to_string()).into(),
         }),
@@ -72,7 +78,11 @@ async fn attach(socket: &mut impl Socket, relay: &mut Relay) -> Result<(), LinkE
 }
 
 /// Takes the next message; after the end of the connection first what had arrived before.
-async fn receive(socket: &mut impl SocketRecv, relay: &mut Relay, received: &mut u64) -> Result<Vec<Bytes>, LinkError> {
+async fn receive(
+    socket: &mut impl SocketRecv,
+    relay: &mut Relay,
+    received: &mut u64,
+) -> Result<Vec<Bytes>, LinkError> {
     let message = tokio::select! {
         biased;
         message = socket.recv() => message,
@@ -80,7 +90,7 @@ async fn receive(socket: &mut impl SocketRecv, relay: &mut Relay, received: &mut
             if *received >= relay.forwarded() {
                 return Err(error.into());
             }
-            match timeout(DRAIN, socket.recv()).await {
+            match timeout(LINGER, socket.recv()).await {
                 Ok(message) => message,
                 Err(_) => return Err(error.into()),
             }
@@ -92,7 +102,7 @@ async fn receive(socket: &mut impl SocketRecv, relay: &mut Relay, received: &mut
             Ok(message.into_vec())
         }
         // The crate sees the end of its connection too, in its own words.
-        Err(error) => Err(match timeout(DRAIN, relay.ended()).await {
+        Err(error) => Err(match timeout(LINGER, relay.ended()).await {
             Ok(known) => known.into(),
             Err(_) => RelayError::Local(error.to_string()).into(),
         }),

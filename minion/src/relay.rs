@@ -39,6 +39,9 @@ const WINDOW: u32 = 16;
 /// PINGs that wait to be answered; a master that sends more without reading gets fewer answers.
 const PONGS_MAX: usize = 4;
 
+/// How long the crate may take to read what came before the end.
+pub const LINGER: Duration = Duration::from_secs(1);
+
 /// Kernel probes of an idle connection: a dead master is noticed even where no beats flow.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -122,7 +125,8 @@ pub async fn connect(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStr
 
 fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3);
+    let keepalive =
+        socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3);
     socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
@@ -162,15 +166,18 @@ impl Relay {
         let task = tokio::spawn({
             let shared = shared.clone();
             async move {
-                let error = match accept(listener, bounds.handshake).await {
-                    Ok(crate_side) => {
-                        drop(place);
-                        pump(master, crate_side, crates, &bounds, &shared).await
+                let mut crate_side = match accept(listener, bounds.handshake).await {
+                    Ok(crate_side) => crate_side,
+                    Err(error) => {
+                        let _ = tell.send(Some(error));
+                        return;
                     }
-                    Err(error) => error,
                 };
+                drop(place);
+                let error = pump(master, &mut crate_side, crates, &bounds, &shared).await;
                 // Nobody listens any more when the session was dropped.
                 let _ = tell.send(Some(error));
+                let _ = timeout(LINGER, linger(crate_side)).await;
             }
         });
         Ok(Self { endpoint: format!("ipc://{path}"), shared, window, end, task, _folder: folder })
@@ -214,7 +221,22 @@ async fn accept(listener: UnixListener, limit: Duration) -> Result<UnixStream, R
     Ok(stream)
 }
 
-async fn pump(mut master: TcpStream, mut crate_side: UnixStream, crates: SocketType, bounds: &Bounds, shared: &Shared) -> RelayError {
+/// Lets the crate read what is there: it gives up on a connection it cannot write to, even when
+/// what a master said before it closed is still unread.
+async fn linger(mut crate_side: UnixStream) {
+    let mut sink = [0; 1024];
+    if crate_side.shutdown().await.is_ok() {
+        while let Ok(1..) = crate_side.read(&mut sink).await {}
+    }
+}
+
+async fn pump(
+    mut master: TcpStream,
+    crate_side: &mut UnixStream,
+    crates: SocketType,
+    bounds: &Bounds,
+    shared: &Shared,
+) -> RelayError {
     let (from_master, to_master) = master.split();
     let (from_crate, to_crate) = crate_side.split();
     let (pong, pongs) = mpsc::channel(PONGS_MAX);

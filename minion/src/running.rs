@@ -215,7 +215,11 @@ mod tests {
         let (_, ending) = end(&mut inputs).await;
         assert!(matches!(ending, Ending::Returned(returned) if returned.value == "hi"));
 
-        table.start(job(2, "cmd.run", json!("sleep 60"), Some(Duration::from_millis(50))), &world, tell.clone());
+        table.start(
+            job(2, "cmd.run", json!("sleep 60"), Some(Duration::from_millis(50))),
+            &world,
+            tell.clone(),
+        );
         assert_eq!(end(&mut inputs).await, (jid(2), Ending::TimedOut { after_ms: 50 }));
 
         table.start(job(3, "test.sleep", json!(60), None), &world, tell.clone());
@@ -234,6 +238,8 @@ mod tests {
         let Some(Input::Spawned { process, .. }) = inputs.recv().await else { panic!("no process") };
         assert!(process.pid > 0);
         let (_, ending) = end(&mut inputs).await;
-        assert!(matches!(ending, Ending::Returned(returned) if returned.value == format!("j-test {}", jid(1))));
+        assert!(
+            matches!(ending, Ending::Returned(returned) if returned.value == format!("j-test {}", jid(1)))
+        );
     }
 }

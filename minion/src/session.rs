@@ -160,7 +160,8 @@ pub async fn run<D: Dial>(
             if events.send(event).await.is_err() {
                 return SessionError::Closed;
             }
-            let session = Session { dial, events, address, channel, reader: Reader::new(), started: Instant::now() };
+            let session =
+                Session { dial, events, address, channel, reader: Reader::new(), started: Instant::now() };
             match session.traffic(control, token, commands).await {
                 Ok(()) => SessionError::Closed,
                 Err(error) => error,
@@ -207,7 +208,11 @@ fn heartbeat(millis: u64) -> Duration {
     Duration::from_millis(millis.clamp(50, 10 * 60 * 1000))
 }
 
-async fn step(control: &mut impl Control, what: &'static str, within: Duration) -> Result<Bytes, SessionError> {
+async fn step(
+    control: &mut impl Control,
+    what: &'static str,
+    within: Duration,
+) -> Result<Bytes, SessionError> {
     match timeout(within, control.recv()).await {
         Ok(message) => Ok(message?),
         Err(_) => Err(SessionError::Late { what, within }),
@@ -273,7 +278,8 @@ impl<D: Dial> Session<'_, D> {
                 }
                 Next::Writable => {
                     if let Some(message) = waiting.take() {
-                        let sealed = self.channel.sealer.seal(&message.to_frame(), self.started.elapsed().as_secs());
+                        let sealed =
+                            self.channel.sealer.seal(&message.to_frame(), self.started.elapsed().as_secs());
                         control.send(sealed).await?;
                     }
                 }

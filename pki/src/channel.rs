@@ -121,8 +121,8 @@ impl Sealer {
     /// Call it in the order in which the bytes go to the socket, and send every result.
     pub fn seal(&mut self, frame: &Frame, now_s: u64) -> Bytes {
         let since = *self.key_since.get_or_insert(now_s);
-        let rekey = self.direction.under_key + 1 >= REKEY_FRAMES
-            || now_s.saturating_sub(since) >= REKEY_SECONDS;
+        let rekey =
+            self.direction.under_key + 1 >= REKEY_FRAMES || now_s.saturating_sub(since) >= REKEY_SECONDS;
         let mut message = BytesMut::with_capacity(frame.encoded_len() + OVERHEAD);
         message.extend_from_slice(&PREFIX);
         let mut sealed = message.split_off(PREFIX.len());
@@ -233,6 +233,20 @@ mod tests {
         assert!(opener.open(sealer.seal(&frame(0), REKEY_SECONDS)).is_ok());
         assert_ne!(*sealer.direction.key, after_count);
         assert!(opener.open(sealer.seal(&frame(0), REKEY_SECONDS)).is_ok());
+    }
+
+    /// Version 1 of three frames with a new key after the second. These bytes have shipped and were
+    /// made by a program that shares no code with this one: never record them anew.
+    #[test]
+    fn golden_rekey() {
+        const GOLDEN: &[u8] = include_bytes!("../tests/golden/v1/rekey.bin");
+        let beat = || Frame::control(3, b"{}".to_vec());
+        let (mut sealer, mut opener) = pair();
+        for (at, now_s) in [(0, 0), (30, REKEY_SECONDS), (60, REKEY_SECONDS)] {
+            let golden = Bytes::from_static(&GOLDEN[at..at + 30]);
+            assert_eq!(sealer.seal(&beat(), now_s), golden, "byte {at}");
+            assert_eq!(opener.open(golden), Ok(beat()), "byte {at}");
+        }
     }
 
     #[test]

@@ -75,7 +75,9 @@ pub enum HandshakeError {
         pinned: brine_protocol::Fingerprint,
     },
     /// The master's config is older than one seen before.
-    #[error("the master's config has serial {got}, and {seen} was seen before: it is a replay or a restored backup")]
+    #[error(
+        "the master's config has serial {got}, and {seen} was seen before: it is a replay or a restored backup"
+    )]
     Serial {
         /// The serial it showed.
         got: u64,
@@ -162,17 +164,11 @@ impl Schedule {
     }
 
     fn minion(self) -> Channel {
-        Channel {
-            sealer: Sealer::new(self.minion_to_master),
-            opener: Opener::new(self.master_to_minion),
-        }
+        Channel { sealer: Sealer::new(self.minion_to_master), opener: Opener::new(self.master_to_minion) }
     }
 
     fn master(self) -> Channel {
-        Channel {
-            sealer: Sealer::new(self.master_to_minion),
-            opener: Opener::new(self.minion_to_master),
-        }
+        Channel { sealer: Sealer::new(self.master_to_minion), opener: Opener::new(self.minion_to_master) }
     }
 }
 

@@ -7,8 +7,8 @@
 use std::fmt;
 
 use brine_protocol::Fingerprint;
-use rsa::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding};
 use rsa::pkcs1::DecodeRsaPrivateKey;
+use rsa::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding};
 use rsa::pss::{Signature, SigningKey, VerifyingKey};
 use rsa::signature::{MultipartSigner, SignatureEncoding, Verifier};
 use rsa::traits::PublicKeyParts;
@@ -119,16 +119,9 @@ impl PublicKey {
         if key.e() != &BoxedUint::from(65_537u32) {
             return Err(KeyError::Exponent);
         }
-        let der = key
-            .to_public_key_der()
-            .map_err(|_| KeyError::Format)?
-            .into_vec();
+        let der = key.to_public_key_der().map_err(|_| KeyError::Format)?.into_vec();
         let fingerprint = Fingerprint(Sha256::digest(&der).into());
-        Ok(Self {
-            verifier: VerifyingKey::new(key),
-            der,
-            fingerprint,
-        })
+        Ok(Self { verifier: VerifyingKey::new(key), der, fingerprint })
     }
 
     /// DER SubjectPublicKeyInfo.
@@ -141,8 +134,7 @@ impl PublicKey {
     #[must_use]
     pub fn to_pem(&self) -> String {
         let key: &RsaPublicKey = self.verifier.as_ref();
-        key.to_public_key_pem(LineEnding::LF)
-            .expect("a parsed key can be written again")
+        key.to_public_key_pem(LineEnding::LF).expect("a parsed key can be written again")
     }
 
     /// SHA-256 of the DER.
@@ -157,9 +149,7 @@ impl PublicKey {
     /// [`KeyError::Signature`] when this key did not make it over these bytes under this label.
     pub fn verify(&self, label: Label, parts: &[&[u8]], signature: &[u8]) -> Result<(), KeyError> {
         let signature = Signature::try_from(signature).map_err(|_| KeyError::Signature)?;
-        self.verifier
-            .verify(&labelled(label, parts).concat(), &signature)
-            .map_err(|_| KeyError::Signature)
+        self.verifier.verify(&labelled(label, parts).concat(), &signature).map_err(|_| KeyError::Signature)
     }
 }
 
@@ -221,11 +211,7 @@ impl PrivateKey {
     fn checked(key: RsaPrivateKey) -> Result<Self, KeyError> {
         let public = PublicKey::checked(key.to_public_key())?;
         let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|_| KeyError::Format)?;
-        Ok(Self {
-            signer: SigningKey::new(key),
-            public,
-            pem,
-        })
+        Ok(Self { signer: SigningKey::new(key), public, pem })
     }
 
     /// PEM PKCS#8, as `openssl pkey` reads it.
@@ -301,7 +287,9 @@ pub(crate) mod tests {
         let longer = [&der[..], b"\0"].concat();
         assert_eq!(PublicKey::from_der(&longer).expect_err("trailing"), KeyError::Format);
         assert_eq!(PublicKey::from_der(&vec![0x30; 5000]).expect_err("long"), KeyError::Format);
-        assert!(PrivateKey::from_pem("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----").is_err());
+        assert!(
+            PrivateKey::from_pem("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----").is_err()
+        );
         assert_eq!(PrivateKey::generate(1024).expect_err("small"), KeyError::Size(1024));
         assert_eq!(PrivateKey::generate(8192).expect_err("large"), KeyError::Size(8192));
         let small = include_str!("../tests/keys/small.pub");

@@ -57,7 +57,7 @@ pub enum LedgerError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A line cannot be read.
-    #[error("{}:{line}: {error}; stop the master and run: brine-key ledger repair", .path.display())]
+    #[error("{}, line {line}: {error}; stop the master and run: brine-key ledger repair", .path.display())]
     Line {
         /// The ledger.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub enum LedgerError {
     },
     /// A line does not continue the one before it.
     #[error(
-        "{}:{}: the chain is broken: this line follows {}, but the line before it is {}; \
+        "{}, line {}: the chain is broken: this line follows {}, but the line before it is {}; \
          stop the master and run: brine-key ledger repair",
         .path.display(), .found.line, .found.found.short(), .found.expected.short()
     )]
@@ -79,7 +79,7 @@ pub enum LedgerError {
         found: Break,
     },
     /// A line's number is not the one after the last.
-    #[error("{}:{line}: expected entry number {expected}, found {found}; stop the master and run: brine-key ledger repair", .path.display())]
+    #[error("{}, line {line}: expected entry number {expected}, found {found}; stop the master and run: brine-key ledger repair", .path.display())]
     Number {
         /// The ledger.
         path: PathBuf,
@@ -132,10 +132,7 @@ impl Chain {
     }
 
     fn after(entry: &Entry, line: &str) -> Self {
-        Self {
-            seq: entry.seq,
-            head: Hash::of(line.as_bytes()),
-        }
+        Self { seq: entry.seq, head: Hash::of(line.as_bytes()) }
     }
 }
 
@@ -179,47 +176,22 @@ impl FileLedger {
     /// It is locked, cannot be read, or is damaged.
     pub fn open(path: &Path, wait: Duration) -> Result<Opened, LedgerError> {
         let lock = Lock::take_within(&path.with_file_name("ledger.lock"), wait)?;
-        let failed = |reason| FileError::System {
-            doing: "open the ledger",
-            path: path.to_owned(),
-            reason,
-        };
+        let failed = |reason| FileError::System { doing: "open the ledger", path: path.to_owned(), reason };
         let is_new = !path.exists();
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(failed)?;
+        let file =
+            OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(failed)?;
         if is_new {
             file::sync_folder(path)?;
         }
         let read = read(path, &file)?;
-        let mut end = End {
-            medium: file,
-            length: read.length,
-            is_poisoned: false,
-        };
-        let torn = (read.torn > 0).then(|| Torn {
-            path: path.to_owned(),
-            line: read.lines,
-            bytes: read.torn,
-        });
+        let mut end = End { medium: file, length: read.length, is_poisoned: false };
+        let torn =
+            (read.torn > 0).then(|| Torn { path: path.to_owned(), line: read.lines, bytes: read.torn });
         if torn.is_some() {
             end.medium.cut(end.length).map_err(failed)?;
         }
-        let ledger = Self {
-            path: path.to_owned(),
-            end,
-            chain: read.chain,
-            _lock: lock,
-        };
-        Ok(Opened {
-            ledger,
-            entries: read.entries,
-            torn,
-        })
+        let ledger = Self { path: path.to_owned(), end, chain: read.chain, _lock: lock };
+        Ok(Opened { ledger, entries: read.entries, torn })
     }
 
     /// The ledger's file.
@@ -238,10 +210,7 @@ impl Log for FileLedger {
             Ok(()) => {}
             Err(None) => return Err(LedgerError::Poisoned(self.path.clone())),
             Err(Some(reason)) => {
-                return Err(LedgerError::Append {
-                    path: self.path.clone(),
-                    reason,
-                });
+                return Err(LedgerError::Append { path: self.path.clone(), reason });
             }
         }
         self.chain = chain;
@@ -249,11 +218,7 @@ impl Log for FileLedger {
     }
 
     fn entries(&self) -> Result<Vec<Entry>, LedgerError> {
-        let failed = |reason| FileError::System {
-            doing: "read",
-            path: self.path.clone(),
-            reason,
-        };
+        let failed = |reason| FileError::System { doing: "read", path: self.path.clone(), reason };
         let file = File::open(&self.path).map_err(failed)?;
         Ok(read(&self.path, &file)?.entries)
     }
@@ -295,11 +260,7 @@ impl<M: Medium> End<M> {
         if self.is_poisoned {
             return Err(None);
         }
-        match self
-            .medium
-            .write_all(line)
-            .and_then(|()| self.medium.sync())
-        {
+        match self.medium.write_all(line).and_then(|()| self.medium.sync()) {
             Ok(()) => {
                 self.length += line.len() as u64;
                 Ok(())
@@ -324,22 +285,12 @@ struct ReadBack {
 
 /// Reads and checks every line.
 fn read(path: &Path, file: &File) -> Result<ReadBack, LedgerError> {
-    let mut found = ReadBack {
-        entries: Vec::new(),
-        chain: Chain::default(),
-        lines: 0,
-        length: 0,
-        torn: 0,
-    };
+    let mut found = ReadBack { entries: Vec::new(), chain: Chain::default(), lines: 0, length: 0, torn: 0 };
     let mut breaks = Vec::new();
     let mut lines = Lines::new(file);
     loop {
         let line = found.lines + 1;
-        let failed = |reason| FileError::System {
-            doing: "read",
-            path: path.to_owned(),
-            reason,
-        };
+        let failed = |reason| FileError::System { doing: "read", path: path.to_owned(), reason };
         let bytes = match lines.next().map_err(failed)? {
             Line::Whole(bytes) => bytes,
             Line::Torn(bytes) => {
@@ -354,33 +305,18 @@ fn read(path: &Path, file: &File) -> Result<ReadBack, LedgerError> {
         })?;
         if !repair::continues(&entry, found.chain) {
             let expected = found.chain.seq + 1;
-            return Err(LedgerError::Number {
-                path: path.to_owned(),
-                line,
-                expected,
-                found: entry.seq,
-            });
+            return Err(LedgerError::Number { path: path.to_owned(), line, expected, found: entry.seq });
         }
         if entry.prev != found.chain.head {
-            breaks.push(Break {
-                line,
-                expected: found.chain.head,
-                found: entry.prev,
-            });
+            breaks.push(Break { line, expected: found.chain.head, found: entry.prev });
         }
-        found.chain = Chain {
-            seq: entry.seq,
-            head: Hash::of(bytes),
-        };
+        found.chain = Chain { seq: entry.seq, head: Hash::of(bytes) };
         found.length += bytes.len() as u64 + 1;
         found.lines = line;
         found.entries.push(entry);
     }
     match unmended(&breaks, &found.entries) {
-        Some(found) => Err(LedgerError::Broken {
-            path: path.to_owned(),
-            found,
-        }),
+        Some(found) => Err(LedgerError::Broken { path: path.to_owned(), found }),
         None => Ok(found),
     }
 }
@@ -390,9 +326,9 @@ fn read(path: &Path, file: &File) -> Result<ReadBack, LedgerError> {
 fn unmended(breaks: &[Break], entries: &[Entry]) -> Option<Break> {
     let is_mended = |a: &Break| {
         entries.iter().any(|entry| match &entry.deed {
-            Deed::Repair { breaks, .. } => breaks
-                .iter()
-                .any(|b| (b.expected, b.found) == (a.expected, a.found)),
+            Deed::Repair { breaks, .. } => {
+                breaks.iter().any(|b| (b.expected, b.found) == (a.expected, a.found))
+            }
             Deed::Key { .. } | Deed::Config { .. } => false,
         })
     };
@@ -414,18 +350,13 @@ struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     fn new(file: &'a File) -> Self {
-        Self {
-            reader: BufReader::with_capacity(64 * 1024, file),
-            buffer: Vec::new(),
-        }
+        Self { reader: BufReader::with_capacity(64 * 1024, file), buffer: Vec::new() }
     }
 
     fn next(&mut self) -> io::Result<Line<'_>> {
         self.buffer.clear();
         let most = LINE_MAX as u64 + 1;
-        (&mut self.reader)
-            .take(most)
-            .read_until(b'\n', &mut self.buffer)?;
+        (&mut self.reader).take(most).read_until(b'\n', &mut self.buffer)?;
         if self.buffer.last() == Some(&b'\n') {
             self.buffer.pop();
             return Ok(Line::Whole(&self.buffer));
@@ -434,11 +365,7 @@ impl<'a> Lines<'a> {
             // Too long for an entry. If a line feed follows it is a damaged line, else a tail
             // (of zeros, say) that never was one.
             let (skipped, ended) = skip_line(&mut self.reader)?;
-            return Ok(if ended {
-                Line::Whole(&self.buffer)
-            } else {
-                Line::Torn(most + skipped)
-            });
+            return Ok(if ended { Line::Whole(&self.buffer) } else { Line::Torn(most + skipped) });
         }
         Ok(Line::Torn(self.buffer.len() as u64))
     }

@@ -98,12 +98,7 @@ impl Writer {
     /// What a minion needs to read the broadcasts from the next one on.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
-        Epoch {
-            id: self.id,
-            key: *self.key,
-            verify: self.signer.verifying_key().to_bytes(),
-            next: self.next,
-        }
+        Epoch { id: self.id, key: *self.key, verify: self.signer.verifying_key().to_bytes(), next: self.next }
     }
 
     /// Seals and signs the next broadcast.

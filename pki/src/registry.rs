@@ -183,12 +183,9 @@ impl Registry {
         match &entry.deed {
             Deed::Config { serial } => self.config_serial = self.config_serial.max(*serial),
             Deed::Repair { .. } => {}
-            Deed::Key {
-                act,
-                id,
-                fingerprint,
-                key,
-            } => self.apply_act(entry, *act, id, *fingerprint, key.as_deref()),
+            Deed::Key { act, id, fingerprint, key } => {
+                self.apply_act(entry, *act, id, *fingerprint, key.as_deref())
+            }
         }
     }
 
@@ -207,10 +204,7 @@ impl Registry {
                 None => return,
             },
         };
-        let at = of_id
-            .keys
-            .iter()
-            .position(|key| key.fingerprint == fingerprint);
+        let at = of_id.keys.iter().position(|key| key.fingerprint == fingerprint);
         match (act, at, key) {
             (Act::Accept | Act::Reject, at, Some(key)) => {
                 let at = at.unwrap_or_else(|| {
@@ -229,9 +223,7 @@ impl Registry {
                 } else {
                     decided.state = KeyState::Accepted;
                     decided.generation = entry.seq;
-                    of_id
-                        .keys
-                        .retain(|key| key.fingerprint == fingerprint || !is_holder(key.state));
+                    of_id.keys.retain(|key| key.fingerprint == fingerprint || !is_holder(key.state));
                     if !of_id.held.contains(&fingerprint) {
                         of_id.held.push(fingerprint);
                     }
@@ -246,8 +238,7 @@ impl Registry {
             (Act::Resume, Some(at), _) if of_id.keys[at].state == KeyState::Suspended => {
                 of_id.keys[at].state = KeyState::Accepted;
             }
-            (Act::Accept | Act::Reject, _, None)
-            | (Act::Delete | Act::Suspend | Act::Resume, _, _) => {}
+            (Act::Accept | Act::Reject, _, None) | (Act::Delete | Act::Suspend | Act::Resume, _, _) => {}
         }
     }
 
@@ -266,11 +257,7 @@ impl Registry {
         by: &str,
         reason: Option<&str>,
     ) -> Result<Draft, Refusal> {
-        let KeyName {
-            id,
-            fingerprint,
-            state: expected,
-        } = name;
+        let KeyName { id, fingerprint, state: expected } = name;
         if let Some(reason) = reason.filter(|reason| reason.len() > REASON_MAX) {
             return Err(Refusal::ReasonTooLong(reason.len()));
         }
@@ -278,30 +265,17 @@ impl Registry {
         let key = decided.map(|decided| decided.key.as_slice()).or(waiting);
         let found = key.map(|_| self.standing(id, *fingerprint).state());
         if let Some(expected) = expected.filter(|expected| found != Some(*expected)) {
-            return Err(Refusal::Changed {
-                id: id.clone(),
-                expected,
-                found,
-            });
+            return Err(Refusal::Changed { id: id.clone(), expected, found });
         }
         let (Some(key), Some(from)) = (key, found) else {
-            return Err(Refusal::Unknown {
-                id: id.clone(),
-                fingerprint: *fingerprint,
-            });
+            return Err(Refusal::Unknown { id: id.clone(), fingerprint: *fingerprint });
         };
         if let Fate::Refused(why) = transition(from, act) {
-            return Err(Refusal::Unfit {
-                id: id.clone(),
-                act,
-                why,
-            });
+            return Err(Refusal::Unfit { id: id.clone(), act, why });
         }
         let holder = self.ids.get(id).and_then(Id::holder);
-        if let (Act::Accept, Some(holder)) = (
-            act,
-            holder.filter(|holder| holder.fingerprint != *fingerprint),
-        ) {
+        if let (Act::Accept, Some(holder)) = (act, holder.filter(|holder| holder.fingerprint != *fingerprint))
+        {
             return Err(Refusal::Held {
                 id: id.clone(),
                 holder: holder.fingerprint,
@@ -330,9 +304,7 @@ impl Registry {
         match of_id.key(fingerprint) {
             None => Verdict::Denied,
             Some(key) => match key.state {
-                KeyState::Accepted => Verdict::Accepted {
-                    generation: key.generation,
-                },
+                KeyState::Accepted => Verdict::Accepted { generation: key.generation },
                 KeyState::Suspended => Verdict::Suspended,
                 KeyState::Rejected | KeyState::Pending | KeyState::Denied => Verdict::Rejected,
             },
@@ -349,9 +321,7 @@ impl Registry {
     /// Whether another key than this one held the id before, or holds it.
     #[must_use]
     pub fn known_before(&self, id: &MinionId, fingerprint: Fingerprint) -> bool {
-        self.ids
-            .get(id)
-            .is_some_and(|of_id| of_id.held.iter().any(|held| *held != fingerprint))
+        self.ids.get(id).is_some_and(|of_id| of_id.held.iter().any(|held| *held != fingerprint))
     }
 
     /// A key that was decided about.
@@ -362,16 +332,12 @@ impl Registry {
 
     /// Every key that was decided about, by id.
     pub fn keys(&self) -> impl Iterator<Item = (&MinionId, &Decided)> {
-        self.ids
-            .iter()
-            .flat_map(|(id, of_id)| of_id.keys.iter().map(move |key| (id, key)))
+        self.ids.iter().flat_map(|(id, of_id)| of_id.keys.iter().map(move |key| (id, key)))
     }
 
     /// The minions that get orders, by id, with their generations.
     pub fn accepted(&self) -> impl Iterator<Item = (&MinionId, u64)> {
-        self.keys()
-            .filter(|(_, key)| key.state == KeyState::Accepted)
-            .map(|(id, key)| (id, key.generation))
+        self.keys().filter(|(_, key)| key.state == KeyState::Accepted).map(|(id, key)| (id, key.generation))
     }
 
     /// The last serial of a handshake config; 0 before the first.

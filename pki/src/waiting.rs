@@ -36,11 +36,7 @@ pub struct WaitingLimits {
 
 impl Default for WaitingLimits {
     fn default() -> Self {
-        Self {
-            pending_max: 10_000,
-            pending_per_id: 8,
-            pending_age_s: 30 * 24 * 3600,
-        }
+        Self { pending_max: 10_000, pending_per_id: 8, pending_age_s: 30 * 24 * 3600 }
     }
 }
 
@@ -82,11 +78,7 @@ pub struct WaitingKey {
 
 impl WaitingKey {
     fn name(&self) -> KeyName {
-        KeyName {
-            id: self.id.clone(),
-            fingerprint: self.fingerprint,
-            state: None,
-        }
+        KeyName { id: self.id.clone(), fingerprint: self.fingerprint, state: None }
     }
 }
 
@@ -111,12 +103,7 @@ impl Waiting {
     /// Nobody waits.
     #[must_use]
     pub fn new(limits: WaitingLimits) -> Self {
-        Self {
-            limits,
-            ids: BTreeMap::new(),
-            order: Order::default(),
-            is_changed: false,
-        }
+        Self { limits, ids: BTreeMap::new(), order: Order::default(), is_changed: false }
     }
 
     /// Files a key, or notes that it knocked again. Returns the keys that had to make room, or
@@ -157,15 +144,11 @@ impl Waiting {
 
     /// Forgets the keys that were not heard of for too long.
     pub fn expire(&mut self, now: Timestamp) -> Vec<KeyName> {
-        let age = i64::try_from(self.limits.pending_age_s)
-            .unwrap_or(i64::MAX)
-            .saturating_mul(1_000_000);
+        let age = i64::try_from(self.limits.pending_age_s).unwrap_or(i64::MAX).saturating_mul(1_000_000);
         let horizon = now.0.saturating_sub(age);
         let mut gone = Vec::new();
         while let Some((id, fingerprint)) = self.order.oldest() {
-            let is_old = self
-                .get(&id, fingerprint)
-                .is_some_and(|key| key.last_seen.0 < horizon);
+            let is_old = self.get(&id, fingerprint).is_some_and(|key| key.last_seen.0 < horizon);
             if !is_old {
                 break;
             }
@@ -193,35 +176,21 @@ impl Waiting {
     fn crowding(&self, id: &MinionId) -> Option<(MinionId, Fingerprint)> {
         let slots = self.ids.get(id)?;
         let group = |slot: &Slot| Group::of(slot.key.address);
-        let same = |slot: &Slot| {
-            slots
-                .iter()
-                .filter(|other| group(other) == group(slot))
-                .count()
-        };
-        let slot = slots
-            .iter()
-            .min_by_key(|slot| (std::cmp::Reverse(same(slot)), slot.tick))?;
+        let same = |slot: &Slot| slots.iter().filter(|other| group(other) == group(slot)).count();
+        let slot = slots.iter().min_by_key(|slot| (std::cmp::Reverse(same(slot)), slot.tick))?;
         Some((id.clone(), slot.key.fingerprint))
     }
 
     fn file(&mut self, key: WaitingKey) {
-        let tick = self
-            .order
-            .add(Group::of(key.address), &key.id, key.fingerprint);
-        self.ids
-            .entry(key.id.clone())
-            .or_default()
-            .push(Slot { key, tick });
+        let tick = self.order.add(Group::of(key.address), &key.id, key.fingerprint);
+        self.ids.entry(key.id.clone()).or_default().push(Slot { key, tick });
         self.is_changed = true;
     }
 
     /// Takes a key out.
     pub fn remove(&mut self, id: &MinionId, fingerprint: Fingerprint) -> Option<WaitingKey> {
         let slots = self.ids.get_mut(id)?;
-        let at = slots
-            .iter()
-            .position(|slot| slot.key.fingerprint == fingerprint)?;
+        let at = slots.iter().position(|slot| slot.key.fingerprint == fingerprint)?;
         let Slot { key, tick } = slots.remove(at);
         if slots.is_empty() {
             self.ids.remove(id);
@@ -234,11 +203,7 @@ impl Waiting {
     /// A key that waits.
     #[must_use]
     pub fn get(&self, id: &MinionId, fingerprint: Fingerprint) -> Option<&WaitingKey> {
-        self.ids
-            .get(id)?
-            .iter()
-            .map(|slot| &slot.key)
-            .find(|key| key.fingerprint == fingerprint)
+        self.ids.get(id)?.iter().map(|slot| &slot.key).find(|key| key.fingerprint == fingerprint)
     }
 
     /// All keys that wait, by id.
@@ -267,19 +232,13 @@ impl Waiting {
 /// Claims cut to [`CLAIM_MAX`] bytes each, at a character.
 fn cut(claims: Knock) -> Knock {
     let cut = |mut text: String| {
-        let end = (0..=CLAIM_MAX)
-            .rev()
-            .find(|end| text.is_char_boundary(*end));
+        let end = (0..=CLAIM_MAX).rev().find(|end| text.is_char_boundary(*end));
         if text.len() > CLAIM_MAX {
             text.truncate(end.unwrap_or(0));
         }
         text
     };
-    Knock {
-        host: cut(claims.host),
-        os: cut(claims.os),
-        version: cut(claims.version),
-    }
+    Knock { host: cut(claims.host), os: cut(claims.os), version: cut(claims.version) }
 }
 
 #[cfg(test)]

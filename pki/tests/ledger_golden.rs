@@ -40,46 +40,22 @@ fn decisions() -> Vec<Draft> {
         deed,
     };
     let repair = Deed::Repair {
-        breaks: vec![Break {
-            line: 3,
-            expected: Hash([0x11; 32]),
-            found: Hash([0xfe; 32]),
-        }],
+        breaks: vec![Break { line: 3, expected: Hash([0x11; 32]), found: Hash([0xfe; 32]) }],
         removed: 2,
         aside: Some("ledger.jsonl.damaged-1".to_owned()),
     };
-    let quiet_repair = Deed::Repair {
-        breaks: vec![],
-        removed: 0,
-        aside: None,
-    };
+    let quiet_repair = Deed::Repair { breaks: vec![], removed: 0, aside: None };
     vec![
         by("master", None, Deed::Config { serial: 1 }),
-        by(
-            "unix:0 (root)",
-            None,
-            on_key(Act::Accept, "web-01.example", "web-01"),
-        ),
+        by("unix:0 (root)", None, on_key(Act::Accept, "web-01.example", "web-01")),
         by(
             "unix:1000 (alice)",
             Some("moves to Dijon, \"B2\"\n\u{e9}t\u{e9}"),
             on_key(Act::Suspend, "web-01.example", "web-01"),
         ),
-        by(
-            "root as alice",
-            None,
-            on_key(Act::Resume, "web-01.example", "web-01"),
-        ),
-        by(
-            "rule:autosign_file",
-            Some("web*"),
-            on_key(Act::Accept, "web-02", "web-02"),
-        ),
-        by(
-            "unix:0 (root)",
-            Some("stolen"),
-            on_key(Act::Reject, "web-02", "web-02"),
-        ),
+        by("root as alice", None, on_key(Act::Resume, "web-01.example", "web-01")),
+        by("rule:autosign_file", Some("web*"), on_key(Act::Accept, "web-02", "web-02")),
+        by("unix:0 (root)", Some("stolen"), on_key(Act::Reject, "web-02", "web-02")),
         by("unix:0 (root)", None, on_key(Act::Reject, "db", "stranger")),
         by("unix:0 (root)", None, on_key(Act::Delete, "db", "stranger")),
         by("unix:0 (root)", None, repair),
@@ -94,9 +70,7 @@ fn writes_these_bytes() {
     let path = dir.path().join("ledger.jsonl");
     let mut ledger = FileLedger::open(&path, Duration::ZERO).unwrap().ledger;
     for (i, draft) in (0..).zip(decisions()) {
-        ledger
-            .append(draft, Timestamp(1_795_327_652_000_001 + i * 1_000_000))
-            .unwrap();
+        ledger.append(draft, Timestamp(1_795_327_652_000_001 + i * 1_000_000)).unwrap();
     }
     let written = fs::read_to_string(&path).unwrap();
     for (line, (written, golden)) in (1..).zip(written.lines().zip(GOLDEN.lines())) {
@@ -115,20 +89,13 @@ fn reads_these_bytes() {
     let drafts: Vec<_> = opened
         .entries
         .iter()
-        .map(|entry| Draft {
-            by: entry.by.clone(),
-            reason: entry.reason.clone(),
-            deed: entry.deed.clone(),
-        })
+        .map(|entry| Draft { by: entry.by.clone(), reason: entry.reason.clone(), deed: entry.deed.clone() })
         .collect();
     assert_eq!(drafts, decisions());
 
     let registry = Registry::fold(&opened.entries);
     let standing = |id: &str, key| registry.standing(&id.parse().unwrap(), fingerprint(key));
-    assert_eq!(
-        standing("web-01.example", "web-01"),
-        Verdict::Accepted { generation: 2 }
-    );
+    assert_eq!(standing("web-01.example", "web-01"), Verdict::Accepted { generation: 2 });
     assert_eq!(standing("web-01.example", "web-02"), Verdict::Denied);
     assert_eq!(standing("web-02", "web-02"), Verdict::Rejected);
     assert_eq!(standing("db", "stranger"), Verdict::Pending);
@@ -144,10 +111,7 @@ fn chain_and_fields_are_as_documented() {
             (&value["v"], &value["seq"], &value["prev"]),
             (&1.into(), &seq.into(), &prev.clone().into())
         );
-        prev = Sha256::digest(line.as_bytes())
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        prev = Sha256::digest(line.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     }
     assert!(GOLDEN.ends_with('\n'));
 }

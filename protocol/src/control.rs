@@ -26,13 +26,8 @@ pub enum KeyState {
 }
 
 /// All key states, in the order in which lists show them.
-pub const KEY_STATES: [KeyState; 5] = [
-    KeyState::Accepted,
-    KeyState::Denied,
-    KeyState::Pending,
-    KeyState::Rejected,
-    KeyState::Suspended,
-];
+pub const KEY_STATES: [KeyState; 5] =
+    [KeyState::Accepted, KeyState::Denied, KeyState::Pending, KeyState::Rejected, KeyState::Suspended];
 
 impl KeyState {
     /// The word for it in commands, JSON and logs.

@@ -70,13 +70,7 @@ impl Frame {
     /// A control message without binary part.
     #[must_use]
     pub fn control(kind: u8, json: Vec<u8>) -> Self {
-        Self {
-            kind,
-            flags: 0,
-            stream: 0,
-            json: json.into(),
-            body: Bytes::new(),
-        }
+        Self { kind, flags: 0, stream: 0, json: json.into(), body: Bytes::new() }
     }
 
     /// Length of the encoded frame.

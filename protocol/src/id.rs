@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 pub const ID_MAX: usize = 253;
 
 /// Words that mean something else where ids are written: compound targets, role names, devices.
-const RESERVED: [&str; 9] = [
-    "and", "or", "not", "all", "localhost", "master", "con", "nul", "local",
-];
+const RESERVED: [&str; 9] = ["and", "or", "not", "all", "localhost", "master", "con", "nul", "local"];
 
 /// The name of a minion.
 ///
@@ -64,9 +62,8 @@ impl FromStr for MinionId {
         if text.len() > ID_MAX {
             return Err(IdError::TooLong(text.len()));
         }
-        if let Some(other) = text
-            .chars()
-            .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')))
+        if let Some(other) =
+            text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')))
         {
             return Err(IdError::Character(other));
         }
@@ -120,12 +117,38 @@ mod tests {
 
     #[test]
     fn grammar() {
-        for ok in ["a", "m1", "web-01", "WEB01", "king_bob.foo.org", "127890", "1.2.3.4", "xn--bcher-kva.example"] {
+        for ok in
+            ["a", "m1", "web-01", "WEB01", "king_bob.foo.org", "127890", "1.2.3.4", "xn--bcher-kva.example"]
+        {
             check(ok, true);
         }
         for bad in [
-            "", ".", "..", "...", ".a", "-a", "a-", "a.", "a..b", "a/b", "/a", "a\\b", "a b", "a\n", "a\0", "a\u{1b}[31m",
-            "é", "a\u{202e}b", "not", "AND", "master", "localhost", "web*", "a@b", "a:b", "--help",
+            "",
+            ".",
+            "..",
+            "...",
+            ".a",
+            "-a",
+            "a-",
+            "a.",
+            "a..b",
+            "a/b",
+            "/a",
+            "a\\b",
+            "a b",
+            "a\n",
+            "a\0",
+            "a\u{1b}[31m",
+            "é",
+            "a\u{202e}b",
+            "not",
+            "AND",
+            "master",
+            "localhost",
+            "web*",
+            "a@b",
+            "a:b",
+            "--help",
         ] {
             check(bad, false);
         }

@@ -121,7 +121,14 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_time() {
-        for bad in ["", "2012", "20021225120000000000_", "20261322062447181384", "abcdefghijklmnopqrst", "20261122062447181384 "] {
+        for bad in [
+            "",
+            "2012",
+            "20021225120000000000_",
+            "20261322062447181384",
+            "abcdefghijklmnopqrst",
+            "20261122062447181384 ",
+        ] {
             assert!(bad.parse::<Jid>().is_err(), "{bad}");
         }
         assert!("20131219110700123489".parse::<Jid>().is_ok());

@@ -46,10 +46,7 @@ impl Target {
     /// A glob over minion ids.
     #[must_use]
     pub fn glob(expression: &str) -> Self {
-        Self {
-            kind: TargetKind::Glob,
-            expression: expression.to_owned(),
-        }
+        Self { kind: TargetKind::Glob, expression: expression.to_owned() }
     }
 
     /// Whether a minion with this id is meant. Master and minion use this one evaluator.
@@ -189,7 +186,9 @@ impl Ending {
             Ending::Cancelled { by } => format!("cancelled by {by}"),
             Ending::Interrupted { why } => format!("interrupted: {why}"),
             Ending::Offline { since: Some(since) } => format!("offline since {since}"),
-            Ending::Offline { since: None } => "offline: never connected since its key was accepted".to_owned(),
+            Ending::Offline { since: None } => {
+                "offline: never connected since its key was accepted".to_owned()
+            }
             Ending::Expired => "expired: not connected while the order was valid".to_owned(),
             Ending::Refused { why } => format!("refused: {why}"),
             Ending::Lost { why } => format!("lost: {why}"),

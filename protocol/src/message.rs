@@ -248,10 +248,8 @@ fn write<T: Serialize>(kind: u8, body: &T) -> Frame {
 }
 
 fn read<T: DeserializeOwned>(frame: &Frame) -> Result<T, FrameError> {
-    serde_json::from_slice(&frame.json).map_err(|error| FrameError::Json {
-        kind: frame.kind,
-        at: error.column(),
-    })
+    serde_json::from_slice(&frame.json)
+        .map_err(|error| FrameError::Json { kind: frame.kind, at: error.column() })
 }
 
 impl ToMaster {
@@ -324,8 +322,18 @@ impl ToMinion {
 pub fn is_repeatable(function: &str) -> bool {
     matches!(
         function,
-        "test.ping" | "test.version" | "test.echo" | "test.arg" | "grains.items" | "grains.get" | "grains.ls"
-            | "sys.doc" | "sys.list_functions" | "sys.list_modules" | "brine.running" | "brine.find_job"
+        "test.ping"
+            | "test.version"
+            | "test.echo"
+            | "test.arg"
+            | "grains.items"
+            | "grains.get"
+            | "grains.ls"
+            | "sys.doc"
+            | "sys.list_functions"
+            | "sys.list_modules"
+            | "brine.running"
+            | "brine.find_job"
     )
 }
 

@@ -28,21 +28,12 @@ fn returns_are_printed_as_they_arrive() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(brine.stdout.take().unwrap()).lines();
-    let quick = (
-        lines.next().unwrap().unwrap(),
-        lines.next().unwrap().unwrap(),
-    );
+    let quick = (lines.next().unwrap().unwrap(), lines.next().unwrap().unwrap());
     assert!(quick.0 == "m1:" || quick.0 == "m2:", "{quick:?}");
     assert_eq!(quick.1, "    quick");
-    assert!(
-        brine.try_wait().unwrap().is_none(),
-        "the command waits for the slow minion"
-    );
+    assert!(brine.try_wait().unwrap().is_none(), "the command waits for the slow minion");
     fs::write(release, "").unwrap();
-    let slow = (
-        lines.next().unwrap().unwrap(),
-        lines.next().unwrap().unwrap(),
-    );
+    let slow = (lines.next().unwrap().unwrap(), lines.next().unwrap().unwrap());
     assert_ne!(slow.0, quick.0);
     assert_eq!(slow.1, "    slow");
     assert!(brine.wait().unwrap().success());
@@ -52,15 +43,9 @@ fn returns_are_printed_as_they_arrive() {
 fn static_json_is_one_object() {
     let fleet = Fleet::start();
     let (_m1, _m2) = (fleet.minion("m1"), fleet.minion("m2"));
-    let all = fleet
-        .brine(&["*", "test.ping", "--out", "json", "--static"])
-        .expect(0)
-        .json();
+    let all = fleet.brine(&["*", "test.ping", "--out", "json", "--static"]).expect(0).json();
     assert_eq!(all, json!({"m1": true, "m2": true}));
-    let one = fleet
-        .brine(&["--out=json", "--static", "m[2-9]", "test.echo", "héllo"])
-        .expect(0)
-        .json();
+    let one = fleet.brine(&["--out=json", "--static", "m[2-9]", "test.echo", "héllo"]).expect(0).json();
     assert_eq!(one, json!({"m2": "héllo"}));
 }
 
@@ -83,10 +68,7 @@ fn each_output_form() {
             assert_eq!(done.stdout, expected, "{form}");
         }
     }
-    assert_eq!(
-        fleet.brine(&["m1", "test.ping"]).expect(0).stdout,
-        "m1:\n    True\n"
-    );
+    assert_eq!(fleet.brine(&["m1", "test.ping"]).expect(0).stdout, "m1:\n    True\n");
     let refused = fleet.brine(&["m1", "test.ping", "--out", "xml"]);
     refused.refused(2, &["xml"]);
 }
@@ -97,10 +79,7 @@ fn verbose_and_summary() {
     let _m1 = fleet.minion("m1");
     let verbose = fleet.brine(&["-v", "m1", "test.ping"]).expect(0);
     let jid = newest_jid(&fleet);
-    assert!(
-        format!("{}{}", verbose.stdout, verbose.stderr).contains(&jid),
-        "{verbose:?} without {jid}"
-    );
+    assert!(format!("{}{}", verbose.stdout, verbose.stderr).contains(&jid), "{verbose:?} without {jid}");
     let summary = fleet.brine(&["--summary", "m1", "test.ping"]).expect(0);
     let said = format!("{}{}", summary.stdout, summary.stderr);
     assert!(said.to_lowercase().contains("summary"), "{said}");
@@ -116,12 +95,8 @@ fn exit_code_0_2_11_12() {
     let fleet = Fleet::start();
     let (_m1, mut m2) = (fleet.minion("m1"), fleet.minion("m2"));
     fleet.brine(&["*", "test.ping"]).expect(0);
-    fleet
-        .brine(&["nobody*", "test.ping"])
-        .refused(2, &["nobody*"]);
-    fleet
-        .brine(&["--no-such-flag", "*", "test.ping"])
-        .refused(2, &["--no-such-flag"]);
+    fleet.brine(&["nobody*", "test.ping"]).refused(2, &["nobody*"]);
+    fleet.brine(&["--no-such-flag", "*", "test.ping"]).refused(2, &["--no-such-flag"]);
     fleet.brine(&["*"]).refused(2, &["function"]);
     fleet.brine(&["m1", "cmd.run", "exit 3"]).expect(11);
     fleet.brine(&["m1", "no.such_function"]).expect(11);
@@ -150,17 +125,9 @@ fn exit_code_3_without_a_master() {
 fn exit_code_4_when_refused() {
     let fleet = Fleet::start_with("roles:\n  vera: {role: viewer}\n");
     let _m1 = fleet.minion("m1");
-    fleet
-        .brine(&["--as", "vera", "m1", "test.ping"])
-        .refused(4, &["vera"]);
-    fleet
-        .brine(&["--as", "eve", "m1", "test.ping"])
-        .refused(4, &["eve"]);
-    assert_eq!(
-        fleet.api().get("/v1/jobs").expect(200).json(),
-        json!([]),
-        "nothing was run"
-    );
+    fleet.brine(&["--as", "vera", "m1", "test.ping"]).refused(4, &["vera"]);
+    fleet.brine(&["--as", "eve", "m1", "test.ping"]).refused(4, &["eve"]);
+    assert_eq!(fleet.api().get("/v1/jobs").expect(200).json(), json!([]), "nothing was run");
 }
 
 #[test]
@@ -177,23 +144,12 @@ fn control_c_ends_with_130_and_leaves_the_job_alone() {
         let jobs = fleet.api().get("/v1/jobs?active=true").json();
         jobs[0]["jid"].as_str().map(str::to_owned)
     });
-    kill(
-        Pid::from_raw(i32::try_from(brine.id()).unwrap()),
-        Signal::SIGINT,
-    )
-    .unwrap();
+    kill(Pid::from_raw(i32::try_from(brine.id()).unwrap()), Signal::SIGINT).unwrap();
     let mut said = String::new();
     std::io::Read::read_to_string(&mut brine.stderr.take().unwrap(), &mut said).unwrap();
     assert_eq!(brine.wait().unwrap().code(), Some(130), "{said}");
-    assert!(
-        said.contains(&jid),
-        "it says where to look for the rest: {said}"
-    );
-    assert_eq!(
-        fleet.row(&jid, "m1")["ending"],
-        Value::Null,
-        "the job goes on"
-    );
+    assert!(said.contains(&jid), "it says where to look for the rest: {said}");
+    assert_eq!(fleet.row(&jid, "m1")["ending"], Value::Null, "the job goes on");
     fleet.brine(&["jobs", "kill", &jid]).expect(0);
     assert_eq!(fleet.ending(&jid, "m1", 5.0)["state"], "cancelled");
 }
@@ -204,11 +160,7 @@ fn still_running_is_said_and_changes_nothing() {
     let _m1 = fleet.minion("m1");
     let jid = fleet.submit("m1", "test.sleep", &[json!(30)]);
     eventually(10.0, "the minion says that it runs the job", || {
-        let probed = fleet
-            .api()
-            .post(&format!("/v1/jobs/{jid}/probe"), &json!({}))
-            .expect(200)
-            .json();
+        let probed = fleet.api().post(&format!("/v1/jobs/{jid}/probe"), &json!({})).expect(200).json();
         probed["rows"][0]["presence"]["is"] == "running"
     });
     let shown = fleet.brine(&["jobs", "show", &jid]);
@@ -239,9 +191,7 @@ fn a_silent_minion_is_named_and_not_waited_for() {
 fn jobs_list_show_active_kill() {
     let fleet = Fleet::start();
     let _m1 = fleet.minion("m1");
-    let quick = fleet
-        .brine(&["--async", "m1", "test.echo", "canary"])
-        .expect(0);
+    let quick = fleet.brine(&["--async", "m1", "test.echo", "canary"]).expect(0);
     let quick = quick
         .stdout
         .split(|c: char| !c.is_ascii_digit())
@@ -251,44 +201,23 @@ fn jobs_list_show_active_kill() {
     assert_eq!(fleet.ending(&quick, "m1", 5.0)["value"], "canary");
     let slow = fleet.submit("m1", "test.sleep", &[json!(60)]);
     let list = fleet.brine(&["jobs", "list"]).expect(0).stdout;
-    assert!(
-        list.contains(&quick) && list.contains(&slow) && list.contains("test.echo"),
-        "{list}"
-    );
+    assert!(list.contains(&quick) && list.contains(&slow) && list.contains("test.echo"), "{list}");
     let active = fleet.brine(&["jobs", "active"]).expect(0).stdout;
-    assert!(
-        active.contains(&slow) && !active.contains(&quick),
-        "{active}"
-    );
+    assert!(active.contains(&slow) && !active.contains(&quick), "{active}");
     let show = fleet.brine(&["jobs", "show", &quick]).expect(0).stdout;
-    assert!(
-        show.contains("m1") && show.contains("canary") && show.contains("test.echo"),
-        "{show}"
-    );
+    assert!(show.contains("m1") && show.contains("canary") && show.contains("test.echo"), "{show}");
     fleet.brine(&["jobs", "kill", &slow]).expect(0);
     assert_eq!(fleet.ending(&slow, "m1", 5.0)["state"], "cancelled");
-    assert!(
-        !fleet
-            .brine(&["jobs", "active"])
-            .expect(0)
-            .stdout
-            .contains(&slow)
-    );
-    fleet
-        .brine(&["jobs", "show", "20010101000000000000"])
-        .refused(2, &["20010101000000000000"]);
-    fleet
-        .brine(&["jobs", "show", "yesterday"])
-        .refused(2, &["yesterday"]);
+    assert!(!fleet.brine(&["jobs", "active"]).expect(0).stdout.contains(&slow));
+    fleet.brine(&["jobs", "show", "20010101000000000000"]).refused(2, &["20010101000000000000"]);
+    fleet.brine(&["jobs", "show", "yesterday"]).refused(2, &["yesterday"]);
 }
 
 #[test]
 fn the_job_timeout_kills_and_says_so() {
     let fleet = Fleet::start();
     let _m1 = fleet.minion("m1");
-    let done = fleet
-        .brine(&["--job-timeout", "1", "m1", "cmd.run", "sleep 60"])
-        .expect(11);
+    let done = fleet.brine(&["--job-timeout", "1", "m1", "cmd.run", "sleep 60"]).expect(11);
     let said = format!("{}{}", done.stdout, done.stderr);
     assert!(said.contains("timed out"), "{said}");
     let jobs = fleet.api().get("/v1/jobs?limit=1").json();
@@ -300,10 +229,7 @@ fn the_job_timeout_kills_and_says_so() {
 fn a_word_is_a_noun_only_with_a_verb() {
     let fleet = Fleet::start();
     let _jobs = fleet.minion_with("jobs", "m1", "");
-    assert_eq!(
-        fleet.brine(&["jobs", "test.ping"]).expect(0).stdout,
-        "jobs:\n    True\n"
-    );
+    assert_eq!(fleet.brine(&["jobs", "test.ping"]).expect(0).stdout, "jobs:\n    True\n");
 }
 
 #[test]

@@ -28,9 +28,7 @@ fn a_killed_minion_is_back_within_five_seconds() {
     let fleet = Fleet::start();
     let mut m1 = fleet.minion("m1");
     m1.kill();
-    eventually(5.0, "the loss is noticed", || {
-        fleet.presence("m1") == "offline"
-    });
+    eventually(5.0, "the loss is noticed", || fleet.presence("m1") == "offline");
     m1.start();
     let begun = Instant::now();
     fleet.until_up("m1");
@@ -51,10 +49,7 @@ fn after_a_master_crash_pings_answer_within_five_seconds() {
         eventually(5.0, "both minions are back", || {
             fleet.presence("m1") == "up" && fleet.presence("m2") == "up"
         });
-        let all = fleet
-            .brine(&["*", "test.ping", "--out", "json", "--static"])
-            .expect(0)
-            .json();
+        let all = fleet.brine(&["*", "test.ping", "--out", "json", "--static"]).expect(0).json();
         assert_eq!(all, json!({"m1": true, "m2": true}));
         assert!(begun.elapsed().as_secs_f64() < 5.0, "{:?}", begun.elapsed());
     }
@@ -67,19 +62,11 @@ fn a_return_in_the_masters_absence_is_delivered_later() {
     let mut fleet = Fleet::prepare_with_ports("");
     fleet.start_master();
     let _m1 = fleet.minion("m1");
-    let (counter, release, ended) = (
-        fleet.dir().join("c"),
-        fleet.dir().join("r"),
-        fleet.dir().join("e"),
-    );
+    let (counter, release, ended) = (fleet.dir().join("c"), fleet.dir().join("r"), fleet.dir().join("e"));
     let jid = fleet.submit(
         "m1",
         "cmd.run",
-        &[json!(held(
-            &counter,
-            &release,
-            &format!("echo spooled; : > {}", ended.display())
-        ))],
+        &[json!(held(&counter, &release, &format!("echo spooled; : > {}", ended.display())))],
     );
     eventually(10.0, "the command runs", || lines(&counter) == 1);
     fleet.kill_master();
@@ -87,11 +74,7 @@ fn a_return_in_the_masters_absence_is_delivered_later() {
     eventually(10.0, "the command has ended", || ended.exists());
     fleet.start_master();
     let ending = fleet.ending(&jid, "m1", 10.0);
-    assert_eq!(
-        (&ending["state"], &ending["value"]),
-        (&json!("returned"), &json!("spooled")),
-        "{ending}"
-    );
+    assert_eq!((&ending["state"], &ending["value"]), (&json!("returned"), &json!("spooled")), "{ending}");
     assert_eq!(lines(&counter), 1);
     fleet.kill_master();
     fleet.start_master();
@@ -103,19 +86,11 @@ fn a_spooled_return_survives_the_minion_too() {
     let mut fleet = Fleet::prepare_with_ports("");
     fleet.start_master();
     let mut m1 = fleet.minion("m1");
-    let (counter, release, ended) = (
-        fleet.dir().join("c"),
-        fleet.dir().join("r"),
-        fleet.dir().join("e"),
-    );
+    let (counter, release, ended) = (fleet.dir().join("c"), fleet.dir().join("r"), fleet.dir().join("e"));
     let jid = fleet.submit(
         "m1",
         "cmd.run",
-        &[json!(held(
-            &counter,
-            &release,
-            &format!(": > {}; echo spooled", ended.display())
-        ))],
+        &[json!(held(&counter, &release, &format!(": > {}; echo spooled", ended.display())))],
     );
     eventually(10.0, "the command runs", || lines(&counter) == 1);
     fleet.kill_master();
@@ -128,11 +103,7 @@ fn a_spooled_return_survives_the_minion_too() {
     m1.start();
     fleet.start_master();
     let ending = fleet.ending(&jid, "m1", 10.0);
-    assert_eq!(
-        (&ending["state"], &ending["value"]),
-        (&json!("returned"), &json!("spooled")),
-        "{ending}"
-    );
+    assert_eq!((&ending["state"], &ending["value"]), (&json!("returned"), &json!("spooled")), "{ending}");
     assert_eq!(lines(&counter), 1);
 }
 
@@ -142,18 +113,12 @@ fn a_minion_killed_while_running_reports_interrupted_and_leaves_nothing_behind()
     fleet.start_master();
     let mut m1 = fleet.minion("m1");
     let (counter, pids) = (fleet.dir().join("c"), fleet.dir().join("p"));
-    let script = format!(
-        "echo ran >> {}; sleep 300 & echo $$ $! > {}; wait",
-        counter.display(),
-        pids.display()
-    );
+    let script =
+        format!("echo ran >> {}; sleep 300 & echo $$ $! > {}; wait", counter.display(), pids.display());
     let jid = fleet.submit("m1", "cmd.run", &[json!(script)]);
     let pids: Vec<i32> = within(10.0, "the command tells its processes", || {
         let text = fs::read_to_string(&pids).ok()?;
-        let pids: Vec<i32> = text
-            .split_whitespace()
-            .filter_map(|word| word.parse().ok())
-            .collect();
+        let pids: Vec<i32> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         (pids.len() == 2).then_some(pids)
     });
     assert!(pids.iter().all(|pid| exists(*pid)));
@@ -162,10 +127,7 @@ fn a_minion_killed_while_running_reports_interrupted_and_leaves_nothing_behind()
     let ending = fleet.ending(&jid, "m1", 10.0);
     assert_eq!(ending["state"], "interrupted", "{ending}");
     for pid in pids {
-        assert!(
-            !exists(pid),
-            "process {pid} of the interrupted job still runs"
-        );
+        assert!(!exists(pid), "process {pid} of the interrupted job still runs");
     }
     fleet.until_up("m1");
     fleet.ping("m1");
@@ -182,11 +144,7 @@ fn a_lost_journal_interrupts_what_was_handed_over_and_runs_nothing_twice() {
     let fleet = Fleet::start();
     let mut m1 = fleet.minion("m1");
     let (counter, release) = (fleet.dir().join("c"), fleet.dir().join("r"));
-    let jid = fleet.submit(
-        "m1",
-        "cmd.run",
-        &[json!(held(&counter, &release, "echo done"))],
-    );
+    let jid = fleet.submit("m1", "cmd.run", &[json!(held(&counter, &release, "echo done"))]);
     eventually(10.0, "the command runs", || lines(&counter) == 1);
     m1.kill();
     fs::remove_dir_all(m1.root().join("var/lib/brine/minion")).unwrap();
@@ -194,10 +152,7 @@ fn a_lost_journal_interrupts_what_was_handed_over_and_runs_nothing_twice() {
     m1.start();
     let ending = fleet.ending(&jid, "m1", 10.0);
     assert_eq!(ending["state"], "interrupted", "{ending}");
-    assert!(
-        ending["why"].as_str().unwrap().contains("journal"),
-        "{ending}"
-    );
+    assert!(ending["why"].as_str().unwrap().contains("journal"), "{ending}");
     fleet.ping("m1");
     assert_eq!(lines(&counter), 1);
 }
@@ -207,32 +162,17 @@ fn a_cancelled_job_takes_its_processes_along() {
     let fleet = Fleet::start();
     let _m1 = fleet.minion("m1");
     let pids = fleet.dir().join("p");
-    let jid = fleet.submit(
-        "m1",
-        "cmd.run",
-        &[json!(format!(
-            "sleep 300 & echo $$ $! > {}; wait",
-            pids.display()
-        ))],
-    );
+    let jid =
+        fleet.submit("m1", "cmd.run", &[json!(format!("sleep 300 & echo $$ $! > {}; wait", pids.display()))]);
     let pids: Vec<i32> = within(10.0, "the command tells its processes", || {
         let text = fs::read_to_string(&pids).ok()?;
-        let pids: Vec<i32> = text
-            .split_whitespace()
-            .filter_map(|word| word.parse().ok())
-            .collect();
+        let pids: Vec<i32> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         (pids.len() == 2).then_some(pids)
     });
-    let cancelled = fleet
-        .api()
-        .post(&format!("/v1/jobs/{jid}/kill"), &json!({}))
-        .expect(200)
-        .json();
+    let cancelled = fleet.api().post(&format!("/v1/jobs/{jid}/kill"), &json!({})).expect(200).json();
     assert_eq!(cancelled["cancelled"], json!(["m1"]));
     assert_eq!(fleet.ending(&jid, "m1", 5.0)["state"], "cancelled");
-    eventually(5.0, "the whole process group is gone", || {
-        !pids.iter().any(|pid| exists(*pid))
-    });
+    eventually(5.0, "the whole process group is gone", || !pids.iter().any(|pid| exists(*pid)));
 }
 
 #[test]
@@ -281,21 +221,13 @@ fn a_queued_order_waits_for_its_minion_and_runs_once() {
     let mut request = brine_tests::fleet::job(
         "m1",
         "cmd.run",
-        &[json!(format!(
-            "echo ran >> {}; echo queued",
-            counter.display()
-        ))],
+        &[json!(format!("echo ran >> {}; echo queued", counter.display()))],
     );
     request["delivery"] = json!({"queue": {"ttl_ms": 60_000}});
-    let jid = fleet.api().post("/v1/jobs", &request).expect(201).json()["jid"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let jid = fleet.api().post("/v1/jobs", &request).expect(201).json()["jid"].as_str().unwrap().to_owned();
     request["delivery"] = json!({"queue": {"ttl_ms": 1}});
-    let expiring = fleet.api().post("/v1/jobs", &request).expect(201).json()["jid"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let expiring =
+        fleet.api().post("/v1/jobs", &request).expect(201).json()["jid"].as_str().unwrap().to_owned();
     fleet.kill_master();
     fleet.start_master();
     m1.start();
@@ -322,15 +254,8 @@ fn jids_do_not_repeat_through_a_crash() {
         fleet.until_up("m1");
     }
     jids.push(fleet.submit("m1", "test.ping", &[]));
-    assert!(
-        jids.windows(2).all(|pair| pair[0] < pair[1]),
-        "ascending: {jids:?}"
-    );
-    assert!(
-        jids.iter()
-            .all(|jid| jid.len() == 20 && jid.bytes().all(|b| b.is_ascii_digit())),
-        "{jids:?}"
-    );
+    assert!(jids.windows(2).all(|pair| pair[0] < pair[1]), "ascending: {jids:?}");
+    assert!(jids.iter().all(|jid| jid.len() == 20 && jid.bytes().all(|b| b.is_ascii_digit())), "{jids:?}");
 }
 
 #[test]
@@ -338,11 +263,7 @@ fn a_minion_with_a_damaged_journal_tail_goes_on() {
     let fleet = Fleet::start();
     let mut m1 = fleet.minion("m1");
     let counter = fleet.dir().join("c");
-    let jid = fleet.submit(
-        "m1",
-        "cmd.run",
-        &[json!(format!("echo ran >> {}", counter.display()))],
-    );
+    let jid = fleet.submit("m1", "cmd.run", &[json!(format!("echo ran >> {}", counter.display()))]);
     let _ = fleet.ending(&jid, "m1", 10.0);
     m1.kill();
     let journal = m1.root().join("var/lib/brine/minion/journal");

@@ -25,48 +25,28 @@ fn tree(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 
 /// Checks a refusal: not 0, not a crash, every text said, and the folder as before.
 fn refused(done: &Done, texts: &[&str], folder: &Path, before: &[(std::path::PathBuf, Vec<u8>)]) {
-    assert!(
-        (1..126).contains(&done.code),
-        "a refusal, not a crash: {done:?}"
-    );
+    assert!((1..126).contains(&done.code), "a refusal, not a crash: {done:?}");
     done.refused(done.code, texts);
-    let lines = done
-        .stderr
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .count();
-    assert!(
-        lines <= 4,
-        "one clear sentence, not a report:\n{}",
-        done.stderr
-    );
+    let lines = done.stderr.lines().filter(|line| !line.trim().is_empty()).count();
+    assert!(lines <= 4, "one clear sentence, not a report:\n{}", done.stderr);
     assert_eq!(tree(folder), before, "something was changed");
 }
 
 #[test]
 fn malformed_master_options() {
     for (options, texts) in [
-        (
-            "publish_prot: 4505\n",
-            &["master.yaml", "publish_prot", "publish_port", "5"][..],
-        ),
+        ("publish_prot: 4505\n", &["master.yaml", "publish_prot", "publish_port", "5"][..]),
         ("timeout: soon\n", &["master.yaml", "timeout"]),
         ("timeout: -1\n", &["master.yaml", "timeout"]),
         ("heartbeat: 0\n", &["master.yaml", "heartbeat"]),
-        (
-            "keep_jobs_seconds: [1]\n",
-            &["master.yaml", "keep_jobs_seconds"],
-        ),
+        ("keep_jobs_seconds: [1]\n", &["master.yaml", "keep_jobs_seconds"]),
         ("roles: {alice: {role: king}}\n", &["master.yaml", "king"]),
         ("roles: {alice: {rank: admin}}\n", &["master.yaml", "rank"]),
         ("a: [1\n", &["master.yaml"]),
         ("- just\n- a list\n", &["master.yaml"]),
         ("interface: 127.0.0.1\n", &["master.yaml", "interface"]),
         ("\u{0}", &["master.yaml"]),
-        (
-            "x: !!python/object/apply:os.system ['true']\n",
-            &["master.yaml"],
-        ),
+        ("x: !!python/object/apply:os.system ['true']\n", &["master.yaml"]),
     ] {
         let fleet = Fleet::prepare(options);
         let before = tree(&fleet.root());
@@ -84,46 +64,23 @@ fn options_in_the_folder_of_more_options_are_named_by_their_file() {
     fs::write(more.join("extra.yaml"), "timeout: 3\nworker_threads: 5\n").unwrap();
     let before = tree(&fleet.root());
     let done = Done::run(fleet.command("brine-master", &[]));
-    refused(
-        &done,
-        &["extra.yaml", "worker_threads", "2"],
-        &fleet.root(),
-        &before,
-    );
+    refused(&done, &["extra.yaml", "worker_threads", "2"], &fleet.root(), &before);
 }
 
 #[test]
 fn malformed_minion_options() {
     let long = format!("id: {}\n", "a".repeat(254));
     for (text, texts) in [
-        (
-            "master: 127.0.0.1\nidd: m1\n",
-            &["minion.yaml", "idd", "id"][..],
-        ),
-        (
-            "master: 127.0.0.1\nid: ../../etc/passwd\n",
-            &["minion.yaml", "id"],
-        ),
+        ("master: 127.0.0.1\nidd: m1\n", &["minion.yaml", "idd", "id"][..]),
+        ("master: 127.0.0.1\nid: ../../etc/passwd\n", &["minion.yaml", "id"]),
         ("master: 127.0.0.1\nid: 'a b'\n", &["minion.yaml", "id"]),
-        (
-            "master: 127.0.0.1\nid: \"a\\e[31m\"\n",
-            &["minion.yaml", "id"],
-        ),
+        ("master: 127.0.0.1\nid: \"a\\e[31m\"\n", &["minion.yaml", "id"]),
         ("master: 127.0.0.1\nid: café\n", &["minion.yaml", "id"]),
         ("master: 127.0.0.1\nid: -a\n", &["minion.yaml", "id"]),
         (&long, &["minion.yaml", "253"]),
-        (
-            "master: 127.0.0.1\nid: m1\nret_port: 70000\n",
-            &["minion.yaml", "ret_port"],
-        ),
-        (
-            "master: 127.0.0.1\nid: m1\nmaster_finger: abc\n",
-            &["minion.yaml", "finger"],
-        ),
-        (
-            "master: 127.0.0.1\nid: m1\nkeysize: 1024\n",
-            &["minion.yaml", "keysize"],
-        ),
+        ("master: 127.0.0.1\nid: m1\nret_port: 70000\n", &["minion.yaml", "ret_port"]),
+        ("master: 127.0.0.1\nid: m1\nmaster_finger: abc\n", &["minion.yaml", "finger"]),
+        ("master: 127.0.0.1\nid: m1\nkeysize: 1024\n", &["minion.yaml", "keysize"]),
         ("master: ''\nid: m1\n", &["minion.yaml", "master"]),
         ("master: [a\n", &["minion.yaml"]),
     ] {
@@ -145,17 +102,11 @@ fn unknown_flags_and_arguments() {
         let done = Done::run(fleet.command(program, &["--no-such-flag"]));
         done.refused(2, &["--no-such-flag"]);
     }
-    minion
-        .run(&["--no-such-flag"])
-        .refused(2, &["--no-such-flag"]);
+    minion.run(&["--no-such-flag"]).refused(2, &["--no-such-flag"]);
     minion.run(&["dance"]).refused(2, &["dance"]);
-    fleet
-        .brine_key(&["-l", "sideways"])
-        .refused(2, &["sideways"]);
+    fleet.brine_key(&["-l", "sideways"]).refused(2, &["sideways"]);
     fleet.brine_key(&["-a", "x", "-r", "y"]).refused(2, &["-"]);
-    fleet
-        .brine(&["-t", "soon", "*", "test.ping"])
-        .refused(2, &["soon"]);
+    fleet.brine(&["-t", "soon", "*", "test.ping"]).refused(2, &["soon"]);
     fleet.brine(&["jobs", "show"]).refused(2, &["jid"]);
 }
 
@@ -191,12 +142,7 @@ fn malformed_key_files() {
         let minion = fleet.prepare_minion("m1");
         fs::write(minion.root().join("etc/brine/pki/minion/minion.pem"), text).unwrap();
         let before = tree(&minion.root().join("etc"));
-        refused(
-            &minion.run(&[]),
-            &["minion.pem"],
-            &minion.root().join("etc"),
-            &before,
-        );
+        refused(&minion.run(&[]), &["minion.pem"], &minion.root().join("etc"), &before);
     }
 }
 

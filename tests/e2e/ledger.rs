@@ -33,23 +33,11 @@ fn a_torn_last_line_is_cut_off_with_a_warning() {
     fleet.start_master();
     assert!(fleet.log().contains("ledger"), "a warning: {}", fleet.log());
     assert!(fleet.ledger().starts_with(&whole));
-    assert!(
-        !fleet.ledger().contains("\"n\":99"),
-        "the torn line is gone"
-    );
+    assert!(!fleet.ledger().contains("\"n\":99"), "the torn line is gone");
     let keys = fleet.api().get("/v1/keys").expect(200).json();
-    let state = |id: &str| {
-        keys.as_array()
-            .unwrap()
-            .iter()
-            .find(|key| key["id"] == id)
-            .unwrap()["state"]
-            .clone()
-    };
-    assert_eq!(
-        (state("m1"), state("m2")),
-        ("accepted".into(), "rejected".into())
-    );
+    let state =
+        |id: &str| keys.as_array().unwrap().iter().find(|key| key["id"] == id).unwrap()["state"].clone();
+    assert_eq!((state("m1"), state("m2")), ("accepted".into(), "rejected".into()));
 }
 
 #[test]
@@ -81,8 +69,7 @@ fn a_broken_chain_stops_the_master_with_the_line_number() {
         done.refused(done.code, &["ledger.jsonl", "line"]);
         assert!((1..126).contains(&done.code), "{done:?}");
         let named = accepted.iter().any(|line| {
-            done.stderr.contains(&format!("line {line}"))
-                || done.stderr.contains(&format!(":{line}"))
+            done.stderr.contains(&format!("line {line}")) || done.stderr.contains(&format!(":{line}"))
         });
         assert!(named, "{what}: line {accepted:?} in {}", done.stderr);
         assert_eq!(fleet.ledger(), text, "nothing was changed");
@@ -99,25 +86,14 @@ fn a_repair_records_the_break() {
     assert_ne!(Done::run(fleet.command("brine-master", &[])).code, 0);
     fleet.brine_key(&["ledger", "repair", "-y"]).expect(0);
     fleet.start_master();
-    assert!(
-        fleet.ledger().lines().count() >= lines.len(),
-        "nothing that can be read is thrown away"
-    );
-    assert!(
-        fleet.ledger().contains("repair") || fleet.ledger().contains("break"),
-        "{}",
-        fleet.ledger()
-    );
+    assert!(fleet.ledger().lines().count() >= lines.len(), "nothing that can be read is thrown away");
+    assert!(fleet.ledger().contains("repair") || fleet.ledger().contains("break"), "{}", fleet.ledger());
 }
 
 #[test]
 fn damaged_waiting_keys_stop_nobody() {
     let mut fleet = with_history();
-    fs::write(
-        fleet.root().join("var/lib/brine/master/waiting.json"),
-        "{\"half",
-    )
-    .unwrap();
+    fs::write(fleet.root().join("var/lib/brine/master/waiting.json"), "{\"half").unwrap();
     fleet.start_master();
     assert!(fleet.log().contains("waiting.json"), "{}", fleet.log());
     let m3 = fleet.stranger("m3");

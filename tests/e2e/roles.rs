@@ -25,18 +25,12 @@ fn is_forbidden(verb: Verb, api: &Api, job_of_another: &str) -> bool {
     let status = match verb {
         Verb::Health => api.get("/v1/health").status,
         Verb::KeysList => api.get("/v1/keys").status,
-        Verb::KeysAct => {
-            api.post("/v1/keys/act", &json!({"act": "delete", "keys": []}))
-                .status
-        }
+        Verb::KeysAct => api.post("/v1/keys/act", &json!({"act": "delete", "keys": []})).status,
         Verb::MinionsList => api.get("/v1/minions").status,
         Verb::JobsRun => api.post("/v1/jobs", &job("*", "test.ping", &[])).status,
         Verb::JobsOwn => api.get("/v1/jobs").status,
         Verb::JobsAll => api.get(&format!("/v1/jobs/{job_of_another}")).status,
-        Verb::JobsKill => {
-            api.post(&format!("/v1/jobs/{job_of_another}/kill"), &json!({}))
-                .status
-        }
+        Verb::JobsKill => api.post(&format!("/v1/jobs/{job_of_another}/kill"), &json!({})).status,
         Verb::Events => return events_forbidden(api),
         Verb::ActAs => unreachable!("tested with a second user"),
     };
@@ -46,10 +40,7 @@ fn is_forbidden(verb: Verb, api: &Api, job_of_another: &str) -> bool {
 
 /// The stream never ends, so only its head is read, in the shape `Accept: text/event-stream`.
 fn events_forbidden(api: &Api) -> bool {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        api.events("GET", "/v1/events", None)
-    }))
-    .is_err()
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| api.events("GET", "/v1/events", None))).is_err()
 }
 
 #[test]
@@ -90,10 +81,7 @@ fn an_entry_limits_targets_and_each_function() {
     let (_m1, _web1) = (fleet.minion("m1"), fleet.minion_with("web1", "m2", ""));
     let alice = fleet.api().act_as("alice");
     let post = |body| alice.post("/v1/jobs", &body);
-    let jid = post(job("web1", "test.ping", &[])).expect(201).json()["jid"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let jid = post(job("web1", "test.ping", &[])).expect(201).json()["jid"].as_str().unwrap().to_owned();
     assert_eq!(fleet.ending(&jid, "web1", 5.0)["value"], true);
     post(job("m1", "test.ping", &[])).is_problem(403, "forbidden");
     post(job("*", "test.ping", &[])).is_problem(403, "forbidden");
@@ -102,15 +90,9 @@ fn an_entry_limits_targets_and_each_function() {
     post(json!({"target": {"expression": "web1"}, "calls": [{"function": "test.ping"}, {"function": "cmd.run", "arguments": ["id"]}]}))
         .is_problem(403, "forbidden");
     let jobs = fleet.api().get("/v1/jobs").expect(200).json();
-    assert_eq!(
-        jobs.as_array().unwrap().len(),
-        1,
-        "what is refused is not stored: {jobs}"
-    );
+    assert_eq!(jobs.as_array().unwrap().len(), 1, "what is refused is not stored: {jobs}");
     alice.get(&format!("/v1/jobs/{jid}")).expect(200);
-    alice
-        .post(&format!("/v1/jobs/{jid}/kill"), &json!({}))
-        .expect(200);
+    alice.post(&format!("/v1/jobs/{jid}/kill"), &json!({})).expect(200);
 }
 
 #[test]
@@ -127,26 +109,18 @@ fn the_name_acted_under_is_in_job_and_ledger() {
         fleet.ledger()
     );
     fleet.until_up("m1");
-    let job = olga
-        .post("/v1/jobs", &job("m1", "test.ping", &[]))
-        .expect(201)
-        .json();
+    let job = olga.post("/v1/jobs", &job("m1", "test.ping", &[])).expect(201).json();
     assert!(job["principal"].as_str().unwrap().contains("olga"), "{job}");
 }
 
 #[test]
 fn publisher_acl_is_read_as_operator_entries() {
-    let fleet = Fleet::start_with(
-        "publisher_acl:\n  bob:\n    - test.ping\n    - 'web*':\n      - 'cmd.*'\n",
-    );
+    let fleet =
+        Fleet::start_with("publisher_acl:\n  bob:\n    - test.ping\n    - 'web*':\n      - 'cmd.*'\n");
     let (_m1, _web1) = (fleet.minion("m1"), fleet.minion_with("web1", "m2", ""));
     let bob = fleet.api().act_as("bob");
-    bob.post("/v1/jobs", &job("m1", "test.ping", &[]))
-        .expect(201);
-    bob.post("/v1/jobs", &job("web1", "cmd.run", &[json!("true")]))
-        .expect(201);
-    bob.post("/v1/jobs", &job("m1", "cmd.run", &[json!("true")]))
-        .is_problem(403, "forbidden");
-    bob.post("/v1/jobs", &job("web1", "test.echo", &[json!("x")]))
-        .is_problem(403, "forbidden");
+    bob.post("/v1/jobs", &job("m1", "test.ping", &[])).expect(201);
+    bob.post("/v1/jobs", &job("web1", "cmd.run", &[json!("true")])).expect(201);
+    bob.post("/v1/jobs", &job("m1", "cmd.run", &[json!("true")])).is_problem(403, "forbidden");
+    bob.post("/v1/jobs", &job("web1", "test.echo", &[json!("x")])).is_problem(403, "forbidden");
 }

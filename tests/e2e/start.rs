@@ -12,18 +12,11 @@ use serde_json::json;
 fn round() {
     let mut fleet = Fleet::prepare_with_ports("");
     let mut minion = fleet.prepare_minion("m1");
-    fleet.master = Some(Process::start(
-        fleet.command("brine-master", &[]),
-        &fleet.dir().join("master.log"),
-    ));
+    fleet.master = Some(Process::start(fleet.command("brine-master", &[]), &fleet.dir().join("master.log")));
     minion.start();
-    let accepted = fleet
-        .brine_key(&["-A", "-y", "--wait-for", "1", "--timeout", "20"])
-        .expect(0);
+    let accepted = fleet.brine_key(&["-A", "-y", "--wait-for", "1", "--timeout", "20"]).expect(0);
     assert!(accepted.stdout.contains("m1"), "{}", accepted.stdout);
-    let pong = fleet
-        .brine(&["*", "test.ping", "--out", "json", "--static"])
-        .expect(0);
+    let pong = fleet.brine(&["*", "test.ping", "--out", "json", "--static"]).expect(0);
     assert_eq!(pong.json(), json!({"m1": true}));
 }
 
@@ -57,11 +50,7 @@ fn the_state_file_tells_pid_ports_and_fingerprint() {
 fn a_minion_that_starts_first_finds_the_master_later() {
     let mut fleet = Fleet::prepare_with_ports("");
     let minion = fleet.stranger("m1");
-    eventually(
-        10.0,
-        "the minion says that it cannot reach its master",
-        || !minion.log().is_empty(),
-    );
+    eventually(10.0, "the minion says that it cannot reach its master", || !minion.log().is_empty());
     fleet.start_master();
     fleet.until_key(&minion, "pending");
 }
@@ -76,9 +65,7 @@ fn keys_are_made_on_the_first_start() {
     let pki = minion.root().join("etc/brine/pki/minion");
     fs::remove_dir_all(&pki).unwrap();
     minion.start();
-    fleet
-        .brine_key(&["-A", "-y", "--wait-for", "1", "--timeout", "20"])
-        .expect(0);
+    fleet.brine_key(&["-A", "-y", "--wait-for", "1", "--timeout", "20"]).expect(0);
     fleet.until_up("m1");
     for (file, mode) in [
         (pki.clone(), 0o700),
@@ -89,10 +76,7 @@ fn keys_are_made_on_the_first_start() {
         let found = fs::metadata(&file).unwrap().permissions().mode() & 0o777;
         assert_eq!(found, mode, "{} has mode {found:o}", file.display());
     }
-    assert_eq!(
-        fleet.key_state("m1", &minion.fingerprint()).as_deref(),
-        Some("accepted")
-    );
+    assert_eq!(fleet.key_state("m1", &minion.fingerprint()).as_deref(), Some("accepted"));
 }
 
 #[test]
@@ -100,14 +84,9 @@ fn programs_end_cleanly_when_asked_to() {
     let mut fleet = Fleet::start();
     let mut minion = fleet.minion("m1");
     assert!(minion.process().stop().success(), "{}", minion.log());
-    eventually(1.0, "a minion that says goodbye is offline at once", || {
-        fleet.presence("m1") == "offline"
-    });
+    eventually(1.0, "a minion that says goodbye is offline at once", || fleet.presence("m1") == "offline");
     assert!(fleet.master().stop().success(), "{}", fleet.log());
-    assert!(
-        fleet.state().is_none(),
-        "master.json is gone with the master"
-    );
+    assert!(fleet.state().is_none(), "master.json is gone with the master");
 }
 
 #[test]

@@ -13,16 +13,10 @@ fn announced_lengths_that_no_memory_holds() {
                 let mut before = Wire::dial(port);
                 before.send(&greeting());
                 before.send(&header(flags, length));
-                assert!(
-                    before.is_closed_within(2.0),
-                    "{length} before READY on {socket}"
-                );
+                assert!(before.is_closed_within(2.0), "{length} before READY on {socket}");
                 let mut after = Wire::connect(port, socket, None);
                 after.send(&header(flags, length));
-                assert!(
-                    after.is_closed_within(2.0),
-                    "{length} after READY on {socket}"
-                );
+                assert!(after.is_closed_within(2.0), "{length} after READY on {socket}");
             }
         }
         siege.holds(socket);
@@ -35,14 +29,7 @@ fn announced_lengths_that_no_memory_holds() {
 fn malformed_ready() {
     let mut siege = Siege::lay("");
     let property = |name: &[u8], length: u32, value: &[u8]| {
-        [
-            b"\x05READY",
-            &[name.len() as u8][..],
-            name,
-            &length.to_be_bytes(),
-            value,
-        ]
-        .concat()
+        [b"\x05READY", &[name.len() as u8][..], name, &length.to_be_bytes(), value].concat()
     };
     let bodies = [
         Vec::new(),
@@ -117,20 +104,13 @@ fn endless_frames_of_one_message() {
     let mut siege = Siege::lay("");
     for (port, socket) in siege.ports() {
         for after_ready in [false, true] {
-            let mut wire = if after_ready {
-                Wire::connect(port, socket, None)
-            } else {
-                Wire::dial(port)
-            };
+            let mut wire = if after_ready { Wire::connect(port, socket, None) } else { Wire::dial(port) };
             if !after_ready {
                 wire.send(&greeting());
             }
             let flood = frame(0x01, b"").repeat(4096);
             let sent = (0..2048).take_while(|_| wire.send(&flood)).count();
-            assert!(
-                sent < 2048,
-                "16 MiB of empty frames were taken, READY {after_ready}, on {socket}"
-            );
+            assert!(sent < 2048, "16 MiB of empty frames were taken, READY {after_ready}, on {socket}");
             siege.holds("endless MORE");
         }
         siege.counted(socket, 2);
@@ -143,9 +123,7 @@ fn a_stranger_message_that_is_too_large() {
     let mut siege = Siege::lay("");
     let mut wire = Wire::connect(siege.fleet.ret_port, "DEALER", None);
     let _offer = wire.receive().unwrap();
-    let sent = (0..1024)
-        .take_while(|_| wire.send(&frame(0, &[7; 64 * 1024])))
-        .count();
+    let sent = (0..1024).take_while(|_| wire.send(&frame(0, &[7; 64 * 1024]))).count();
     assert!(sent < 1024, "a stranger's 64 MiB were taken");
     siege.holds("large messages");
     siege.counted("large messages", 1);
@@ -155,14 +133,9 @@ fn a_stranger_message_that_is_too_large() {
 fn commands_that_nobody_knows() {
     let mut siege = Siege::lay("");
     for (port, socket) in siege.ports() {
-        for command in [
-            &b"\x05ERROR\x00"[..],
-            b"\x04PI",
-            b"\x04PING",
-            b"\x00",
-            b"\x09SUBSCRIB\xff",
-            b"\x06CANCEL",
-        ] {
+        for command in
+            [&b"\x05ERROR\x00"[..], b"\x04PI", b"\x04PING", b"\x00", b"\x09SUBSCRIB\xff", b"\x06CANCEL"]
+        {
             let mut wire = Wire::connect(port, socket, None);
             wire.send(&frame(0x04, command));
             wire.send(&frame(0x05, command));

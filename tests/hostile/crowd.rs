@@ -40,22 +40,15 @@ fn six_hundred_connections_of_garbage() {
 #[test]
 fn silent_connections_are_closed_in_time() {
     let mut siege = Siege::lay(&format!("{OPEN}handshake_timeout_ms: 1000\n"));
-    let mut silent: Vec<Wire> = siege
-        .ports()
-        .iter()
-        .flat_map(|(port, _)| (0..50).map(|_| Wire::dial(*port)))
-        .collect();
-    let mut half: Vec<Wire> = siege
-        .ports()
-        .iter()
-        .flat_map(|(port, _)| (0..50).map(|_| Wire::dial(*port)))
-        .collect();
+    let mut silent: Vec<Wire> =
+        siege.ports().iter().flat_map(|(port, _)| (0..50).map(|_| Wire::dial(*port))).collect();
+    let mut half: Vec<Wire> =
+        siege.ports().iter().flat_map(|(port, _)| (0..50).map(|_| Wire::dial(*port))).collect();
     for wire in &mut half {
         wire.send(&greeting());
     }
-    let mut unsaid: Vec<Wire> = (0..20)
-        .map(|_| Wire::connect(siege.fleet.ret_port, "DEALER", None))
-        .collect();
+    let mut unsaid: Vec<Wire> =
+        (0..20).map(|_| Wire::connect(siege.fleet.ret_port, "DEALER", None)).collect();
     siege.holds("silent connections");
     for wire in silent.iter_mut().chain(&mut half).chain(&mut unsaid) {
         assert!(wire.is_closed_within(5.0), "a silent connection stays open");
@@ -67,15 +60,9 @@ fn silent_connections_are_closed_in_time() {
 #[test]
 fn a_greeting_byte_by_byte_is_cut_off() {
     let mut siege = Siege::lay(&format!("{OPEN}handshake_timeout_ms: 1000\n"));
-    let mut wires: Vec<Wire> = siege
-        .ports()
-        .iter()
-        .map(|(port, _)| Wire::dial(*port))
-        .collect();
+    let mut wires: Vec<Wire> = siege.ports().iter().map(|(port, _)| Wire::dial(*port)).collect();
     for wire in &mut wires {
-        let closed = greeting()
-            .iter()
-            .any(|byte| !wire.send(&[*byte]) || wire.is_closed_within(0.1));
+        let closed = greeting().iter().any(|byte| !wire.send(&[*byte]) || wire.is_closed_within(0.1));
         assert!(closed, "64 bytes in 6 s were waited for");
     }
     siege.holds("slow loris");
@@ -100,25 +87,15 @@ fn hellos_with_garbage_signatures() {
     siege.counted("garbage signatures", 150);
     siege.holds("garbage signatures");
     let keys = siege.fleet.api().get("/v1/keys").json();
-    assert_eq!(
-        keys.as_array().unwrap().len(),
-        1,
-        "none of them is filed: {keys}"
-    );
+    assert_eq!(keys.as_array().unwrap().len(), 1, "none of them is filed: {keys}");
 }
 
 #[test]
 fn more_connections_of_one_address_than_allowed() {
     let mut siege = Siege::lay(&format!("{OPEN}connections_per_address: 20\n"));
     let mut held: Vec<Wire> = (0..60).map(|_| Wire::dial(siege.fleet.ret_port)).collect();
-    let closed = held
-        .iter_mut()
-        .filter_map(|wire| wire.is_closed_within(0.3).then_some(()))
-        .count();
-    assert!(
-        (40..60).contains(&closed),
-        "{closed} of 60 were turned away"
-    );
+    let closed = held.iter_mut().filter_map(|wire| wire.is_closed_within(0.3).then_some(())).count();
+    assert!((40..60).contains(&closed), "{closed} of 60 were turned away");
     siege.holds("one address");
     siege.counted("one address", 40);
     let m2 = siege.fleet.prepare_minion("m2");
@@ -148,13 +125,8 @@ fn running_out_of_descriptors() {
             held.extend(Wire::try_dial(port));
         }
     }
-    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", siege.fleet.master().pid()))
-        .unwrap()
-        .count();
-    assert!(
-        descriptors < 160,
-        "some are kept for the control socket and the store"
-    );
+    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", siege.fleet.master().pid())).unwrap().count();
+    assert!(descriptors < 160, "some are kept for the control socket and the store");
     let before = cpu_seconds(siege.fleet.master().pid());
     let begun = std::time::Instant::now();
     siege.holds("out of descriptors");
@@ -164,24 +136,14 @@ fn running_out_of_descriptors() {
     siege.counted("out of descriptors", 1);
     drop(held);
     let m2 = siege.fleet.stranger("m2");
-    within(15.0, "there is room again", || {
-        siege.fleet.key_state("m2", &m2.fingerprint())
-    });
+    within(15.0, "there is room again", || siege.fleet.key_state("m2", &m2.fingerprint()));
 }
 
 /// CPU time used by a process, in seconds.
 fn cpu_seconds(pid: i32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .collect();
-    let ticks: f64 = fields[11..13]
-        .iter()
-        .map(|field| field.parse::<f64>().unwrap())
-        .sum();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: f64 = fields[11..13].iter().map(|field| field.parse::<f64>().unwrap()).sum();
     ticks / 100.0
 }
 
@@ -211,34 +173,15 @@ fn strangers_cannot_fill_the_place_of_minions() {
     let mut siege = Siege::lay(&format!("{OPEN}pending_max: 5\npending_per_id: 3\n"));
     let mut peers = Vec::new();
     for i in 0..12 {
-        let mut peer = Peer::open(
-            siege.fleet.ret_port,
-            &format!("flood{i}"),
-            ["m2", "m3", "m4"][i % 3],
-        );
+        let mut peer = Peer::open(siege.fleet.ret_port, &format!("flood{i}"), ["m2", "m3", "m4"][i % 3]);
         peer.send(&ToMaster::Knock(Knock::default()));
         peers.push(peer);
     }
     eventually(5.0, "some of them wait", || {
-        siege
-            .fleet
-            .api()
-            .get("/v1/keys")
-            .json()
-            .as_array()
-            .unwrap()
-            .len()
-            > 3
+        siege.fleet.api().get("/v1/keys").json().as_array().unwrap().len() > 3
     });
     siege.holds("strangers");
     let keys = siege.fleet.api().get("/v1/keys").json();
-    assert!(
-        keys.as_array().unwrap().len() <= 6,
-        "the accepted one and five that wait: {keys}"
-    );
-    assert_eq!(
-        siege.fleet.ledger().matches("flood").count(),
-        0,
-        "strangers cannot grow the ledger"
-    );
+    assert!(keys.as_array().unwrap().len() <= 6, "the accepted one and five that wait: {keys}");
+    assert_eq!(siege.fleet.ledger().matches("flood").count(), 0, "strangers cannot grow the ledger");
 }

@@ -19,26 +19,15 @@ fn survives(treat: impl Fn(&mut Wire) + Send + Sync + 'static) {
         // The minion has to leave on its own account.
         let _ = wire.is_closed_within(8.0);
     });
-    let mut minion = fleet.prepare_minion_with(
-        "m1",
-        "m1",
-        "handshake_timeout: 1\nstall_timeout: 1\nreconnect_max: 0.5\n",
-    );
+    let mut minion =
+        fleet.prepare_minion_with("m1", "m1", "handshake_timeout: 1\nstall_timeout: 1\nreconnect_max: 0.5\n");
     minion.start();
     let pid = minion.process().pid();
     eventually(20.0, "the minion comes back for more", || {
-        assert!(
-            minion.process().rss_kib() < RSS_MAX_KIB,
-            "{} KiB",
-            minion.process().rss_kib()
-        );
+        assert!(minion.process().rss_kib() < RSS_MAX_KIB, "{} KiB", minion.process().rss_kib());
         fake.visits() >= 3
     });
-    assert!(
-        minion.process().is_alive(),
-        "the minion died:\n{}",
-        minion.log()
-    );
+    assert!(minion.process().is_alive(), "the minion died:\n{}", minion.log());
     assert!(!minion.log().contains("panicked"), "{}", minion.log());
     assert!(!minion.has_pin(), "a fake master was pinned");
     drop(fake);
@@ -80,10 +69,7 @@ fn a_length_at_the_edge_of_a_signed_number() {
 fn malformed_ready() {
     survives(|wire| {
         wire.send(&greeting());
-        wire.send(&frame(
-            0x04,
-            b"\x05READY\x0bSocket-Type\xff\xff\xff\xffROUTER",
-        ));
+        wire.send(&frame(0x04, b"\x05READY\x0bSocket-Type\xff\xff\xff\xffROUTER"));
     });
 }
 

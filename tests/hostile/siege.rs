@@ -43,10 +43,7 @@ impl Siege {
 
     /// The two ports, each with the socket type that a minion uses there.
     pub fn ports(&self) -> [(u16, &'static str); 2] {
-        [
-            (self.fleet.publish_port, "SUB"),
-            (self.fleet.ret_port, "DEALER"),
-        ]
+        [(self.fleet.publish_port, "SUB"), (self.fleet.ret_port, "DEALER")]
     }
 
     /// Checks that nobody but the attacker notices: to be called while the attack goes on.
@@ -56,34 +53,21 @@ impl Siege {
         assert!(took < PING_MAX, "{what}: a ping took {took} s");
         assert!(self.fleet.master().is_alive(), "{what}: the master died");
         assert_eq!(self.fleet.master().pid(), self.pid);
-        assert!(
-            self.healthy.process().is_alive(),
-            "{what}: the healthy minion died"
-        );
+        assert!(self.healthy.process().is_alive(), "{what}: the healthy minion died");
         assert_eq!(self.healthy.process().pid(), self.minion_pid);
         let rss = self.fleet.master().rss_kib();
-        assert!(
-            rss < self.rss + GROWTH_KIB,
-            "{what}: {} KiB before, {rss} KiB now",
-            self.rss
-        );
+        assert!(rss < self.rss + GROWTH_KIB, "{what}: {} KiB before, {rss} KiB now", self.rss);
         assert_eq!(self.fleet.health()["status"], "ok", "{what}");
-        assert!(
-            !self.fleet.log().contains("panicked"),
-            "{what}: {}",
-            self.fleet.log()
-        );
+        assert!(!self.fleet.log().contains("panicked"), "{what}: {}", self.fleet.log());
     }
 
     /// Checks that refusals were counted since the last call.
     #[track_caller]
     pub fn counted(&mut self, what: &str, at_least: u64) {
         let before = self.refusals;
-        eventually(
-            5.0,
-            &format!("{what}: {at_least} refusals are counted"),
-            || refusals(&self.fleet) >= before + at_least,
-        );
+        eventually(5.0, &format!("{what}: {at_least} refusals are counted"), || {
+            refusals(&self.fleet) >= before + at_least
+        });
         self.refusals = refusals(&self.fleet);
     }
 
@@ -99,10 +83,7 @@ impl Siege {
 fn counters(fleet: &Fleet) -> Vec<(String, u64)> {
     let health = fleet.health();
     let counters = health["counters"].as_object().unwrap();
-    counters
-        .iter()
-        .filter_map(|(name, n)| Some((name.clone(), n.as_u64()?)))
-        .collect()
+    counters.iter().filter_map(|(name, n)| Some((name.clone(), n.as_u64()?))).collect()
 }
 
 /// Whether a counter says that a connection was refused or cut off, rather than left by its peer.
@@ -130,17 +111,9 @@ fn is_refusal(name: &str) -> bool {
 }
 
 fn refusals(fleet: &Fleet) -> u64 {
-    counters(fleet)
-        .iter()
-        .filter(|(name, _)| is_refusal(name))
-        .map(|(_, n)| n)
-        .sum()
+    counters(fleet).iter().filter(|(name, _)| is_refusal(name)).map(|(_, n)| n).sum()
 }
 
 fn by_name(fleet: &Fleet, wanted: &str) -> u64 {
-    counters(fleet)
-        .iter()
-        .filter(|(name, _)| name == wanted)
-        .map(|(_, n)| n)
-        .sum()
+    counters(fleet).iter().filter(|(name, _)| name == wanted).map(|(_, n)| n).sum()
 }

@@ -21,10 +21,7 @@ fn a_subscriber_without_a_token_is_closed_and_sees_nothing() {
         let heard = wire.receive();
         let error = heard.expect_err("a broadcast reached a subscriber without a session");
         assert!(
-            !matches!(
-                error.kind(),
-                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
-            ),
+            !matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut),
             "it stays open"
         );
         assert!(begun.elapsed().as_secs_f64() < 5.0);
@@ -40,16 +37,10 @@ fn a_token_works_once_and_ends_with_its_session() {
     let mut first = subscriber(siege.fleet.publish_port, Some(&token));
     let _epoch = peer.epoch();
     let mut second = subscriber(siege.fleet.publish_port, Some(&token));
-    assert!(
-        second.is_closed_within(3.0),
-        "a token is used up by its first use"
-    );
+    assert!(second.is_closed_within(3.0), "a token is used up by its first use");
     assert!(!first.is_closed_within(0.2));
     drop(peer);
-    assert!(
-        first.is_closed_within(3.0),
-        "a subscriber closes with its session"
-    );
+    assert!(first.is_closed_within(3.0), "a subscriber closes with its session");
     siege.holds("tokens");
 }
 
@@ -60,9 +51,8 @@ fn subscription_bombs() {
         let mut wire = Wire::connect(siege.fleet.publish_port, "SUB", None);
         let sent = (0..1000_u32)
             .take_while(|i| {
-                let chunk: Vec<u8> = (0..100)
-                    .flat_map(|j| frame(0, &subscription(&next(i * 100 + j))))
-                    .collect();
+                let chunk: Vec<u8> =
+                    (0..100).flat_map(|j| frame(0, &subscription(&next(i * 100 + j)))).collect();
                 wire.send(&chunk)
             })
             .count();
@@ -73,16 +63,10 @@ fn subscription_bombs() {
     flood(&mut |i| token_topic(&[i as u8; 32]));
     let mut long = Wire::connect(siege.fleet.publish_port, "SUB", None);
     long.message(&[&subscription(&[b'x'; 4096])]);
-    assert!(
-        long.is_closed_within(2.0),
-        "a subscription of 4 KiB was taken"
-    );
+    assert!(long.is_closed_within(2.0), "a subscription of 4 KiB was taken");
     let mut talk = Wire::connect(siege.fleet.publish_port, "SUB", None);
     talk.message(&[b"\x07publish this"]);
-    assert!(
-        talk.is_closed_within(2.0),
-        "a subscriber that talks was kept"
-    );
+    assert!(talk.is_closed_within(2.0), "a subscriber that talks was kept");
     siege.holds("subscription bombs");
     siege.reason("too_many_subscriptions", 2);
     siege.reason("subscription_too_long", 1);
@@ -111,9 +95,7 @@ fn a_subscriber_that_stops_reading_is_cut_off() {
             break;
         }
     }
-    eventually(5.0, "the stalled peer's session is over", || {
-        siege.fleet.presence("m2") == "offline"
-    });
+    eventually(5.0, "the stalled peer's session is over", || siege.fleet.presence("m2") == "offline");
     siege.holds("a stalled subscriber");
     siege.counted("a stalled subscriber", 1);
 }
@@ -131,9 +113,7 @@ fn a_minion_that_stops_reading_is_cut_off() {
             break;
         }
     }
-    eventually(5.0, "the stalled peer's session is over", || {
-        siege.fleet.presence("m2") == "offline"
-    });
+    eventually(5.0, "the stalled peer's session is over", || siege.fleet.presence("m2") == "offline");
     siege.holds("a stalled minion");
     siege.counted("a stalled minion", 1);
 }

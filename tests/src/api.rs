@@ -55,24 +55,14 @@ impl Reply {
     pub fn is_problem(&self, status: u16, kind: &str) {
         assert_eq!(self.status, status, "{}", self.body);
         let content = self.headers.get("content-type").map_or("", String::as_str);
-        assert!(
-            content.starts_with("application/problem+json"),
-            "{content}: {}",
-            self.body
-        );
+        assert!(content.starts_with("application/problem+json"), "{content}: {}", self.body);
         let problem = self.json();
         assert_eq!(problem["kind"], kind, "{problem}");
         assert_eq!(problem["status"], status, "{problem}");
         for field in ["type", "title", "detail"] {
-            assert!(
-                problem[field].as_str().is_some_and(|text| !text.is_empty()),
-                "{field} of {problem}"
-            );
+            assert!(problem[field].as_str().is_some_and(|text| !text.is_empty()), "{field} of {problem}");
         }
-        assert!(
-            !problem["detail"].as_str().unwrap_or("").contains('\n'),
-            "one sentence: {problem}"
-        );
+        assert!(!problem["detail"].as_str().unwrap_or("").contains('\n'), "one sentence: {problem}");
     }
 }
 
@@ -80,10 +70,7 @@ impl Api {
     /// The API behind this socket.
     #[must_use]
     pub fn new(socket: &Path) -> Self {
-        Self {
-            socket: socket.to_owned(),
-            headers: Vec::new(),
-        }
+        Self { socket: socket.to_owned(), headers: Vec::new() }
     }
 
     /// The same with one more header on each request.
@@ -121,28 +108,18 @@ impl Api {
     #[must_use]
     #[track_caller]
     pub fn request(&self, method: &str, path: &str, body: Option<String>) -> Reply {
-        self.try_request(method, path, body)
-            .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+        self.try_request(method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
     /// Any request, for a socket that may be gone.
     ///
     /// # Errors
     /// The socket cannot be reached or closes early.
-    pub fn try_request(
-        &self,
-        method: &str,
-        path: &str,
-        body: Option<String>,
-    ) -> std::io::Result<Reply> {
+    pub fn try_request(&self, method: &str, path: &str, body: Option<String>) -> std::io::Result<Reply> {
         let mut stream = self.open(method, path, body)?;
         let mut reply = stream.head()?;
         let mut bytes = Vec::new();
-        if reply
-            .headers
-            .get("transfer-encoding")
-            .is_some_and(|how| how == "chunked")
-        {
+        if reply.headers.get("transfer-encoding").is_some_and(|how| how == "chunked") {
             while let Some(chunk) = stream.chunk()? {
                 bytes.extend_from_slice(&chunk);
             }
@@ -164,18 +141,10 @@ impl Api {
             .with("Accept", "text/event-stream")
             .open(method, path, body)
             .unwrap_or_else(|error| panic!("{method} {path}: {error}"));
-        let head = http
-            .head()
-            .unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        let head = http.head().unwrap_or_else(|error| panic!("{method} {path}: {error}"));
         assert!(head.status < 300, "{method} {path}: {}", head.status);
-        assert_eq!(
-            head.headers.get("content-type").map(String::as_str),
-            Some("text/event-stream")
-        );
-        Events {
-            http,
-            text: String::new(),
-        }
+        assert_eq!(head.headers.get("content-type").map(String::as_str), Some("text/event-stream"));
+        Events { http, text: String::new() }
     }
 
     fn open(&self, method: &str, path: &str, body: Option<String>) -> std::io::Result<Http> {
@@ -187,15 +156,10 @@ impl Api {
             head += &format!("{name}: {value}\r\n");
         }
         if method == "POST" {
-            head += &format!(
-                "Content-Type: application/json\r\nContent-Length: {}\r\n",
-                body.len()
-            );
+            head += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
         }
         stream.write_all(format!("{head}\r\n{body}").as_bytes())?;
-        Ok(Http {
-            reader: BufReader::new(stream),
-        })
+        Ok(Http { reader: BufReader::new(stream) })
     }
 }
 
@@ -215,11 +179,8 @@ impl Http {
 
     fn head(&mut self) -> std::io::Result<Reply> {
         let first = self.line()?;
-        let status = first
-            .split(' ')
-            .nth(1)
-            .and_then(|code| code.parse().ok())
-            .ok_or(ErrorKind::InvalidData)?;
+        let status =
+            first.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or(ErrorKind::InvalidData)?;
         let mut headers = BTreeMap::new();
         loop {
             let line = self.line()?;
@@ -228,11 +189,7 @@ impl Http {
             };
             headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
         }
-        Ok(Reply {
-            status,
-            headers,
-            body: String::new(),
-        })
+        Ok(Reply { status, headers, body: String::new() })
     }
 
     fn chunk(&mut self) -> std::io::Result<Option<Vec<u8>>> {
@@ -275,14 +232,8 @@ impl Events {
                 }
                 continue;
             }
-            let left = deadline
-                .checked_duration_since(Instant::now())
-                .filter(|left| !left.is_zero())?;
-            self.http
-                .reader
-                .get_ref()
-                .set_read_timeout(Some(left))
-                .ok()?;
+            let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+            self.http.reader.get_ref().set_read_timeout(Some(left)).ok()?;
             let chunk = self.http.chunk().ok()??;
             self.text += &String::from_utf8_lossy(&chunk);
         }
@@ -297,12 +248,8 @@ impl Events {
         let deadline = Instant::now() + Duration::from_secs_f64(seconds);
         let mut seen = Vec::new();
         loop {
-            let left = deadline
-                .saturating_duration_since(Instant::now())
-                .as_secs_f64();
-            let Some(event) = self.next_within(left) else {
-                panic!("no event {what}; seen: {seen:#?}")
-            };
+            let left = deadline.saturating_duration_since(Instant::now()).as_secs_f64();
+            let Some(event) = self.next_within(left) else { panic!("no event {what}; seen: {seen:#?}") };
             if wanted(&event) {
                 return event;
             }

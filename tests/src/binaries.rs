@@ -34,19 +34,14 @@ fn folder() -> PathBuf {
         return folder.into();
     }
     let exe = std::env::current_exe().expect("a running test knows its file");
-    let folder = exe
-        .ancestors()
-        .nth(2)
-        .expect("tests lie in <target>/<profile>/deps")
-        .to_owned();
+    let folder = exe.ancestors().nth(2).expect("tests lie in <target>/<profile>/deps").to_owned();
     build_once(&folder);
     folder
 }
 
 /// Builds under a lock, once per nextest run (each test is a process there) or test process.
 fn build_once(folder: &Path) {
-    let lock =
-        File::create(folder.join(".brine-tests.lock")).expect("the build folder is writable");
+    let lock = File::create(folder.join(".brine-tests.lock")).expect("the build folder is writable");
     let _held = Flock::lock(lock, FlockArg::LockExclusive).expect("locks work in the build folder");
     let run = std::env::var("NEXTEST_RUN_ID").ok();
     let stamp = folder.join(".brine-tests.built");
@@ -60,26 +55,12 @@ fn build_once(folder: &Path) {
     // The same selection as the tests' own build, so that features unify alike and only the
     // programs are linked.
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args([
-            "build",
-            "--quiet",
-            "--workspace",
-            "--bins",
-            "--tests",
-            "--profile",
-            profile,
-        ])
+        .args(["build", "--quiet", "--workspace", "--bins", "--tests", "--profile", profile])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .env(
-            "CARGO_TARGET_DIR",
-            folder.parent().expect("profiles lie in a target folder"),
-        )
+        .env("CARGO_TARGET_DIR", folder.parent().expect("profiles lie in a target folder"))
         .status()
         .expect("cargo runs");
-    assert!(
-        status.success(),
-        "the programs do not build; run `cargo build --workspace` to see why"
-    );
+    assert!(status.success(), "the programs do not build; run `cargo build --workspace` to see why");
     if let Some(run) = run {
         fs::write(stamp, run).expect("the build folder is writable");
     }

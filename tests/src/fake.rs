@@ -46,11 +46,7 @@ impl FakeMaster {
     /// # Panics
     /// A port is taken.
     #[must_use]
-    pub fn start_on(
-        publish_port: u16,
-        ret_port: u16,
-        treat: impl Fn(Wire) + Send + Sync + 'static,
-    ) -> Self {
+    pub fn start_on(publish_port: u16, ret_port: u16, treat: impl Fn(Wire) + Send + Sync + 'static) -> Self {
         let treat: Treat = Arc::new(treat);
         Self::listen_on([publish_port, ret_port], [Arc::clone(&treat), treat])
     }
@@ -60,8 +56,7 @@ impl FakeMaster {
     }
 
     fn listen_on(ports: [u16; 2], treatments: [Treat; 2]) -> Self {
-        let listeners =
-            ports.map(|port| TcpListener::bind(("127.0.0.1", port)).expect("a free port"));
+        let listeners = ports.map(|port| TcpListener::bind(("127.0.0.1", port)).expect("a free port"));
         let ports = [0, 1].map(|i: usize| listeners[i].local_addr().expect("bound").port());
         let mut fake = Self {
             publish_port: ports[0],

@@ -20,18 +20,13 @@ pub fn short_dir() -> TempDir {
         builder.prefix("br");
         builder
     };
-    builder()
-        .tempdir_in("/tmp")
-        .or_else(|_| builder().tempdir())
-        .expect("a temporary directory can be made")
+    builder().tempdir_in("/tmp").or_else(|_| builder().tempdir()).expect("a temporary directory can be made")
 }
 
 /// The file of a fixed test key, `name.pem` or `name.pub`.
 #[must_use]
 pub fn key_file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("data/keys")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data/keys").join(name)
 }
 
 /// Copies a fixed key pair to `folder/as_name.{pem,pub}` with the modes Brine wants.
@@ -39,21 +34,13 @@ pub fn key_file(name: &str) -> PathBuf {
 /// # Panics
 /// The key does not exist or the folder is not writable.
 pub fn place_key(name: &str, folder: &Path, as_name: &str) {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .expect("folder");
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).expect("folder");
     for (end, mode) in [("pem", 0o600), ("pub", 0o644)] {
         let text = fs::read(key_file(&format!("{name}.{end}"))).expect("a test key");
         let path = folder.join(format!("{as_name}.{end}"));
         let _ = fs::remove_file(&path);
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(path)
-            .expect("key file");
+        let mut file =
+            fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).expect("key file");
         std::io::Write::write_all(&mut file, &text).expect("key file");
     }
 }
@@ -66,10 +53,7 @@ pub fn place_key(name: &str, folder: &Path, as_name: &str) {
 #[must_use]
 pub fn fingerprint_of(pem: &str) -> String {
     use sha2::Digest;
-    let body: String = pem
-        .lines()
-        .filter(|line| !line.starts_with("-----"))
-        .collect();
+    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
     let mut der = Vec::new();
     let (mut bits, mut count) = (0_u32, 0);
     for c in body.trim().bytes().filter(|b| *b != b'=') {
@@ -84,10 +68,7 @@ pub fn fingerprint_of(pem: &str) -> String {
             der.push((bits >> count) as u8);
         }
     }
-    let pairs: Vec<String> = sha2::Sha256::digest(&der)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let pairs: Vec<String> = sha2::Sha256::digest(&der).iter().map(|b| format!("{b:02x}")).collect();
     pairs.join(":")
 }
 
@@ -136,10 +117,7 @@ mod tests {
     #[test]
     fn fingerprints_are_those_of_openssl() {
         let digits = fingerprint("master").replace(':', "");
-        assert_eq!(
-            digits,
-            "3aaa9ccaebbeb7aa1504e1bd3ec898ccb5ec5f4174467330ad7c742c6eecd2c1"
-        );
+        assert_eq!(digits, "3aaa9ccaebbeb7aa1504e1bd3ec898ccb5ec5f4174467330ad7c742c6eecd2c1");
     }
 
     #[test]

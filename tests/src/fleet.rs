@@ -62,11 +62,7 @@ impl Fleet {
             dir: Arc::new(short_dir()),
             _ports: Vec::new(),
         };
-        place_key(
-            "master",
-            &fleet.root().join("etc/brine/pki/master"),
-            "master",
-        );
+        place_key("master", &fleet.root().join("etc/brine/pki/master"), "master");
         fleet.write_config();
         fleet
     }
@@ -115,11 +111,7 @@ impl Fleet {
     #[must_use]
     pub fn command(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program(name));
-        command
-            .env_remove("RUST_LOG")
-            .arg("--root-dir")
-            .arg(self.root())
-            .args(arguments);
+        command.env_remove("RUST_LOG").arg("--root-dir").arg(self.root()).args(arguments);
         command
     }
 
@@ -142,8 +134,7 @@ impl Fleet {
             assert!(process.is_alive(), "the master ended:\n{}", process.log());
             self.state().filter(|state| state["pid"] == process.pid())
         });
-        let port =
-            |name: &str| u16::try_from(state[name].as_u64().expect("a port")).expect("a port");
+        let port = |name: &str| u16::try_from(state[name].as_u64().expect("a port")).expect("a port");
         (self.publish_port, self.ret_port) = (port("publish_port"), port("ret_port"));
         self.master = Some(process);
     }
@@ -205,11 +196,7 @@ impl Fleet {
     pub fn counter(&self, name: &str) -> u64 {
         let health = self.health();
         let counters = health["counters"].as_object().expect("counters").clone();
-        counters
-            .iter()
-            .filter(|(key, _)| key.starts_with(name))
-            .filter_map(|(_, n)| n.as_u64())
-            .sum()
+        counters.iter().filter(|(key, _)| key.starts_with(name)).filter_map(|(_, n)| n.as_u64()).sum()
     }
 
     /// The state of a minion's key, by the key's fingerprint.
@@ -242,13 +229,7 @@ impl Fleet {
     /// Prepares a minion with this id, test key, and more lines in `minion.yaml`.
     #[must_use]
     pub fn prepare_minion_with(&self, id: &str, key: &str, options: &str) -> Minion {
-        let minion = Minion::new(
-            id,
-            key,
-            options,
-            (self.publish_port, self.ret_port),
-            Arc::clone(&self.dir),
-        );
+        let minion = Minion::new(id, key, options, (self.publish_port, self.ret_port), Arc::clone(&self.dir));
         place_key(key, &minion.root().join("etc/brine/pki/minion"), "minion");
         minion.write_config();
         minion
@@ -288,11 +269,9 @@ impl Fleet {
     #[track_caller]
     pub fn until_key(&self, minion: &Minion, state: &str) {
         let fingerprint = minion.fingerprint();
-        eventually(
-            10.0,
-            &format!("the key of {} is {state}", minion.id),
-            || self.key_state(&minion.id, &fingerprint).as_deref() == Some(state),
-        );
+        eventually(10.0, &format!("the key of {} is {state}", minion.id), || {
+            self.key_state(&minion.id, &fingerprint).as_deref() == Some(state)
+        });
     }
 
     /// What the master says of a minion's presence: `up`, `silent`, `offline`, or nothing.
@@ -300,15 +279,8 @@ impl Fleet {
     #[track_caller]
     pub fn presence(&self, id: &str) -> String {
         let minions = self.api().get("/v1/minions").expect(200).json();
-        let minion = minions
-            .as_array()
-            .expect("a list")
-            .iter()
-            .find(|minion| minion["id"] == id)
-            .cloned();
-        minion
-            .and_then(|minion| minion["presence"]["is"].as_str().map(str::to_owned))
-            .unwrap_or_default()
+        let minion = minions.as_array().expect("a list").iter().find(|minion| minion["id"] == id).cloned();
+        minion.and_then(|minion| minion["presence"]["is"].as_str().map(str::to_owned)).unwrap_or_default()
     }
 
     /// Waits until a minion is live.
@@ -324,10 +296,7 @@ impl Fleet {
     #[track_caller]
     pub fn ping(&self, id: &str) -> f64 {
         let begun = Instant::now();
-        let answer = self
-            .brine(&[id, "test.ping", "--out", "json", "--static"])
-            .expect(0)
-            .json();
+        let answer = self.brine(&[id, "test.ping", "--out", "json", "--static"]).expect(0).json();
         assert_eq!(answer, json!({ id: true }));
         begun.elapsed().as_secs_f64()
     }
@@ -345,16 +314,9 @@ impl Fleet {
     #[must_use]
     #[track_caller]
     pub fn row(&self, jid: &str, id: &str) -> Value {
-        let view = self
-            .api()
-            .get(&format!("/v1/jobs/{jid}"))
-            .expect(200)
-            .json();
+        let view = self.api().get(&format!("/v1/jobs/{jid}")).expect(200).json();
         let rows = view["rows"].as_array().expect("rows");
-        rows.iter()
-            .find(|row| row["id"] == id)
-            .cloned()
-            .unwrap_or_default()
+        rows.iter().find(|row| row["id"] == id).cloned().unwrap_or_default()
     }
 
     /// Waits until a minion's part in a job has ended, and returns its ending.
@@ -369,8 +331,7 @@ impl Fleet {
     /// The trust decisions on disk.
     #[must_use]
     pub fn ledger(&self) -> String {
-        fs::read_to_string(self.root().join("var/lib/brine/master/ledger.jsonl"))
-            .unwrap_or_default()
+        fs::read_to_string(self.root().join("var/lib/brine/master/ledger.jsonl")).unwrap_or_default()
     }
 }
 

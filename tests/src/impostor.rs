@@ -24,9 +24,7 @@ pub fn shake(wire: &mut Wire, socket: &str) -> bool {
     wire.send(&greeting())
         && wire.stream.read_exact(&mut theirs).is_ok()
         && wire.send(&ready(socket, None))
-        && wire
-            .frame()
-            .is_ok_and(|(_, body)| body.starts_with(b"\x05READY"))
+        && wire.frame().is_ok_and(|(_, body)| body.starts_with(b"\x05READY"))
 }
 
 /// A minion's session, seen from the impostor's side.
@@ -55,9 +53,7 @@ impl Session {
         wire.message(&[offer.message()]);
         let hello = wire.receive().ok()?;
         let verified = offer.read_hello(&hello[0]).ok()?.verify().ok()?;
-        let (welcome, channel) = verified
-            .welcome(random(), standing, Pace { heartbeat_ms }, now_s())
-            .ok()?;
+        let (welcome, channel) = verified.welcome(random(), standing, Pace { heartbeat_ms }, now_s()).ok()?;
         wire.message(&[&welcome]);
         Some(Self { wire, channel })
     }
@@ -78,11 +74,7 @@ impl Session {
     #[must_use]
     pub fn receive(&mut self) -> Option<ToMaster> {
         let parts = self.wire.receive().ok()?;
-        let frame = self
-            .channel
-            .opener
-            .open(Bytes::from(parts[0].clone()))
-            .ok()?;
+        let frame = self.channel.opener.open(Bytes::from(parts[0].clone())).ok()?;
         ToMaster::from_frame(&frame).ok()
     }
 }
@@ -100,8 +92,7 @@ mod tests {
     fn peer_and_impostor_agree() {
         let config = config("master", 3);
         let fake = FakeMaster::start(move |wire| {
-            let mut session =
-                Session::accept(wire, &config, Standing::Pending, 500).expect("a minion");
+            let mut session = Session::accept(wire, &config, Standing::Pending, 500).expect("a minion");
             assert_eq!(session.receive(), Some(ToMaster::Knock(Knock::default())));
             session.send(&ToMinion::Probe);
             while session.receive() == Some(ToMaster::Beat(Beat::default())) {
@@ -114,15 +105,9 @@ mod tests {
         assert_eq!(peer.receive(), ToMinion::Probe);
         peer.send(&ToMaster::Beat(Beat::default()));
         assert_eq!(peer.receive(), ToMinion::Beat);
-        let second = (
-            peer.seal(&ToMaster::Beat(Beat::default())),
-            peer.seal(&ToMaster::Beat(Beat::default())),
-        )
-            .1;
+        let second =
+            (peer.seal(&ToMaster::Beat(Beat::default())), peer.seal(&ToMaster::Beat(Beat::default()))).1;
         peer.wire.message(&[&second]);
-        assert!(
-            peer.is_closed_within(5.0),
-            "what is out of order does not open"
-        );
+        assert!(peer.is_closed_within(5.0), "what is out of order does not open");
     }
 }

@@ -28,13 +28,7 @@ pub struct Minion {
 }
 
 impl Minion {
-    pub(crate) fn new(
-        id: &str,
-        key: &str,
-        options: &str,
-        ports: (u16, u16),
-        dir: Arc<TempDir>,
-    ) -> Self {
+    pub(crate) fn new(id: &str, key: &str, options: &str, ports: (u16, u16), dir: Arc<TempDir>) -> Self {
         Self {
             id: id.to_owned(),
             process: None,
@@ -88,11 +82,7 @@ impl Minion {
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("brine-minion"));
-        command
-            .env_remove("RUST_LOG")
-            .arg("--root-dir")
-            .arg(self.root())
-            .args(arguments);
+        command.env_remove("RUST_LOG").arg("--root-dir").arg(self.root()).args(arguments);
         command
     }
 
@@ -130,8 +120,6 @@ impl Minion {
     /// Whether the pin of the master is on disk.
     #[must_use]
     pub fn has_pin(&self) -> bool {
-        self.root()
-            .join("etc/brine/pki/minion/minion_master.pub")
-            .exists()
+        self.root().join("etc/brine/pki/minion/minion_master.pub").exists()
     }
 }

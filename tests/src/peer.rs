@@ -41,9 +41,7 @@ pub fn random() -> [u8; 32] {
 /// A clock in seconds, as sealing wants one.
 #[must_use]
 pub fn now_s() -> u64 {
-    SystemTime::UNIX_EPOCH
-        .elapsed()
-        .map_or(0, |since| since.as_secs())
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs())
 }
 
 /// Connects to the port of returns and reads the Offer.
@@ -67,9 +65,7 @@ pub fn offered(ret_port: u16) -> (Wire, Vec<u8>) {
 #[track_caller]
 pub fn hello(offer: &[u8], id: &str, key: &str, secret: [u8; 32]) -> (Vec<u8>, Waiting) {
     let id: MinionId = id.parse().expect("an id");
-    Offered::read(offer, &Pin::FirstUse)
-        .expect("an authentic Offer")
-        .hello(&private_key(key), &id, secret)
+    Offered::read(offer, &Pin::FirstUse).expect("an authentic Offer").hello(&private_key(key), &id, secret)
 }
 
 /// A session's connection to the port of returns.
@@ -108,12 +104,7 @@ impl Peer {
         assert!(wire.message(&[hello]));
         let answer = wire.receive().expect("a Welcome");
         let (welcome, channel) = waiting.welcome(&answer[0]).expect("an authentic verdict");
-        Self {
-            wire,
-            channel,
-            standing: welcome.standing,
-            heartbeat_ms: welcome.pace.heartbeat_ms,
-        }
+        Self { wire, channel, standing: welcome.standing, heartbeat_ms: welcome.pace.heartbeat_ms }
     }
 
     /// A session of a key that is accepted, with its key filed first where the master does not
@@ -131,9 +122,7 @@ impl Peer {
         }
         peer.send(&ToMaster::Knock(Knock::default()));
         let fingerprint = crate::fixtures::fingerprint(key);
-        eventually(10.0, "the key waits", || {
-            fleet.key_state(id, &fingerprint).as_deref() == Some("pending")
-        });
+        eventually(10.0, "the key waits", || fleet.key_state(id, &fingerprint).as_deref() == Some("pending"));
         fleet.act("accept", id, &fingerprint);
         let token = loop {
             if let ToMinion::Standing(Standing::Accepted { token }) = peer.receive() {
@@ -150,11 +139,7 @@ impl Peer {
         grains.insert("id".to_owned(), json!("peer"));
         self.send(&ToMaster::Start(Box::new(Start {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            journal: random()
-                .iter()
-                .take(16)
-                .map(|b| format!("{b:02x}"))
-                .collect(),
+            journal: random().iter().take(16).map(|b| format!("{b:02x}")).collect(),
             store: None,
             open: Vec::new(),
             grains,
@@ -191,11 +176,7 @@ impl Peer {
     #[track_caller]
     pub fn try_receive(&mut self) -> Option<ToMinion> {
         let parts = self.wire.receive().ok()?;
-        let frame = self
-            .channel
-            .opener
-            .open(Bytes::from(parts[0].clone()))
-            .expect("it opens");
+        let frame = self.channel.opener.open(Bytes::from(parts[0].clone())).expect("it opens");
         Some(ToMinion::from_frame(&frame).expect("a message"))
     }
 
@@ -206,8 +187,7 @@ impl Peer {
         let begun = Instant::now();
         let mut all = Vec::new();
         while begun.elapsed().as_secs_f64() < seconds {
-            self.wire
-                .patience((seconds - begun.elapsed().as_secs_f64()).max(0.01));
+            self.wire.patience((seconds - begun.elapsed().as_secs_f64()).max(0.01));
             let Some(message) = self.try_receive() else {
                 break;
             };

@@ -31,10 +31,7 @@ impl Proxy {
             clients: Arc::default(),
             open: Arc::new(AtomicBool::new(true)),
         };
-        let (down, up) = (
-            Arc::clone(&proxy.towards_client),
-            Arc::clone(&proxy.towards_server),
-        );
+        let (down, up) = (Arc::clone(&proxy.towards_client), Arc::clone(&proxy.towards_server));
         let (clients, open) = (Arc::clone(&proxy.clients), Arc::clone(&proxy.open));
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -44,10 +41,7 @@ impl Proxy {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", target)) else {
                     continue;
                 };
-                clients
-                    .lock()
-                    .expect("no panics")
-                    .extend(client.try_clone());
+                clients.lock().expect("no panics").extend(client.try_clone());
                 pass(&client, &server, &up);
                 pass(&server, &client, &down);
             }
@@ -100,10 +94,7 @@ fn pass(from: &TcpStream, to: &TcpStream, record: &Arc<Mutex<Vec<u8>>>) {
     std::thread::spawn(move || {
         let mut buffer = [0; 8192];
         while let Ok(read @ 1..) = from.read(&mut buffer) {
-            record
-                .lock()
-                .expect("no panics")
-                .extend_from_slice(&buffer[..read]);
+            record.lock().expect("no panics").extend_from_slice(&buffer[..read]);
             if to.write_all(&buffer[..read]).is_err() {
                 break;
             }
@@ -132,9 +123,7 @@ mod tests {
         let (mut served, _) = server.accept().expect("passed on");
         client.write_all(b"up").expect("open");
         served.write_all(b"down").expect("open");
-        eventually(5.0, "both are recorded", || {
-            proxy.to_server() == b"up" && proxy.to_client() == b"down"
-        });
+        eventually(5.0, "both are recorded", || proxy.to_server() == b"up" && proxy.to_client() == b"down");
         proxy.inject(b"!");
         let mut heard = [0; 5];
         client.read_exact(&mut heard).expect("open");

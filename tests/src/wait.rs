@@ -23,10 +23,7 @@ pub fn within<T>(seconds: f64, what: &str, mut attempt: impl FnMut() -> Option<T
         if let Some(value) = attempt() {
             return value;
         }
-        assert!(
-            Instant::now() < deadline,
-            "waited {seconds} s in vain: {what}"
-        );
+        assert!(Instant::now() < deadline, "waited {seconds} s in vain: {what}");
         std::thread::sleep(STEP);
     }
 }

@@ -97,8 +97,7 @@ impl Wire {
     #[track_caller]
     pub fn connect(port: u16, socket: &str, identity: Option<&[u8]>) -> Self {
         let mut wire = Self::dial(port);
-        wire.shake(socket, identity)
-            .unwrap_or_else(|error| panic!("port {port}: {error}"));
+        wire.shake(socket, identity).unwrap_or_else(|error| panic!("port {port}: {error}"));
         wire
     }
 
@@ -114,11 +113,7 @@ impl Wire {
         self.stream.write_all(&greeting())?;
         let mut theirs = [0; 64];
         self.stream.read_exact(&mut theirs)?;
-        assert_eq!(
-            (theirs[0], theirs[9], theirs[10]),
-            (0xff, 0x7f, 3),
-            "signature and version"
-        );
+        assert_eq!((theirs[0], theirs[9], theirs[10]), (0xff, 0x7f, 3), "signature and version");
         assert!(theirs[12..].starts_with(b"NULL\0"), "mechanism");
         self.stream.write_all(&ready(socket, identity))?;
         let (flags, body) = self.frame()?;
@@ -190,9 +185,7 @@ impl Wire {
 
     /// Limits how long a read may take.
     pub fn patience(&mut self, seconds: f64) {
-        let _ = self
-            .stream
-            .set_read_timeout(Some(Duration::from_secs_f64(seconds)));
+        let _ = self.stream.set_read_timeout(Some(Duration::from_secs_f64(seconds)));
     }
 
     /// Whether the other side closes within `seconds`; what it says until then is thrown away.
@@ -200,9 +193,7 @@ impl Wire {
     pub fn is_closed_within(&mut self, seconds: f64) -> bool {
         let deadline = Instant::now() + Duration::from_secs_f64(seconds);
         let mut buffer = [0; 4096];
-        while let Some(left) = deadline
-            .checked_duration_since(Instant::now())
-            .filter(|left| !left.is_zero())
+        while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
         {
             let _ = self.stream.set_read_timeout(Some(left));
             match self.stream.read(&mut buffer) {

@@ -9,15 +9,10 @@ use crate::run;
 /// `openssl pkey -pubin -outform DER | sha256sum` in the form of our fingerprints.
 fn openssl_fingerprint(public: &Path) -> String {
     let script = "openssl pkey -pubin -in \"$1\" -outform DER | sha256sum | cut -d' ' -f1";
-    let digits = run(&["sh", "-c", script, "sh", public.to_str().unwrap()])
-        .expect(0)
-        .stdout;
+    let digits = run(&["sh", "-c", script, "sh", public.to_str().unwrap()]).expect(0).stdout;
     let digits = digits.trim();
     assert_eq!(digits.len(), 64, "{digits}");
-    (0..32)
-        .map(|i| &digits[2 * i..2 * i + 2])
-        .collect::<Vec<_>>()
-        .join(":")
+    (0..32).map(|i| &digits[2 * i..2 * i + 2]).collect::<Vec<_>>().join(":")
 }
 
 #[test]
@@ -26,13 +21,7 @@ fn fingerprints_agree() {
     let m1 = fleet.stranger("m1");
     fleet.until_key(&m1, "pending");
     let expected = openssl_fingerprint(&m1.root().join("etc/brine/pki/minion/minion.pub"));
-    assert!(
-        fleet
-            .brine_key(&["-f", "m1"])
-            .expect(0)
-            .stdout
-            .contains(&expected)
-    );
+    assert!(fleet.brine_key(&["-f", "m1"]).expect(0).stdout.contains(&expected));
     let master = openssl_fingerprint(&fleet.root().join("etc/brine/pki/master/master.pub"));
     assert!(fleet.brine_key(&["-F"]).expect(0).stdout.contains(&master));
     assert_eq!(fleet.state().unwrap()["fingerprint"], master);
@@ -50,22 +39,12 @@ fn a_generated_key_of_4096_bits_is_readable() {
     let private = folder.join("web7.pem");
     let private = private.to_str().unwrap();
     let checked = run(&["openssl", "pkey", "-in", private, "-check", "-noout"]).expect(0);
-    assert!(
-        format!("{}{}", checked.stdout, checked.stderr).contains("valid"),
-        "{checked:?}"
-    );
-    let text = run(&["openssl", "pkey", "-in", private, "-text", "-noout"])
-        .expect(0)
-        .stdout;
+    assert!(format!("{}{}", checked.stdout, checked.stderr).contains("valid"), "{checked:?}");
+    let text = run(&["openssl", "pkey", "-in", private, "-text", "-noout"]).expect(0).stdout;
     assert!(text.contains("4096 bit"), "{}", &text[..80]);
     assert!(text.contains("publicExponent: 65537"));
-    let derived = run(&["openssl", "pkey", "-in", private, "-pubout"])
-        .expect(0)
-        .stdout;
-    assert_eq!(
-        derived,
-        std::fs::read_to_string(folder.join("web7.pub")).unwrap()
-    );
+    let derived = run(&["openssl", "pkey", "-in", private, "-pubout"]).expect(0).stdout;
+    assert_eq!(derived, std::fs::read_to_string(folder.join("web7.pub")).unwrap());
 }
 
 #[test]
@@ -88,9 +67,7 @@ fn a_key_made_by_openssl_is_used_as_it_is() {
     ])
     .expect(0);
     m1.start();
-    brine_tests::eventually(10.0, "the public key is written beside it", || {
-        pki.join("minion.pub").exists()
-    });
+    brine_tests::eventually(10.0, "the public key is written beside it", || pki.join("minion.pub").exists());
     fleet.until_key(&m1, "pending");
     assert!(
         fleet

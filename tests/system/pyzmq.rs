@@ -8,9 +8,7 @@ use crate::run;
 fn python(fleet: &Fleet, mode: &str) -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/system/pyzmq.py");
     let (publish, ret) = (fleet.publish_port.to_string(), fleet.ret_port.to_string());
-    run(&["python3", script, mode, &publish, &ret])
-        .expect(0)
-        .stdout
+    run(&["python3", script, mode, &publish, &ret]).expect(0).stdout
 }
 
 #[test]

@@ -14,20 +14,14 @@ use crate::command;
 fn as_nobody(fleet: &Fleet, name: &str, arguments: &[&str]) -> Done {
     let copy = fleet.dir().join(name);
     fs::copy(program(name), &copy).unwrap();
-    let open =
-        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     open(fleet.dir(), 0o755);
     open(&fleet.root(), 0o755);
     open(&fleet.root().join("run"), 0o755);
     open(&fleet.root().join("run/brine"), 0o755);
     open(&fleet.root().join("run/brine/control.sock"), 0o666);
     let root = fleet.root();
-    let mut words = vec![
-        "setpriv",
-        "--reuid=nobody",
-        "--regid=nogroup",
-        "--clear-groups",
-    ];
+    let mut words = vec!["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"];
     let copy = copy.to_str().unwrap().to_owned();
     words.extend([copy.as_str(), "--root-dir", root.to_str().unwrap()]);
     words.extend(arguments);
@@ -63,17 +57,13 @@ fn another_user_is_refused_until_listed() {
     as_nobody(&fleet, "brine", &["m1", "cmd.run", "id"]).refused(4, &["cmd.run"]);
     as_nobody(&fleet, "brine", &["--as", "root", "m1", "test.ping"]).refused(4, &["nobody"]);
     let jobs = fleet.api().get("/v1/jobs").json();
-    assert!(
-        jobs[0]["principal"].as_str().unwrap().contains("nobody"),
-        "{jobs}"
-    );
+    assert!(jobs[0]["principal"].as_str().unwrap().contains("nobody"), "{jobs}");
 }
 
 #[test]
 fn another_user_without_the_socket_is_told_so() {
     let fleet = Fleet::start();
-    let open =
-        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     let _ = as_nobody(&fleet, "brine", &["jobs", "list"]);
     open(&fleet.root().join("run/brine/control.sock"), 0o660);
     let copy = fleet.dir().join("brine");
@@ -91,18 +81,13 @@ fn another_user_without_the_socket_is_told_so() {
     ];
     let done = Done::run(command(&words));
     assert!(done.code == 3 || done.code == 4, "{done:?}");
-    assert!(
-        done.stderr.to_lowercase().contains("permission") || done.stderr.contains("may not"),
-        "{done:?}"
-    );
+    assert!(done.stderr.to_lowercase().contains("permission") || done.stderr.contains("may not"), "{done:?}");
 }
 
 #[test]
 fn a_minion_runs_commands_as_another_user() {
     let fleet = Fleet::start();
     let _m1 = fleet.minion("m1");
-    let who = fleet
-        .brine(&["m1", "cmd.run", "id -un", "runas=nobody", "cwd=/"])
-        .expect(0);
+    let who = fleet.brine(&["m1", "cmd.run", "id -un", "runas=nobody", "cwd=/"]).expect(0);
     assert_eq!(who.stdout, "m1:\n    nobody\n");
 }

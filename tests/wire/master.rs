@@ -10,14 +10,7 @@ use brine_tests::zmtp::Wire;
 use serde_json::json;
 
 fn keys(fleet: &Fleet) -> usize {
-    fleet
-        .api()
-        .get("/v1/keys")
-        .expect(200)
-        .json()
-        .as_array()
-        .unwrap()
-        .len()
+    fleet.api().get("/v1/keys").expect(200).json().as_array().unwrap().len()
 }
 
 /// Sends a message and checks that the master closes instead of answering with a verdict.
@@ -26,10 +19,7 @@ fn refused(wire: &mut Wire, message: &[u8]) {
     wire.patience(3.0);
     match wire.receive() {
         Err(error) => assert!(
-            !matches!(
-                error.kind(),
-                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
-            ),
+            !matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut),
             "the connection stays open"
         ),
         Ok(parts) => assert_ne!(parts[0].get(1), Some(&3), "a verdict was given"),
@@ -51,21 +41,12 @@ fn a_knock_files_the_key_and_its_claims_are_cut() {
     let fleet = Fleet::start();
     let mut peer = Peer::open(fleet.ret_port, "m1", "m1");
     let claim = "\u{1b}[31m".repeat(100);
-    peer.send(&ToMaster::Knock(Knock {
-        host: claim,
-        ..Knock::default()
-    }));
+    peer.send(&ToMaster::Knock(Knock { host: claim, ..Knock::default() }));
     eventually(5.0, "the key is filed", || keys(&fleet) == 1);
     let keys = fleet.api().get("/v1/keys").json();
-    assert!(
-        keys[0]["claims"]["host"].as_str().unwrap().len() <= 256,
-        "{keys}"
-    );
+    assert!(keys[0]["claims"]["host"].as_str().unwrap().len() <= 256, "{keys}");
     let listed = fleet.brine_key(&["-L"]).expect(0).stdout;
-    assert!(
-        !listed.contains('\u{1b}'),
-        "claims are shown escaped: {listed:?}"
-    );
+    assert!(!listed.contains('\u{1b}'), "claims are shown escaped: {listed:?}");
 }
 
 #[test]
@@ -75,10 +56,7 @@ fn a_replayed_hello_on_the_same_connection() {
     let (message, waiting) = hello(&offer, "m1", "m1", random());
     let mut peer = Peer::welcome(wire, &message, waiting);
     peer.wire.message(&[&message]);
-    assert!(
-        peer.is_closed_within(2.0),
-        "nothing in clear is taken after the handshake"
-    );
+    assert!(peer.is_closed_within(2.0), "nothing in clear is taken after the handshake");
     stays(0.2, "no key is filed", || keys(&fleet) == 0);
 }
 
@@ -91,20 +69,14 @@ fn a_replayed_hello_on_a_later_connection() {
     victim.send(&ToMaster::Knock(Knock::default()));
     eventually(5.0, "the key waits", || keys(&fleet) == 1);
     fleet.act("accept", "m1", &fingerprint("m1"));
-    assert!(matches!(
-        victim.receive(),
-        ToMinion::Standing(Standing::Accepted { .. })
-    ));
+    assert!(matches!(victim.receive(), ToMinion::Standing(Standing::Accepted { .. })));
     victim.start();
     fleet.until_up("m1");
     let (mut later, _) = offered(fleet.ret_port);
     refused(&mut later, &message);
     assert_eq!(fleet.presence("m1"), "up");
     assert!(victim.send(&ToMaster::Beat(Beat::default())));
-    assert!(
-        !victim.is_closed_within(0.5),
-        "the victim's session goes on"
-    );
+    assert!(!victim.is_closed_within(0.5), "the victim's session goes on");
 }
 
 #[test]
@@ -120,9 +92,7 @@ fn a_replayed_hello_after_the_key_was_deleted() {
     assert!(victim.is_closed_within(2.0), "deleting ends the session");
     let (mut later, _) = offered(fleet.ret_port);
     refused(&mut later, &message);
-    stays(0.3, "the deleted key does not come back", || {
-        keys(&fleet) == 0
-    });
+    stays(0.3, "the deleted key does not come back", || keys(&fleet) == 0);
 }
 
 #[test]
@@ -170,9 +140,7 @@ fn a_sealed_frame_out_of_order_ends_the_session() {
     let second = peer.seal(&ToMaster::Beat(Beat::default()));
     peer.wire.message(&[&second]);
     assert!(peer.is_closed_within(2.0));
-    eventually(2.0, "the session is gone", || {
-        fleet.presence("m1") == "offline"
-    });
+    eventually(2.0, "the session is gone", || fleet.presence("m1") == "offline");
 }
 
 #[test]
@@ -202,9 +170,7 @@ fn a_waiting_minion_may_only_knock_and_beat() {
         let mut peer = Peer::open(fleet.ret_port, "m1", "m1");
         assert_eq!(peer.standing, Standing::Pending);
         peer.send(&ToMaster::Knock(Knock::default()));
-        eventually(5.0, "the key waits", || {
-            fleet.key_state("m1", &fingerprint("m1")).is_some()
-        });
+        eventually(5.0, "the key waits", || fleet.key_state("m1", &fingerprint("m1")).is_some());
         peer.send(&message);
         assert!(peer.is_closed_within(2.0), "{message:?}");
         assert_eq!(fleet.presence("m1"), "", "{message:?}");
@@ -220,30 +186,21 @@ fn a_return_for_a_job_of_another_changes_nothing() {
     let (mut peer, _) = Peer::live(&fleet, "m2", "m2");
     fleet.until_up("m2");
     let jid = fleet.submit("m1", "test.sleep", &[json!(30)]);
-    let number = fleet.api().get(&format!("/v1/jobs/{jid}")).json()["number"]
-        .as_u64()
-        .unwrap();
-    peer.send(&ToMaster::Return(Box::new(
-        brine_protocol::message::Return {
-            jid: jid.parse().unwrap(),
-            number,
-            functions: "test.sleep".to_owned(),
-            ending: Ending::Returned(Returned {
-                value: json!("forged"),
-                retcode: 0,
-                duration_ms: 1,
-                truncated: false,
-            }),
-        },
-    )));
-    stays(0.5, "m1's row is open", || {
-        fleet.row(&jid, "m1")["ending"].is_null()
-    });
+    let number = fleet.api().get(&format!("/v1/jobs/{jid}")).json()["number"].as_u64().unwrap();
+    peer.send(&ToMaster::Return(Box::new(brine_protocol::message::Return {
+        jid: jid.parse().unwrap(),
+        number,
+        functions: "test.sleep".to_owned(),
+        ending: Ending::Returned(Returned {
+            value: json!("forged"),
+            retcode: 0,
+            duration_ms: 1,
+            truncated: false,
+        }),
+    })));
+    stays(0.5, "m1's row is open", || fleet.row(&jid, "m1")["ending"].is_null());
     assert!(fleet.row(&jid, "m2").is_null(), "m2 has no part in the job");
-    fleet
-        .api()
-        .post(&format!("/v1/jobs/{jid}/kill"), &json!({}))
-        .expect(200);
+    fleet.api().post(&format!("/v1/jobs/{jid}/kill"), &json!({})).expect(200);
 }
 
 #[test]
@@ -254,10 +211,7 @@ fn a_newer_session_displaces_the_older_only_once_it_is_proved() {
     let second = Peer::open(fleet.ret_port, "m1", "m1");
     assert!(matches!(second.standing, Standing::Accepted { .. }));
     assert!(first.send(&ToMaster::Beat(Beat::default())));
-    assert!(
-        !first.is_closed_within(0.5),
-        "a Hello alone displaces nobody"
-    );
+    assert!(!first.is_closed_within(0.5), "a Hello alone displaces nobody");
     let mut second = second;
     second.start();
     assert!(first.is_closed_within(2.0), "one session per key");

@@ -72,9 +72,7 @@ fn a_publish_forged_by_an_accepted_minion_is_refused() {
         forged = writer.seal(&order);
     }
     proxy.inject(&broadcast(&forged));
-    eventually(5.0, "the minion says why it left", || {
-        m1.log().contains("signature")
-    });
+    eventually(5.0, "the minion says why it left", || m1.log().contains("signature"));
     fleet.until_up("m1");
     fleet.ping("m1");
     assert_eq!(lines(&marker), 0, "the forged order ran");
@@ -86,26 +84,13 @@ fn a_replayed_publish_runs_nothing_again() {
     let (fleet, mut m1, proxy) = between();
     let counter = fleet.dir().join("counter");
     let before = proxy.to_client().len();
-    let jid = fleet.submit(
-        "*",
-        "cmd.run",
-        &[json!(format!("echo ran >> {}", counter.display()))],
-    );
+    let jid = fleet.submit("*", "cmd.run", &[json!(format!("echo ran >> {}", counter.display()))]);
     assert_eq!(fleet.ending(&jid, "m1", 5.0)["state"], "returned");
     let recorded = proxy.to_client()[before..].to_vec();
-    assert!(
-        recorded.windows(ALL.len()).any(|window| window == ALL),
-        "an order for all is broadcast"
-    );
-    let at = recorded
-        .windows(ALL.len())
-        .position(|window| window == ALL)
-        .unwrap()
-        - 2;
+    assert!(recorded.windows(ALL.len()).any(|window| window == ALL), "an order for all is broadcast");
+    let at = recorded.windows(ALL.len()).position(|window| window == ALL).unwrap() - 2;
     proxy.inject(&recorded[at..]);
-    eventually(5.0, "the minion notices", || {
-        m1.log().contains("seen before")
-    });
+    eventually(5.0, "the minion notices", || m1.log().contains("seen before"));
     fleet.until_up("m1");
     fleet.ping("m1");
     assert_eq!(lines(&counter), 1);
@@ -157,11 +142,7 @@ fn dial(fleet: &Fleet, fake: &FakeMaster) -> brine_tests::Minion {
 /// Answers Start as a master does, so that orders may follow.
 fn open_for_orders(session: &mut Session) -> bool {
     let started = matches!(session.receive(), Some(ToMaster::Start(_)));
-    let stored = brine_protocol::message::Stored {
-        store: "ab".repeat(16),
-        numbers: Vec::new(),
-        floor: 1,
-    };
+    let stored = brine_protocol::message::Stored { store: "ab".repeat(16), numbers: Vec::new(), floor: 1 };
     started && session.send(&ToMinion::Stored(stored))
 }
 
@@ -186,15 +167,11 @@ fn a_sealed_frame_out_of_order_or_twice_ends_the_session_of_a_minion() {
             assert!(session.wire.is_closed_within(5.0), "the minion leaves");
         });
         let mut m1 = dial(&fleet, &fake);
-        eventually(10.0, "the minion has left and come back", || {
-            fake.visits() >= 4
-        });
+        eventually(10.0, "the minion has left and come back", || fake.visits() >= 4);
         if repeat {
             eventually(5.0, "the first copy ran", || lines(&file) == 1);
         }
-        stays(0.5, "nothing else runs", || {
-            lines(&file) == usize::from(repeat)
-        });
+        stays(0.5, "nothing else runs", || lines(&file) == usize::from(repeat));
         assert!(m1.process().is_alive(), "{}", m1.log());
         drop(m1);
     }
@@ -240,9 +217,7 @@ fn an_order_with_a_known_number_is_the_same_order() {
     eventually(10.0, "the order runs", || lines(&file) == 1);
     m1.kill();
     m1.start();
-    stays(1.5, "it runs once, in this process and the next", || {
-        lines(&file) == 1
-    });
+    stays(1.5, "it runs once, in this process and the next", || lines(&file) == 1);
 }
 
 #[test]
@@ -256,23 +231,13 @@ fn an_older_config_serial_is_refused() {
     // secret leaked.
     let config = impostor::config("master", 0);
     let fake = FakeMaster::start(move |wire| {
-        let session = Session::accept(
-            wire,
-            &config,
-            Standing::Accepted { token: random() },
-            10_000,
-        );
+        let session = Session::accept(wire, &config, Standing::Accepted { token: random() }, 10_000);
         seen.fetch_or(session.is_some(), Ordering::Relaxed);
     });
     m1.dial(fake.publish_port, fake.ret_port);
     m1.start();
-    eventually(10.0, "the minion says why it refuses", || {
-        m1.log().contains("serial")
-    });
-    assert!(
-        !reached.load(Ordering::Relaxed),
-        "the minion answered an old config"
-    );
+    eventually(10.0, "the minion says why it refuses", || m1.log().contains("serial"));
+    assert!(!reached.load(Ordering::Relaxed), "the minion answered an old config");
     assert!(m1.process().is_alive());
 }
 
@@ -298,15 +263,8 @@ fn a_forged_verdict_is_refused_and_pins_nobody() {
     });
     let mut m1 = dial(&fleet, &fake);
     eventually(15.0, "the minion has tried twice", || fake.visits() >= 2);
-    assert_eq!(
-        after.load(Ordering::Relaxed),
-        0,
-        "the minion went on behind a forged verdict"
-    );
-    assert!(
-        !m1.has_pin(),
-        "nobody is pinned before the verdict has opened"
-    );
+    assert_eq!(after.load(Ordering::Relaxed), 0, "the minion went on behind a forged verdict");
+    assert!(!m1.has_pin(), "nobody is pinned before the verdict has opened");
     assert!(m1.process().is_alive());
     m1.kill();
     m1.dial(fleet.publish_port, fleet.ret_port);

@@ -35,10 +35,6 @@ impl Colour {
     /// The text in this colour, or as it is when colours are off.
     #[must_use]
     pub fn paint(self, text: &str, on: bool) -> String {
-        if on {
-            format!("{}{text}\u{1b}[0;0m", self.sequence())
-        } else {
-            text.to_owned()
-        }
+        if on { format!("{}{text}\u{1b}[0;0m", self.sequence()) } else { text.to_owned() }
     }
 }

@@ -12,7 +12,8 @@ pub(super) fn render(value: &impl Serialize, indent: i32) -> String {
     let written = match usize::try_from(indent) {
         Ok(width) => {
             let spaces = vec![b' '; width.min(64)];
-            value.serialize(&mut Serializer::with_formatter(&mut bytes, PrettyFormatter::with_indent(&spaces)))
+            value
+                .serialize(&mut Serializer::with_formatter(&mut bytes, PrettyFormatter::with_indent(&spaces)))
         }
         Err(_) => value.serialize(&mut Serializer::with_formatter(&mut bytes, OneLine)),
     };
@@ -66,7 +67,10 @@ mod tests {
     #[test]
     fn layouts() {
         let value = json!({"minions_pre": ["pre1", "pre2"], "x": {}, "n": [1, null]});
-        assert_eq!(render(&value, -1), "{\"minions_pre\": [\"pre1\", \"pre2\"], \"x\": {}, \"n\": [1, null]}\n");
+        assert_eq!(
+            render(&value, -1),
+            "{\"minions_pre\": [\"pre1\", \"pre2\"], \"x\": {}, \"n\": [1, null]}\n"
+        );
         assert_eq!(
             render(&value, 1),
             "{\n \"minions_pre\": [\n  \"pre1\",\n  \"pre2\"\n ],\n \"x\": {},\n \"n\": [\n  1,\n  null\n ]\n}\n"

@@ -185,38 +185,39 @@ mod tests {
 
     use super::*;
 
-    fn check(format: &str, value: Value, expected: &str) {
+    fn check(format: &str, value: &Value, expected: &str) {
         let style = Style { format: format.parse().expect("a known format"), ..Style::default() };
-        assert_eq!(render_one("m1", &value, &style, 0), expected, "{format} of {value}");
+        assert_eq!(render_one("m1", value, &style, 0), expected, "{format} of {value}");
     }
 
     /// What Salt 3008.5 printed.
     #[test]
     fn as_salt_shows_them() {
-        check("nested", json!(true), "m1:\n    True\n");
-        check("json", json!(true), "{\n    \"m1\": true\n}\n");
-        check("txt", json!(true), "m1: True\n");
-        check("raw", json!(true), "{'m1': True}\n");
-        check("yaml", json!(true), "m1: true\n");
-        check("quiet", json!(true), "");
-        check("nested", json!(""), "m1:\n");
-        check("json", json!([]), "{\n    \"m1\": []\n}\n");
-        check("json", json!("a\nb"), "{\n    \"m1\": \"a\\nb\"\n}\n");
+        check("nested", &json!(true), "m1:\n    True\n");
+        check("json", &json!(true), "{\n    \"m1\": true\n}\n");
+        check("txt", &json!(true), "m1: True\n");
+        check("raw", &json!(true), "{'m1': True}\n");
+        check("yaml", &json!(true), "m1: true\n");
+        check("quiet", &json!(true), "");
+        check("nested", &json!(""), "m1:\n");
+        check("json", &json!([]), "{\n    \"m1\": []\n}\n");
+        check("json", &json!("a\nb"), "{\n    \"m1\": \"a\\nb\"\n}\n");
     }
 
     #[test]
     fn text_form() {
-        check("txt", json!("a\nb\r\nc"), "m1: a\nm1: b\nm1: c\n");
-        check("txt", json!(["pre1", "pre2"]), "m1: ['pre1', 'pre2']\n");
-        check("txt", json!("\u{1b}[2Jx\ty"), "m1: \\u{1b}[2Jx\ty\n");
-        check("txt", json!(""), "");
+        check("txt", &json!("a\nb\r\nc"), "m1: a\nm1: b\nm1: c\n");
+        check("txt", &json!(["pre1", "pre2"]), "m1: ['pre1', 'pre2']\n");
+        check("txt", &json!("\u{1b}[2Jx\ty"), "m1: \\u{1b}[2Jx\ty\n");
+        check("txt", &json!(""), "");
     }
 
     #[test]
     fn unknown_names_are_refused() {
         assert_eq!(
             "nosuch".parse::<Format>().map_err(|e| e.to_string()),
-            Err("there is no outputter \"nosuch\"; there are nested, json, yaml, txt, raw and quiet".to_owned())
+            Err("there is no outputter \"nosuch\"; there are nested, json, yaml, txt, raw and quiet"
+                .to_owned())
         );
     }
 

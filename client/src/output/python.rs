@@ -31,10 +31,8 @@ pub(super) fn repr(value: &Value) -> String {
 }
 
 pub(super) fn repr_map(map: &Map<String, Value>) -> String {
-    let entries: Vec<String> = map
-        .iter()
-        .map(|(key, value)| format!("{}: {}", repr_text(key), repr(value)))
-        .collect();
+    let entries: Vec<String> =
+        map.iter().map(|(key, value)| format!("{}: {}", repr_text(key), repr(value))).collect();
     format!("{{{}}}", entries.join(", "))
 }
 

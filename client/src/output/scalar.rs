@@ -110,9 +110,9 @@ fn decimal(word: &str, unsigned: &str) -> Option<Scalar> {
         whole.starts_with(|c: char| c.is_ascii_digit())
     };
     let exponent_is_fine = exponent.is_none_or(|exponent| {
-        exponent.strip_prefix(['-', '+']).is_some_and(|digits| {
-            !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit())
-        })
+        exponent
+            .strip_prefix(['-', '+'])
+            .is_some_and(|digits| !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()))
     });
     if !has_shape || !is_digits(whole) || !is_digits(fraction) || !exponent_is_fine {
         return None;
@@ -123,8 +123,14 @@ fn decimal(word: &str, unsigned: &str) -> Option<Scalar> {
 /// `2020-01-01`, alone or with a time behind it.
 fn is_date(word: &str) -> bool {
     let bytes = word.as_bytes();
-    let digits = |range: std::ops::Range<usize>| bytes.get(range).is_some_and(|b| b.iter().all(u8::is_ascii_digit));
-    let is_day = bytes.len() >= 10 && digits(0..4) && bytes[4] == b'-' && digits(5..7) && bytes[7] == b'-' && digits(8..10);
+    let digits =
+        |range: std::ops::Range<usize>| bytes.get(range).is_some_and(|b| b.iter().all(u8::is_ascii_digit));
+    let is_day = bytes.len() >= 10
+        && digits(0..4)
+        && bytes[4] == b'-'
+        && digits(5..7)
+        && bytes[7] == b'-'
+        && digits(8..10);
     is_day && (bytes.len() == 10 || matches!(bytes[10], b'T' | b't' | b' '))
 }
 
@@ -136,15 +142,46 @@ mod tests {
     fn as_pyyaml() {
         use Scalar::{Bool, Float, HugeInt, Int, Null, Other, Text};
         for (word, expected) in [
-            ("", Null), ("~", Null), ("none", Text), ("tRue", Text), ("On", Bool(true)), ("y", Text),
-            ("0", Int(0)), ("-0", Int(0)), ("+1", Int(1)), ("010", Int(10)), ("09", Text), ("0o10", Text),
-            ("0xff", Int(255)), ("0b11", Int(3)), ("-1_2", Int(-12)), ("1,000", Text), ("1:30", Int(90)),
-            ("01:02", Text), ("1:2:3", Int(3723)), ("1:99", Text), ("12345678901234567890", Int(12_345_678_901_234_567_890)),
+            ("", Null),
+            ("~", Null),
+            ("none", Text),
+            ("tRue", Text),
+            ("On", Bool(true)),
+            ("y", Text),
+            ("0", Int(0)),
+            ("-0", Int(0)),
+            ("+1", Int(1)),
+            ("010", Int(10)),
+            ("09", Text),
+            ("0o10", Text),
+            ("0xff", Int(255)),
+            ("0b11", Int(3)),
+            ("-1_2", Int(-12)),
+            ("1,000", Text),
+            ("1:30", Int(90)),
+            ("01:02", Text),
+            ("1:2:3", Int(3723)),
+            ("1:99", Text),
+            ("12345678901234567890", Int(12_345_678_901_234_567_890)),
             ("9999999999999999999999999999999999999999999", HugeInt),
-            ("1e3", Text), ("1.0e3", Text), ("1.0e+3", Float(1000.0)), ("1.", Float(1.0)), (".5", Float(0.5)),
-            ("+.5", Text), ("1.5_0", Float(1.5)), ("0.1.2", Text), (".inf", Float(f64::INFINITY)), ("inf", Text),
-            ("2020-01-01", Other), ("2020-01-01T10:00:00Z", Other), ("1-2", Text), ("<<", Other), ("-", Text), (".", Text),
-            ("0x", Text), ("__", Text),
+            ("1e3", Text),
+            ("1.0e3", Text),
+            ("1.0e+3", Float(1000.0)),
+            ("1.", Float(1.0)),
+            (".5", Float(0.5)),
+            ("+.5", Text),
+            ("1.5_0", Float(1.5)),
+            ("0.1.2", Text),
+            (".inf", Float(f64::INFINITY)),
+            ("inf", Text),
+            ("2020-01-01", Other),
+            ("2020-01-01T10:00:00Z", Other),
+            ("1-2", Text),
+            ("<<", Other),
+            ("-", Text),
+            (".", Text),
+            ("0x", Text),
+            ("__", Text),
         ] {
             assert_eq!(resolve(word), expected, "{word:?}");
         }

@@ -182,34 +182,37 @@ mod tests {
 
     use super::*;
 
-    fn check(value: Value, expected: &str) {
-        assert_eq!(render_value(&value), expected);
+    fn check(value: &Value, expected: &str) {
+        assert_eq!(render_value(value), expected);
     }
 
     /// The first is salt-key's own output; the others are PyYAML 6's.
     #[test]
     fn as_pyyaml() {
         check(
-            json!({"minions_pre": ["pre1", "pre2"], "minions": ["acc1"], "minions_denied": []}),
+            &json!({"minions_pre": ["pre1", "pre2"], "minions": ["acc1"], "minions_denied": []}),
             "minions:\n- acc1\nminions_denied: []\nminions_pre:\n- pre1\n- pre2\n",
         );
         check(
-            json!({"m1": {"b": [{"x": 1, "y": [2]}, [3, [4]], {}], "a": {"c": null}}}),
+            &json!({"m1": {"b": [{"x": 1, "y": [2]}, [3, [4]], {}], "a": {"c": null}}}),
             "m1:\n  a:\n    c: null\n  b:\n  - x: 1\n    y:\n    - 2\n  - - 3\n    - - 4\n  - {}\n",
         );
         check(
-            json!(["true", "1", "a: b", "#x", "", "it's", "'q", " a", "-", "-a", "a b", "1e16", "12:30", "x:y", "a#b"]),
+            &json!([
+                "true", "1", "a: b", "#x", "", "it's", "'q", " a", "-", "-a", "a b", "1e16", "12:30", "x:y",
+                "a#b"
+            ]),
             "- 'true'\n- '1'\n- 'a: b'\n- '#x'\n- ''\n- it's\n- '''q'\n- ' a'\n- '-'\n- -a\n- a b\n- '1e16'\n- '12:30'\n- x:y\n- a#b\n",
         );
-        check(json!([1.5, 1e16, true, null]), "- 1.5\n- 1.0e+16\n- true\n- null\n");
-        check(json!({"a": "x\u{1b}"}), "a: \"x\\x1B\"\n");
+        check(&json!([1.5, 1e16, true, null]), "- 1.5\n- 1.0e+16\n- true\n- null\n");
+        check(&json!({"a": "x\u{1b}"}), "a: \"x\\x1B\"\n");
     }
 
     #[test]
     fn several_lines_are_a_block() {
-        check(json!({"m1": "a\n\n b\n"}), "m1: |\n  a\n\n   b\n");
-        check(json!({"m1": ["a\nb"]}), "m1:\n- |-\n  a\n  b\n");
-        check(json!({"m1": "\na"}), "m1: \"\\na\"\n");
+        check(&json!({"m1": "a\n\n b\n"}), "m1: |\n  a\n\n   b\n");
+        check(&json!({"m1": ["a\nb"]}), "m1:\n- |-\n  a\n  b\n");
+        check(&json!({"m1": "\na"}), "m1: \"\\na\"\n");
     }
 
     fn any_value() -> impl Strategy<Value = Value> {

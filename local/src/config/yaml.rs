@@ -20,10 +20,7 @@ pub(super) enum Node {
     /// A list.
     Seq { items: Vec<Node>, line: u64 },
     /// A mapping; keys are text, as written.
-    Map {
-        entries: Vec<(Key, Node)>,
-        line: u64,
-    },
+    Map { entries: Vec<(Key, Node)>, line: u64 },
 }
 
 impl Node {
@@ -32,12 +29,9 @@ impl Node {
         match self {
             Node::Scalar { value, .. } => value.clone(),
             Node::Seq { items, .. } => Value::Array(items.iter().map(Node::value).collect()),
-            Node::Map { entries, .. } => Value::Object(
-                entries
-                    .iter()
-                    .map(|((key, _), node)| (key.clone(), node.value()))
-                    .collect(),
-            ),
+            Node::Map { entries, .. } => {
+                Value::Object(entries.iter().map(|((key, _), node)| (key.clone(), node.value())).collect())
+            }
         }
     }
 
@@ -72,17 +66,13 @@ pub(super) fn parse(text: &str) -> Result<Vec<(Key, Node)>, (u64, Fault)> {
     match serde_saphyr::from_str_with_options::<Spanned<Tree>>(text, options) {
         Ok(root) => match node(root) {
             Node::Map { entries, .. } => Ok(entries),
-            Node::Scalar {
-                value: Value::Null, ..
-            } => Ok(Vec::new()),
+            Node::Scalar { value: Value::Null, .. } => Ok(Vec::new()),
             Node::Scalar { line, .. } => Err((line, Fault::NoOptions("a single value"))),
             Node::Seq { line, .. } => Err((line, Fault::NoOptions("a list"))),
         },
         Err(error) => {
             let line = error.location().map_or(1, |at| at.line().max(1));
-            let message = UserMessageFormatter
-                .format_message(error.without_snippet())
-                .into_owned();
+            let message = UserMessageFormatter.format_message(error.without_snippet()).into_owned();
             let first = message.lines().next().unwrap_or_default();
             Err((line, Fault::Syntax(escape(first))))
         }
@@ -99,10 +89,7 @@ fn node(tree: Spanned<Tree>) -> Node {
     let line = tree.referenced.line();
     match tree.value {
         Tree::Scalar(value) => Node::Scalar { value, line },
-        Tree::Seq(items) => Node::Seq {
-            items: items.into_iter().map(node).collect(),
-            line,
-        },
+        Tree::Seq(items) => Node::Seq { items: items.into_iter().map(node).collect(), line },
         Tree::Map(entries) => Node::Map {
             entries: entries
                 .into_iter()

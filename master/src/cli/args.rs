@@ -90,7 +90,8 @@ fn keyword(word: &str) -> Option<(&str, &str)> {
 pub fn typed(word: &str) -> Value {
     let text = || Value::String(word.to_owned());
     let bare = word.trim();
-    let is_digits_and_underscores = word.contains('_') && bare.bytes().all(|b| b.is_ascii_digit() || b == b'_');
+    let is_digits_and_underscores =
+        word.contains('_') && bare.bytes().all(|b| b.is_ascii_digit() || b == b'_');
     if bare.is_empty() || is_digits_and_underscores || word.contains(['\t', '\r', '\n']) {
         return text();
     }
@@ -119,7 +120,8 @@ pub fn typed(word: &str) -> Value {
 /// as it was written, spaces included.
 fn is_plain(bare: &str) -> bool {
     let second_is_space = bare.chars().nth(1).is_none_or(|c| c == ' ');
-    let is_indicator = bare.starts_with(['&', '*', '!', '|', '>', '%', '@', '`', '"', '\'', '[', '{', ']', '}', ','])
+    let is_indicator = bare
+        .starts_with(['&', '*', '!', '|', '>', '%', '@', '`', '"', '\'', '[', '{', ']', '}', ','])
         || (bare.starts_with(['-', '?', ':']) && second_is_space);
     !is_indicator && !bare.contains(": ") && !bare.ends_with(':') && bare != "---" && bare != "..."
 }
@@ -134,14 +136,87 @@ mod tests {
     #[test]
     fn words_that_stay_text() {
         let words = [
-            "", " ", "1_2_3", "Hello world! # hash elsewhere", "- foo", "|", "!", "foo", "   ", "--- ", "...",
-            "foo\t\nbar", "foo bar #baz", "tRue", "y", "Y", "N", "none", "NONE", "0o10", "09", "1,000", "1e3",
-            "1.0e3", "+.5", ".inf", ".nan", "inf", "Infinity", "01:02", "2020-01-01", "2020-01-01T10:00:00Z",
-            "99999999999999999999999", "[1,2", "{a: 1", "{a: b}: c", r#""a" b"#, "it's", "a:", "a :b", "a:b",
-            ":a", "-a", "--flag", "--", "- - a", "? a", "!", r#"!!python/object/apply:os.system ["id"]"#,
-            "!foo bar", "*a", "*", "`x`", "%x", "#", "#x", "a #b", "[a #b]", r##""#""##, r#"\n"#, "a\nb",
-            "a\tb", "日本", "\u{a0}", "=a", "==", "<<", "{[1]: a}", "...x", "---x", "0.1.2", "1.2.3", "10%",
-            "$HOME", "a;b", "a|b", "1-2", "_1", "_", "__", "0_1",
+            "",
+            " ",
+            "1_2_3",
+            "Hello world! # hash elsewhere",
+            "- foo",
+            "|",
+            "!",
+            "foo",
+            "   ",
+            "--- ",
+            "...",
+            "foo\t\nbar",
+            "foo bar #baz",
+            "tRue",
+            "y",
+            "Y",
+            "N",
+            "none",
+            "NONE",
+            "0o10",
+            "09",
+            "1,000",
+            "1e3",
+            "1.0e3",
+            "+.5",
+            ".inf",
+            ".nan",
+            "inf",
+            "Infinity",
+            "01:02",
+            "2020-01-01",
+            "2020-01-01T10:00:00Z",
+            "99999999999999999999999",
+            "[1,2",
+            "{a: 1",
+            "{a: b}: c",
+            r#""a" b"#,
+            "it's",
+            "a:",
+            "a :b",
+            "a:b",
+            ":a",
+            "-a",
+            "--flag",
+            "--",
+            "- - a",
+            "? a",
+            "!",
+            r#"!!python/object/apply:os.system ["id"]"#,
+            "!foo bar",
+            "*a",
+            "*",
+            "`x`",
+            "%x",
+            "#",
+            "#x",
+            "a #b",
+            "[a #b]",
+            r##""#""##,
+            r#"\n"#,
+            "a\nb",
+            "a\tb",
+            "日本",
+            "\u{a0}",
+            "=a",
+            "==",
+            "<<",
+            "{[1]: a}",
+            "...x",
+            "---x",
+            "0.1.2",
+            "1.2.3",
+            "10%",
+            "$HOME",
+            "a;b",
+            "a|b",
+            "1-2",
+            "_1",
+            "_",
+            "__",
+            "0_1",
         ];
         for word in words {
             assert_eq!(typed(word), json!(word));
@@ -152,22 +227,55 @@ mod tests {
     #[test]
     fn words_with_a_meaning() {
         let table = [
-            (r####"["foo", "bar", "###"]"####, json!(["foo", "bar", "###"])), ("None", json!(null)),
-            ("45.67", json!(45.67)), (r#"{"foo": "bar"}"#, json!({"foo": "bar"})), ("3.1", json!(3.1)),
-            (r#"{a: 1, b: "hello"}"#, json!({"a": 1, "b": "hello"})), ("true", json!(true)),
-            ("True", json!(true)), ("false", json!(false)), ("yes", json!(true)), ("Yes", json!(true)),
-            ("no", json!(false)), ("on", json!(true)), ("off", json!(false)), ("Null", json!(null)),
-            ("NULL", json!(null)), ("-0", json!(0)), ("+0", json!(0)), ("-1", json!(-1)), ("+1", json!(1)),
-            ("010", json!(10)), ("0x10", json!(16)), ("0xff", json!(255)), ("0b11", json!(3)),
-            ("1.0e+3", json!(1000.0)), ("1.", json!(1.0)), (".5", json!(0.5)), ("1:30", json!(90)),
-            ("12345678901234567890", json!(12345678901234567890u64)), ("[]", json!([])),
-            ("[1, 2, 3]", json!([1, 2, 3])), ("[a, [b, {c: d}]]", json!(["a", ["b", {"c": "d"}]])),
-            ("{}", json!({})), ("{a: }", json!({"a": null})), (r#"{"a": null}"#, json!({"a": null})),
-            ("{a: [1, 2]}", json!({"a": [1, 2]})), ("{'a': 'b'}", json!({"a": "b"})),
-            ("'quoted'", json!("quoted")), ("''", json!("")), ("|-", json!("")), (">", json!("")),
-            (" 1 ", json!(1)), (" true ", json!(true)), ("{<<: {a: 1}}", json!({"a": 1})),
-            ("{1: a}", json!({"1": "a"})), ("{a: None}", json!({"a": "None"})), ("[~]", json!([null])),
-            ("-1_2", json!(-12)), ("1.5_0", json!(1.5)),
+            (r####"["foo", "bar", "###"]"####, json!(["foo", "bar", "###"])),
+            ("None", json!(null)),
+            ("45.67", json!(45.67)),
+            (r#"{"foo": "bar"}"#, json!({"foo": "bar"})),
+            ("3.1", json!(3.1)),
+            (r#"{a: 1, b: "hello"}"#, json!({"a": 1, "b": "hello"})),
+            ("true", json!(true)),
+            ("True", json!(true)),
+            ("false", json!(false)),
+            ("yes", json!(true)),
+            ("Yes", json!(true)),
+            ("no", json!(false)),
+            ("on", json!(true)),
+            ("off", json!(false)),
+            ("Null", json!(null)),
+            ("NULL", json!(null)),
+            ("-0", json!(0)),
+            ("+0", json!(0)),
+            ("-1", json!(-1)),
+            ("+1", json!(1)),
+            ("010", json!(10)),
+            ("0x10", json!(16)),
+            ("0xff", json!(255)),
+            ("0b11", json!(3)),
+            ("1.0e+3", json!(1000.0)),
+            ("1.", json!(1.0)),
+            (".5", json!(0.5)),
+            ("1:30", json!(90)),
+            ("12345678901234567890", json!(12345678901234567890u64)),
+            ("[]", json!([])),
+            ("[1, 2, 3]", json!([1, 2, 3])),
+            ("[a, [b, {c: d}]]", json!(["a", ["b", {"c": "d"}]])),
+            ("{}", json!({})),
+            ("{a: }", json!({"a": null})),
+            (r#"{"a": null}"#, json!({"a": null})),
+            ("{a: [1, 2]}", json!({"a": [1, 2]})),
+            ("{'a': 'b'}", json!({"a": "b"})),
+            ("'quoted'", json!("quoted")),
+            ("''", json!("")),
+            ("|-", json!("")),
+            (">", json!("")),
+            (" 1 ", json!(1)),
+            (" true ", json!(true)),
+            ("{<<: {a: 1}}", json!({"a": 1})),
+            ("{1: a}", json!({"1": "a"})),
+            ("{a: None}", json!({"a": "None"})),
+            ("[~]", json!([null])),
+            ("-1_2", json!(-12)),
+            ("1.5_0", json!(1.5)),
         ];
         for (word, expected) in table {
             assert_eq!(typed(word), expected, "{word:?}");
@@ -241,9 +349,9 @@ mod tests {
         assert_eq!(typed(&deep), json!(deep));
     }
 
-    fn check(function: &str, words: &[&str], expected: Result<Value, ArgsError>) {
+    fn check(function: &str, words: &[&str], expected: &Result<Value, ArgsError>) {
         let words: Vec<String> = words.iter().map(|&w| w.to_owned()).collect();
-        assert_eq!(calls(function, &words, &[]).map(|calls| json!(calls)), expected);
+        assert_eq!(calls(function, &words, &[]).map(|calls| json!(calls)), *expected);
     }
 
     #[test]
@@ -251,11 +359,15 @@ mod tests {
         check(
             "test.ping,grains.get",
             &[",", "os"],
-            Ok(json!([{"function": "test.ping"}, {"function": "grains.get", "arguments": ["os"]}])),
+            &Ok(json!([{"function": "test.ping"}, {"function": "grains.get", "arguments": ["os"]}])),
         );
-        check("test.echo", &[","], Ok(json!([{"function": "test.echo", "arguments": [","]}])));
-        check("test.ping,test.echo", &[",", "a", ",", "b"], Err(ArgsError::Groups { functions: 2, groups: 3 }));
-        check("test.ping,", &[], Err(ArgsError::Function("test.ping,".to_owned())));
-        check("", &[], Err(ArgsError::Function(String::new())));
+        check("test.echo", &[","], &Ok(json!([{"function": "test.echo", "arguments": [","]}])));
+        check(
+            "test.ping,test.echo",
+            &[",", "a", ",", "b"],
+            &Err(ArgsError::Groups { functions: 2, groups: 3 }),
+        );
+        check("test.ping,", &[], &Err(ArgsError::Function("test.ping,".to_owned())));
+        check("", &[], &Err(ArgsError::Function(String::new())));
     }
 }

@@ -42,7 +42,11 @@ pub(super) async fn run(client: &Client, tag: Option<&str>, style: &Style) -> Re
     }
 }
 
-async fn take_up(client: &Client, tag: Option<&str>, last_id: Option<u64>) -> Result<EventStream, ClientError> {
+async fn take_up(
+    client: &Client,
+    tag: Option<&str>,
+    last_id: Option<u64>,
+) -> Result<EventStream, ClientError> {
     let end = Instant::now() + PATIENCE;
     loop {
         tokio::time::sleep(RETRY).await;
@@ -77,7 +81,12 @@ mod tests {
 
     #[test]
     fn lines() {
-        let event = Event { id: 7, tag: "brine/key/m1/accepted".into(), at: Timestamp(0), data: json!({"by": "root\u{9b}"}) };
+        let event = Event {
+            id: 7,
+            tag: "brine/key/m1/accepted".into(),
+            at: Timestamp(0),
+            data: json!({"by": "root\u{9b}"}),
+        };
         let shown = |format| line(&event, &Style { format, ..Style::default() });
         assert_eq!(
             shown(Format::Nested),

@@ -15,7 +15,9 @@ use super::{document, print};
 
 pub(super) async fn run(client: &Client, verb: Option<JobsVerb>, style: &Style) -> Result<Exit, Failure> {
     match verb.unwrap_or(JobsVerb::List { limit: 50 }) {
-        JobsVerb::List { limit } => list(client, JobsQuery { active: false, limit: Some(limit) }, style).await,
+        JobsVerb::List { limit } => {
+            list(client, JobsQuery { active: false, limit: Some(limit) }, style).await
+        }
         JobsVerb::Active => list(client, JobsQuery { active: true, limit: None }, style).await,
         JobsVerb::Show { jid } => show(client, parse(&jid)?, style).await,
         JobsVerb::Kill { jid } => kill(client, parse(&jid)?, style).await,
@@ -109,7 +111,8 @@ fn call_text(call: &Call) -> String {
     };
     let arguments = call.arguments.iter().map(word);
     let keywords = call.keywords.iter().map(|(name, value)| format!("{name}={}", word(value)));
-    let words: Vec<String> = std::iter::once(call.function.clone()).chain(arguments).chain(keywords).collect();
+    let words: Vec<String> =
+        std::iter::once(call.function.clone()).chain(arguments).chain(keywords).collect();
     words.join(" ")
 }
 

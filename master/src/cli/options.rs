@@ -24,7 +24,13 @@ pub(super) struct Common {
     #[arg(long, visible_alias = "output", value_name = "FORM", default_value = "nested", global = true)]
     pub(super) out: Format,
     /// Spaces per level of JSON; negative for one line [default: 4].
-    #[arg(long, visible_alias = "output-indent", value_name = "N", allow_negative_numbers = true, global = true)]
+    #[arg(
+        long,
+        visible_alias = "output-indent",
+        value_name = "N",
+        allow_negative_numbers = true,
+        global = true
+    )]
     pub(super) out_indent: Option<i32>,
     /// Never colour.
     #[arg(long, alias = "no-colour", global = true)]
@@ -242,14 +248,13 @@ pub(super) fn kind(words: &[String]) -> Kind {
 fn first_word(words: &[String]) -> Option<usize> {
     let command = RunLine::command();
     let takes_value = |name: &str| {
-        command
-            .get_arguments()
-            .filter(|arg| !arg.is_positional() && arg.get_action().takes_values())
-            .any(|arg| {
+        command.get_arguments().filter(|arg| !arg.is_positional() && arg.get_action().takes_values()).any(
+            |arg| {
                 let long = arg.get_long_and_visible_aliases().unwrap_or_default();
                 let short = arg.get_short().map(String::from);
                 long.contains(&name) || short.as_deref() == Some(name)
-            })
+            },
+        )
     };
     let mut at = 0;
     while let Some(word) = words.get(at) {
@@ -342,7 +347,13 @@ mod tests {
 
     #[test]
     fn bad_lines() {
-        for line in ["web1 a.b --nosuch", "web1 a.b -t 0", "web1 a.b -t x", "web1 a.b --out nosuch", "web1 a.b -t nan"] {
+        for line in [
+            "web1 a.b --nosuch",
+            "web1 a.b -t 0",
+            "web1 a.b -t x",
+            "web1 a.b --out nosuch",
+            "web1 a.b -t nan",
+        ] {
             let line = std::iter::once("brine".to_owned()).chain(words(line));
             assert_eq!(RunLine::try_parse_from(line).map(|_| ()).map_err(|e| e.exit_code()), Err(2));
         }

@@ -39,7 +39,7 @@ pub(super) async fn run<O: Write, E: Write>(
     };
     let mut stream = match opened {
         Err(ClientError::Refused(problem)) if problem.kind == ProblemKind::NothingMatched => {
-            show.nothing_matched()?;
+            show.nothing_matched(&problem.detail)?;
             return Ok(Exit::Usage);
         }
         opened => opened?,
@@ -117,6 +117,7 @@ fn perform<O: Write, E: Write>(show: &mut Show<O, E>, outputs: Vec<Output>) -> R
             Output::Begin(job) => show.begin(&job)?,
             Output::Return(id, returned) => show.returned(id.as_str(), returned)?,
             Output::Missing(id, why) => show.missing(&id, &why)?,
+            Output::Ended(id, why) => show.ended(&id, &why)?,
             Output::Note(text) => show.note(&text)?,
             Output::Probe => next = Next::Probe,
             Output::Finish(exit, summary) => {

@@ -92,7 +92,13 @@ impl Table {
         let script = Shared::default();
         let router = Router::new().fallback(answer).with_state(script.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { client: Client::new(&socket), script, out: Page::default(), err: Page::default(), _folder: folder }
+        Self {
+            client: Client::new(&socket),
+            script,
+            out: Page::default(),
+            err: Page::default(),
+            _folder: folder,
+        }
     }
 
     fn stream(&self) -> mpsc::Sender<String> {
@@ -102,7 +108,12 @@ impl Table {
     }
 
     async fn run(&self, timeout: Duration, wishes: Wishes) -> Result<Exit, Failure> {
-        let request = JobRequest { target: Target::glob("*"), calls: Vec::new(), delivery: Delivery::Now, job_timeout_ms: None };
+        let request = JobRequest {
+            target: Target::glob("*"),
+            calls: Vec::new(),
+            delivery: Delivery::Now,
+            job_timeout_ms: None,
+        };
         let show = Show::new(wishes, self.out.clone(), self.err.clone());
         run(&self.client, &request, timeout, String::new(), show).await
     }
@@ -133,7 +144,13 @@ fn job(ids: &[&str]) -> String {
 fn returned(name: &str) -> String {
     let returned = Returned { value: json!(true), retcode: 0, duration_ms: 1, truncated: false };
     let ending = Some(Ending::Returned(returned));
-    said(&JobEvent::Row(Box::new(JobRow { id: id(name), ending, at: None, late: Vec::new(), presence: None })))
+    said(&JobEvent::Row(Box::new(JobRow {
+        id: id(name),
+        ending,
+        at: None,
+        late: Vec::new(),
+        presence: None,
+    })))
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -165,7 +182,10 @@ async fn quiet_minions_are_asked_about() {
     stream.send(job(&["m1"])).await.expect("a listener");
     let exit = table.run(SHORT, Wishes::default()).await;
     assert_eq!(exit.ok(), Some(Exit::NoReturn));
-    assert_eq!(table.out.text(), "m1:\n    Minion did not return. [silent since 1970-01-01T00:00:00.000000Z]\n");
+    assert_eq!(
+        table.out.text(),
+        "m1:\n    Minion did not return. [silent since 1970-01-01T00:00:00.000000Z]\n"
+    );
     assert_eq!(table.err.text(), "still running after 0 s: m1; brine jobs show 20261122060732123407\n");
 }
 
@@ -175,7 +195,10 @@ async fn a_master_that_comes_back_is_followed_again() {
     let (first, second) = (table.stream(), table.stream());
     first.send(job(&["m1", "m2"]) + &returned("m1")).await.expect("a listener");
     drop(first);
-    second.send(job(&["m1", "m2"]) + &returned("m1") + &returned("m2") + &said(&JobEvent::End)).await.expect("a listener");
+    second
+        .send(job(&["m1", "m2"]) + &returned("m1") + &returned("m2") + &said(&JobEvent::End))
+        .await
+        .expect("a listener");
     let style = Style { format: Format::Json, indent: Some(-1), colours: false };
     let wishes = Wishes { style, is_static: true, ..Wishes::default() };
     assert_eq!(table.run(LONG, wishes).await.ok(), Some(Exit::Ok));
@@ -187,7 +210,10 @@ async fn a_master_that_comes_back_is_followed_again() {
 async fn a_target_without_minions() {
     let table = Table::set();
     assert_eq!(table.run(LONG, Wishes::default()).await.ok(), Some(Exit::Usage));
-    assert_eq!(table.out.text(), "No minions matched the target. No command was sent, no jid was assigned.\n");
+    assert_eq!(
+        table.out.text(),
+        "No minions matched the target. No command was sent, no jid was assigned.\n"
+    );
 }
 
 #[tokio::test]
@@ -212,7 +238,12 @@ async fn a_reader_that_went_away_ends_it() {
     }
     let table = Table::set();
     table.stream().send(job(&["m1"]) + &returned("m1")).await.expect("a listener");
-    let request = JobRequest { target: Target::glob("*"), calls: Vec::new(), delivery: Delivery::Now, job_timeout_ms: None };
+    let request = JobRequest {
+        target: Target::glob("*"),
+        calls: Vec::new(),
+        delivery: Delivery::Now,
+        job_timeout_ms: None,
+    };
     let show = Show::new(Wishes::default(), Closed, io::sink());
     let failure = run(&table.client, &request, LONG, String::new(), show).await.expect_err("a closed pipe");
     assert!(failure.is_quiet() && failure.exit() == Exit::ClosedOutput);

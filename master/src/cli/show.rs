@@ -75,8 +75,18 @@ impl<O: Write, E: Write> Show<O, E> {
         self.print(&text)
     }
 
+    /// A minion that gave no answer.
     pub(super) fn missing(&mut self, id: &str, why: &str) -> io::Result<()> {
-        let sentence = format!("Minion did not return. [{why}]");
+        self.without_value(id, format!("Minion did not return. [{why}]"))
+    }
+
+    /// A minion that answered, and has no value to show.
+    pub(super) fn ended(&mut self, id: &str, why: &str) -> io::Result<()> {
+        self.worst_retcode = self.worst_retcode.max(1);
+        self.without_value(id, format!("ERROR: {why}"))
+    }
+
+    fn without_value(&mut self, id: &str, sentence: String) -> io::Result<()> {
         if self.is_for_programs() {
             return writeln!(self.err, "{}: {}", escape(id), escape(&sentence));
         }
@@ -111,7 +121,7 @@ impl<O: Write, E: Write> Show<O, E> {
     }
 
     /// The answer to a target that matches nobody.
-    pub(super) fn nothing_matched(&mut self) -> io::Result<()> {
+    pub(super) fn nothing_matched(&mut self, detail: &str) -> io::Result<()> {
         self.tell("No minions matched the target. No command was sent, no jid was assigned.\n")?;
         if self.wishes.is_static {
             let text = render(&Map::new(), &self.wishes.style, 0);
@@ -119,7 +129,7 @@ impl<O: Write, E: Write> Show<O, E> {
                 self.print(&text)?;
             }
         }
-        self.note("ERROR: No return received")
+        self.note(&format!("ERROR: No return received: {detail}"))
     }
 }
 
@@ -176,9 +186,13 @@ mod tests {
 
     #[test]
     fn for_programs() {
-        let (out, err) = shown(Wishes { is_static: true, verbose: true, summary: true, ..wishes(Format::Json) });
+        let (out, err) =
+            shown(Wishes { is_static: true, verbose: true, summary: true, ..wishes(Format::Json) });
         assert_eq!(out, "{\n    \"m1\": true\n}\n");
-        assert!(err.contains("\nm2: Minion did not return. [offline since 2026-11-22T06:07:32.000000Z]\n"), "{err}");
+        assert!(
+            err.contains("\nm2: Minion did not return. [offline since 2026-11-22T06:07:32.000000Z]\n"),
+            "{err}"
+        );
         assert!(err.starts_with("Executing job with jid 20261122060732123407\n"));
         let (out, _) = shown(wishes(Format::Raw));
         assert_eq!(out, "{'m1': True}\n");
@@ -203,15 +217,19 @@ mod tests {
     #[test]
     fn nobody_matched() {
         for (format, is_static, expected) in [
-            (Format::Nested, false, "No minions matched the target. No command was sent, no jid was assigned.\n"),
+            (
+                Format::Nested,
+                false,
+                "No minions matched the target. No command was sent, no jid was assigned.\n",
+            ),
             (Format::Json, true, "{}\n"),
             (Format::Json, false, ""),
         ] {
             let (mut out, mut err) = (Vec::new(), Vec::new());
             let mut show = Show::new(Wishes { is_static, ..wishes(format) }, &mut out, &mut err);
-            show.nothing_matched().expect("memory does not fail");
+            show.nothing_matched("no accepted minion matches \"x\"").expect("memory does not fail");
             assert_eq!(String::from_utf8_lossy(&out), expected);
-            assert!(String::from_utf8_lossy(&err).ends_with("ERROR: No return received\n"));
+            assert!(String::from_utf8_lossy(&err).ends_with("ERROR: No return received: no accepted minion matches \"x\"\n"));
         }
     }
 }

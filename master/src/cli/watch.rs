@@ -44,6 +44,8 @@ pub(super) enum Output {
     Return(MinionId, Returned),
     /// Print that a minion gave none.
     Missing(String, String),
+    /// Print how it ended for a minion that answered, and has no value.
+    Ended(String, String),
     /// Say something on stderr.
     Note(String),
     /// Ask the master about the open minions.
@@ -148,6 +150,11 @@ impl Watch {
             }
             // Named before, with what was known then.
             _ if was_missing => Vec::new(),
+            other if other.retcode().is_some() => {
+                self.summary.returned += 1;
+                self.summary.errors += 1;
+                vec![Output::Ended(row.id.to_string(), reason(&other))]
+            }
             other => {
                 self.summary.missing += 1;
                 vec![Output::Missing(row.id.to_string(), reason(&other))]
@@ -210,7 +217,10 @@ impl Watch {
         if !running.is_empty() {
             let hint = self.hint("show");
             let seconds = after.as_secs_f64().round();
-            outputs.push(Output::Note(format!("still running after {seconds} s: {}; {hint}", named(running.iter()))));
+            outputs.push(Output::Note(format!(
+                "still running after {seconds} s: {}; {hint}",
+                named(running.iter())
+            )));
         }
         if self.job.is_some() && self.open.is_empty() {
             outputs.push(self.finish());
@@ -236,7 +246,11 @@ impl Watch {
     }
 
     fn lost(&self) -> Vec<Output> {
-        let note = format!("no master any more; still out: {}; once it is back: {}", self.still_out(), self.hint("show"));
+        let note = format!(
+            "no master any more; still out: {}; once it is back: {}",
+            self.still_out(),
+            self.hint("show")
+        );
         vec![Output::Note(note), Output::Finish(Exit::Unreachable, self.summary)]
     }
 
@@ -340,7 +354,7 @@ mod tests {
             (fine(), bad(), Exit::Retcode),
             (fine(), gone(), Exit::NoReturn),
             (bad(), gone(), Exit::NoReturn),
-            (fine(), Ending::TimedOut { after_ms: 1500 }, Exit::NoReturn),
+            (fine(), Ending::TimedOut { after_ms: 1500 }, Exit::Retcode),
         ] {
             let mut watch = watching(&["m1", "m2"]);
             watch.handle(ended("m1", first));
@@ -352,7 +366,10 @@ mod tests {
     #[test]
     fn rows_are_shown_once_with_their_reason() {
         let mut watch = watching(&["m1", "m2", "m3"]);
-        assert_eq!(watch.handle(ended("m1", Ending::Returned(returned(0)))), [Output::Return(id("m1"), returned(0))]);
+        assert_eq!(
+            watch.handle(ended("m1", Ending::Returned(returned(0)))),
+            [Output::Return(id("m1"), returned(0))]
+        );
         assert_eq!(watch.handle(ended("m1", Ending::Returned(returned(0)))), []);
         assert_eq!(watch.handle(ended("m9", Ending::Expired)), []);
         let since = Some(Timestamp(0));
@@ -398,7 +415,10 @@ mod tests {
         assert_eq!(outputs[1], missing("m2", "offline since 1970-01-01T00:00:00.000000Z"));
         assert_eq!(exit(&outputs), None);
         // One comes back while another still runs; its return counts.
-        assert_eq!(watch.handle(ended("m1", Ending::Returned(returned(0)))), [Output::Return(id("m1"), returned(0))]);
+        assert_eq!(
+            watch.handle(ended("m1", Ending::Returned(returned(0)))),
+            [Output::Return(id("m1"), returned(0))]
+        );
         // The other ends as what it was named for.
         assert_eq!(watch.handle(ended("m2", Ending::Lost { why: "x".to_owned() })), []);
         watch.handle(ended("m3", Ending::Returned(returned(0))));
@@ -449,7 +469,9 @@ mod tests {
     #[test]
     fn interruption_says_how_to_go_on() {
         let mut watch = Watch::new(" --root-dir /r".to_owned());
-        assert!(matches!(&watch.handle(Input::Interrupt)[0], Output::Note(text) if text.contains("jobs list --root-dir /r")));
+        assert!(
+            matches!(&watch.handle(Input::Interrupt)[0], Output::Note(text) if text.contains("jobs list --root-dir /r"))
+        );
         watch.handle(Input::Event(job(Target::glob("*"), &["m1", "m2"])));
         watch.handle(ended("m1", Ending::Returned(returned(0))));
         let outputs = watch.handle(Input::Interrupt);

@@ -33,7 +33,8 @@ pub(super) fn problem(problem: &Problem) -> Response {
 
 /// A JSON body.
 pub(super) fn json_reply<T: Serialize>(value: &T) -> Reply {
-    let body = serde_json::to_vec(value)
-        .map_err(|error| Problem::new(ProblemKind::Internal, format!("the answer cannot be written: {error}")))?;
+    let body = serde_json::to_vec(value).map_err(|error| {
+        Problem::new(ProblemKind::Internal, format!("the answer cannot be written: {error}"))
+    })?;
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }

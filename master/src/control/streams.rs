@@ -39,7 +39,10 @@ pub(super) async fn visible_job(api: &Arc<Api>, principal: &Principal, jid: Jid)
     match job {
         Some(job) if principal.may_see_job_of(&job.principal) => Ok(job),
         Some(_) => Err(Problem::new(ProblemKind::Forbidden, format!("{principal} may not see job {jid}"))),
-        None => Err(Problem::new(ProblemKind::NotFound, format!("there is no job {jid}, or it is no longer kept"))),
+        None => Err(Problem::new(
+            ProblemKind::NotFound,
+            format!("there is no job {jid}, or it is no longer kept"),
+        )),
     }
 }
 
@@ -75,7 +78,11 @@ struct JobFeed {
     is_over: bool,
 }
 
-fn job_stream(past: VecDeque<JobEvent>, live: mpsc::UnboundedReceiver<JobEvent>, seen: BTreeSet<MinionId>) -> Response {
+fn job_stream(
+    past: VecDeque<JobEvent>,
+    live: mpsc::UnboundedReceiver<JobEvent>,
+    seen: BTreeSet<MinionId>,
+) -> Response {
     let feed = JobFeed { past, live, seen, number: 0, is_over: false };
     let events = stream::unfold(feed, async |mut feed| {
         let event = feed.next().await?;
@@ -107,7 +114,12 @@ impl JobFeed {
 
 /// The event stream. Job events are for those who may see everybody's jobs; a job's own events
 /// are at `/v1/jobs/<jid>/follow`.
-pub(super) fn events(api: &Arc<Api>, principal: &Principal, query: EventsQuery, headers: &HeaderMap) -> Reply {
+pub(super) fn events(
+    api: &Arc<Api>,
+    principal: &Principal,
+    query: EventsQuery,
+    headers: &HeaderMap,
+) -> Reply {
     let last = match headers.get("last-event-id") {
         None => None,
         Some(id) => {

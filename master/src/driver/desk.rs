@@ -118,13 +118,18 @@ impl Desk {
     /// The remembered events behind `last`, and the stream of those to come, without a gap
     /// between them. The third value says whether events behind `last` were forgotten already.
     #[must_use]
-    pub fn events_since(&self, last: Option<u64>) -> (Vec<Arc<Event>>, broadcast::Receiver<Arc<Event>>, bool) {
+    pub fn events_since(
+        &self,
+        last: Option<u64>,
+    ) -> (Vec<Arc<Event>>, broadcast::Receiver<Arc<Event>>, bool) {
         let ring = self.ring.lock().expect("no holder panics");
         let Some(last) = last else {
             return (Vec::new(), ring.live.subscribe(), false);
         };
         let behind: Vec<_> = ring.kept.iter().filter(|event| event.id > last).cloned().collect();
         let is_gap = match ring.kept.front() {
+            // 0 asks for all there is, and misses nothing.
+            _ if last == 0 => false,
             Some(oldest) => oldest.id > last + 1,
             None => true,
         };

@@ -7,12 +7,13 @@ use std::time::Duration;
 use brine_pki::ledger::Log;
 use brine_protocol::control::{JobEvent, JobRequest, JobRow, Problem, ProblemKind};
 use brine_protocol::job::{CALLS_MAX, Delivery, Ending, Job};
-use brine_protocol::message::{Cancel, Order, Return, Stored, ToMinion};
+use brine_protocol::message::{Cancel, Order, Return, Stored, ToMinion, is_repeatable};
+use brine_protocol::time::Timestamp;
 use brine_protocol::{Jid, MinionId};
 use serde_json::json;
 
 use super::mint::delivery_number;
-use super::{Engine, Output};
+use super::{Engine, Now, Output};
 use crate::gate::ConnId;
 use crate::roles::Principal;
 use crate::store::{OpenJob, Record, Row};
@@ -35,7 +36,23 @@ pub(super) struct Open {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Waits {
     generation: u64,
+    /// Whether the order was handed to a session: from then on it may have run.
+    handed: bool,
+    /// When a handed order is given up, while its minion has no session.
     lost_at: Option<Duration>,
+}
+
+impl Open {
+    /// When the order expires if it was not handed over, on the wall clock.
+    fn expires(&self) -> Option<Timestamp> {
+        match self.job.delivery {
+            Delivery::Now => None,
+            Delivery::Queue { ttl_ms } => {
+                let micros = i64::try_from(ttl_ms.saturating_mul(1000)).unwrap_or(i64::MAX);
+                Some(self.job.submitted.plus_micros(micros))
+            }
+        }
+    }
 }
 
 impl<L: Log> Engine<L> {
@@ -45,7 +62,9 @@ impl<L: Log> Engine<L> {
         let mut minions = BTreeMap::new();
         for (id, generation) in &open.job.minions {
             if !open.ended.contains(id) {
-                minions.insert(id.clone(), Waits { generation: *generation, lost_at });
+                // A now-mode order that is open was for a minion with a session: it may have run.
+                let handed = open.job.delivery == Delivery::Now || open.handed.contains(id);
+                minions.insert(id.clone(), Waits { generation: *generation, handed, lost_at });
                 self.orders.entry(id.clone()).or_default().insert(open.job.number, open.job.jid);
                 self.orders_open += 1;
             }
@@ -88,7 +107,10 @@ impl<L: Log> Engine<L> {
         }
         by.may_run(&request.calls, minions.iter().map(|(id, _)| id))?;
         if self.orders_open + minions.len() > self.settings.open_orders_max {
-            let detail = format!("{} orders are open, at most {} may be", self.orders_open, self.settings.open_orders_max);
+            let detail = format!(
+                "{} orders are open, at most {} may be",
+                self.orders_open, self.settings.open_orders_max
+            );
             return Err(Problem::new(ProblemKind::Busy, detail));
         }
 
@@ -122,14 +144,14 @@ impl<L: Log> Engine<L> {
         self.output(Output::JobEvent { jid: job.jid, event: JobEvent::Job(Box::new((**job).clone())) });
         let mut waits = BTreeMap::new();
         for (id, generation) in &job.minions {
-            waits.insert(id.clone(), Waits { generation: *generation, lost_at: None });
+            waits.insert(id.clone(), Waits { generation: *generation, handed: false, lost_at: None });
             self.orders.entry(id.clone()).or_default().insert(job.number, job.jid);
         }
         self.orders_open += waits.len();
         self.open.insert(job.jid, Open { job: Arc::clone(job), minions: waits });
 
         for (id, _) in &job.minions {
-            if !self.is_connected(id) {
+            if job.delivery == Delivery::Now && !self.is_connected(id) {
                 let since = self.facts.get(id).map(|facts| facts.last_seen);
                 self.end(job.jid, id, Ending::Offline { since });
             }
@@ -138,20 +160,23 @@ impl<L: Log> Engine<L> {
     }
 
     fn hand_over(&mut self, job: &Job) {
-        let live: Vec<(ConnId, bool)> = job
+        let live: Vec<(MinionId, ConnId, bool)> = job
             .minions
             .iter()
             .filter_map(|(id, _)| self.live(id))
-            .map(|session| (session.conn, session.is_subscribed()))
+            .map(|session| (session.id.clone(), session.conn, session.is_subscribed()))
             .collect();
-        let order = ToMinion::Order(Box::new(order(job)));
+        for (id, _, _) in &live {
+            self.note_handed(job.jid, id);
+        }
+        let order = ToMinion::Order(Box::new(self.order(job)));
         // A broadcast is read by every subscriber, so it is only for orders that are for all.
         let is_for_all = job.minions.len() == self.trust.registry().accepted().count();
-        let by_broadcast = is_for_all && live.iter().filter(|(_, subscribed)| *subscribed).count() > 1;
+        let by_broadcast = is_for_all && live.iter().any(|(_, _, subscribed)| *subscribed);
         if by_broadcast {
             self.broadcast(&order);
         }
-        for (conn, subscribed) in live {
+        for (_, conn, subscribed) in live {
             if !(by_broadcast && subscribed) {
                 self.send(conn, order.clone());
             }
@@ -164,15 +189,53 @@ impl<L: Log> Engine<L> {
             return;
         };
         for (number, jid) in orders.clone() {
-            if let Some(open) = self.open.get_mut(&jid) {
-                if let Some(waits) = open.minions.get_mut(id) {
-                    waits.lost_at = None;
-                }
-                if !taken.contains(&number) {
-                    let order = order(&open.job);
-                    self.send(conn, ToMinion::Order(Box::new(order)));
-                }
+            let Some(open) = self.open.get_mut(&jid) else {
+                continue;
+            };
+            if let Some(waits) = open.minions.get_mut(id) {
+                waits.lost_at = None;
             }
+            let job = Arc::clone(&open.job);
+            if !taken.contains(&number) {
+                self.note_handed(jid, id);
+                let order = self.order(&job);
+                self.send(conn, ToMinion::Order(Box::new(order)));
+            }
+        }
+    }
+
+    /// Remembers, before it is sent, that an order may run from here on. A now-mode order needs
+    /// no record: that it is open says so.
+    fn note_handed(&mut self, jid: Jid, id: &MinionId) {
+        let Some(open) = self.open.get_mut(&jid) else {
+            return;
+        };
+        let is_queued = open.job.delivery != Delivery::Now;
+        let Some(waits) = open.minions.get_mut(id).filter(|waits| !waits.handed) else {
+            return;
+        };
+        waits.handed = true;
+        if is_queued {
+            self.output(Output::Persist(Record::Handed { jid, id: id.clone() }));
+        }
+    }
+
+    fn order(&self, job: &Job) -> Order {
+        let expires_in_ms = match job.delivery {
+            Delivery::Now => None,
+            Delivery::Queue { ttl_ms } => {
+                let waited = u64::try_from((self.now.wall.0 - job.submitted.0) / 1000).unwrap_or(0);
+                Some(ttl_ms.saturating_sub(waited).max(1))
+            }
+        };
+        Order {
+            jid: job.jid,
+            number: job.number,
+            calls: job.calls.clone(),
+            target: job.target.clone(),
+            job_timeout_ms: job.job_timeout_ms,
+            expires_in_ms,
+            principal: job.principal.clone(),
         }
     }
 
@@ -186,15 +249,24 @@ impl<L: Log> Engine<L> {
         }
     }
 
-    pub(super) fn end_lost_orders(&mut self) {
-        let now = self.now.steady;
+    /// Ends what nobody will answer any more: queued orders past their time, and handed-over ones
+    /// whose minion has not come back.
+    pub(super) fn end_overdue_orders(&mut self) {
+        let Now { wall, steady } = self.now;
+        let mut expired = Vec::new();
         let mut lost = Vec::new();
         for (jid, open) in &self.open {
+            let is_past = open.expires().is_some_and(|at| at <= wall);
             for (id, waits) in &open.minions {
-                if waits.lost_at.is_some_and(|at| at <= now) {
+                if !waits.handed && is_past {
+                    expired.push((*jid, id.clone()));
+                } else if waits.handed && waits.lost_at.is_some_and(|at| at <= steady) {
                     lost.push((*jid, id.clone()));
                 }
             }
+        }
+        for (jid, id) in expired {
+            self.end(jid, &id, Ending::Expired);
         }
         for (jid, id) in lost {
             let why = format!(
@@ -202,6 +274,23 @@ impl<L: Log> Engine<L> {
                 self.settings.lost_after.as_secs()
             );
             self.end(jid, &id, Ending::Lost { why });
+        }
+    }
+
+    /// A minion is back without the journal that would know: what was handed over may have run,
+    /// and is never sent again. Orders that may run twice, or were not handed over, go on.
+    pub(super) fn journal_lost(&mut self, id: &MinionId) {
+        let orders: Vec<Jid> = self.orders.get(id).into_iter().flat_map(BTreeMap::values).copied().collect();
+        for jid in orders {
+            let Some(open) = self.open.get(&jid) else {
+                continue;
+            };
+            let is_handed = open.minions.get(id).is_some_and(|waits| waits.handed);
+            let is_repeatable = open.job.calls.iter().all(|call| is_repeatable(&call.function));
+            if is_handed && !is_repeatable {
+                let why = "the minion's journal was lost: whether the order ran is not known".to_owned();
+                self.end(jid, id, Ending::Interrupted { why });
+            }
         }
     }
 
@@ -291,18 +380,6 @@ impl<L: Log> Engine<L> {
     }
 }
 
-fn order(job: &Job) -> Order {
-    Order {
-        jid: job.jid,
-        number: job.number,
-        calls: job.calls.clone(),
-        target: job.target.clone(),
-        job_timeout_ms: job.job_timeout_ms,
-        expires_in_ms: None,
-        principal: job.principal.clone(),
-    }
-}
-
 /// Refuses what no minion could be asked to do.
 fn check(request: &JobRequest, message_max: usize) -> Result<(), Problem> {
     let bad = |detail: String| Err(Problem::new(ProblemKind::BadRequest, detail));
@@ -313,18 +390,21 @@ fn check(request: &JobRequest, message_max: usize) -> Result<(), Problem> {
         let name = &call.function;
         let is_name = name.len() <= FUNCTION_MAX
             && name.split('.').count() >= 2
-            && name.split('.').all(|part| {
-                !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-            });
+            && name
+                .split('.')
+                .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
         if !is_name {
-            return bad(format!("{:?} is not a function: write module.function", brine_local::text::escape(name)));
+            return bad(format!(
+                "{:?} is not a function: write module.function",
+                brine_local::text::escape(name)
+            ));
         }
     }
     if request.job_timeout_ms == Some(0) {
         return bad("a job timeout has to be greater than 0".to_owned());
     }
-    if matches!(request.delivery, Delivery::Queue { .. }) {
-        return bad("delivery \"queue\" is not served by this version".to_owned());
+    if request.delivery == (Delivery::Queue { ttl_ms: 0 }) {
+        return bad("a queued order's time to live has to be greater than 0".to_owned());
     }
     let size = serde_json::to_vec(&request.calls).map_or(usize::MAX, |json| json.len())
         + request.target.expression.len();

@@ -170,7 +170,9 @@ impl<L: Log> Engine<L> {
                 shown.grains = self.facts.get(&minion).map(|facts| facts.grains.clone());
                 now(Answer::Minion(Box::new(shown)))
             }
-            Ask::Submit { request, idempotency } => self.on_submit(id, by, request, idempotency).map(|()| None),
+            Ask::Submit { request, idempotency } => {
+                self.on_submit(id, by, request, idempotency).map(|()| None)
+            }
             Ask::Kill(jid) => {
                 by.may(Verb::JobsKill)?;
                 self.may_see(by, jid)?;
@@ -220,7 +222,8 @@ impl<L: Log> Engine<L> {
         let mut remember = None;
         if let Some(key) = idempotency {
             if key.is_empty() || key.len() > IDEMPOTENCY_MAX || !key.bytes().all(|b| b.is_ascii_graphic()) {
-                let detail = format!("an idempotency key is 1 to {IDEMPOTENCY_MAX} printable ASCII characters");
+                let detail =
+                    format!("an idempotency key is 1 to {IDEMPOTENCY_MAX} printable ASCII characters");
                 return Err(Problem::new(ProblemKind::BadRequest, detail));
             }
             let body = serde_json::to_vec(&request).expect("a request came from JSON");
@@ -275,7 +278,13 @@ impl<L: Log> Engine<L> {
                 Some(heard) if is_unanswered => Presence::Silent { since: heard.wall },
                 Some(_) | None => self.presence(id, Some(jid)),
             };
-            rows.push(JobRow { id: id.clone(), ending: None, at: None, late: vec![], presence: Some(presence) });
+            rows.push(JobRow {
+                id: id.clone(),
+                ending: None,
+                at: None,
+                late: vec![],
+                presence: Some(presence),
+            });
         }
         rows
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use brine_pki::ledger::Log;
 use brine_pki::registry::{Knocker, Verdict};
 use brine_protocol::control::Presence;
-use brine_protocol::job::Ending;
 use brine_protocol::message::{Beat, Knock, Standing, Start, Stored, ToMaster, ToMinion};
 use brine_protocol::{Fingerprint, Jid, MinionId};
 use serde_json::json;
@@ -135,8 +134,12 @@ impl<L: Log> Engine<L> {
         match (stage, message) {
             (_, ToMaster::Beat(beat)) => self.on_beat(conn, beat),
             (_, ToMaster::Bye) => self.output(Output::Close { conn, why: "bye" }),
-            (Stage::Starting { generation }, ToMaster::Start(start)) => self.go_live(conn, generation, *start),
-            (Stage::Live { generation }, ToMaster::Return(report)) => self.on_return(conn, &id, generation, *report),
+            (Stage::Starting { generation }, ToMaster::Start(start)) => {
+                self.go_live(conn, generation, *start)
+            }
+            (Stage::Live { generation }, ToMaster::Return(report)) => {
+                self.on_return(conn, &id, generation, *report)
+            }
             (Stage::Live { .. }, ToMaster::Grains(grains)) => {
                 if let Some(facts) = self.facts.get_mut(&id) {
                     facts.grains = grains;
@@ -223,9 +226,7 @@ impl<L: Log> Engine<L> {
 
         let known = self.facts.get(&id).filter(|facts| facts.generation == generation);
         if known.is_some_and(|facts| facts.journal != start.journal) {
-            self.end_orders(&id, |_| Ending::Interrupted {
-                why: "the minion's journal was lost: whether the order ran is not known".to_owned(),
-            });
+            self.journal_lost(&id);
         }
         let facts = Facts {
             generation,
@@ -283,7 +284,7 @@ impl<L: Log> Engine<L> {
 
     /// What is known of a minion's presence, with regard to one job if one is named.
     pub(super) fn presence(&self, id: &MinionId, jid: Option<Jid>) -> Presence {
-        let Some(session) = self.by_id.get(id).and_then(|conn| self.sessions.get(conn)) else {
+        let Some(session) = self.live(id) else {
             let since = self.facts.get(id).map(|facts| facts.last_seen);
             return Presence::Offline { since };
         };

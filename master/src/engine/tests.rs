@@ -7,7 +7,7 @@ use brine_pki::ledger::MemoryLedger;
 use brine_pki::publish::Reader;
 use brine_pki::waiting::WaitingLimits;
 use brine_protocol::control::{Act, JobRequest, KeyActRequest, KeyName, KeyState, Problem, ProblemKind};
-use brine_protocol::job::{Call, Ending, Returned, Target};
+use brine_protocol::job::{Call, Delivery, Ending, Returned, Target};
 use brine_protocol::message::{Beat, Knock, Order, Return, Start, ToMinion};
 use serde_json::Map;
 
@@ -192,20 +192,20 @@ impl World {
     }
 
     fn act(&mut self, act: Act, name: &str) -> Out {
-        let key = KeyName {
-            id: id(name.trim_end_matches('\'')),
-            fingerprint: fingerprint(name),
-            state: None,
-        };
+        let key =
+            KeyName { id: id(name.trim_end_matches('\'')), fingerprint: fingerprint(name), state: None };
         self.ask(Ask::Act(KeyActRequest { act, keys: vec![key], reason: None }))
     }
 
-    /// A minion that is accepted, live and subscribed.
+    /// A minion that is accepted and live. Without a subscriber: orders come one by one.
     fn live(&mut self, conn: u64, name: &str) {
         self.knock(conn, name);
         self.act(Act::Accept, name);
         self.frame(conn, start("j", &[]));
-        self.input(Input::Subscribed { conn: ConnId(conn) });
+    }
+
+    fn subscribe(&mut self, conn: u64) -> Out {
+        self.input(Input::Subscribed { conn: ConnId(conn) })
     }
 
     fn submit(&mut self, target: &str) -> Out {
@@ -237,7 +237,7 @@ fn request(target: &str, function: &str) -> JobRequest {
     JobRequest {
         target: Target::glob(target),
         calls: vec![Call { function: function.to_owned(), arguments: vec![], keywords: Map::new() }],
-        delivery: brine_protocol::job::Delivery::Now,
+        delivery: Delivery::Now,
         job_timeout_ms: None,
     }
 }
@@ -301,7 +301,10 @@ fn every_minion_ends_once_and_later_reports_are_kept_beside() {
     assert_eq!(world.returned(1, &order).endings(), [("web1".to_owned(), returned(0))]);
     let out = world.returned(1, &order);
     assert!(out.endings().is_empty());
-    assert!(matches!(out.0.iter().find(|o| matches!(o, Output::Persist(_))), Some(Output::Persist(Record::Report { .. }))));
+    assert!(matches!(
+        out.0.iter().find(|o| matches!(o, Output::Persist(_))),
+        Some(Output::Persist(Record::Report { .. }))
+    ));
     assert!(matches!(out.sent(1)[..], [ToMinion::Stored(_)]), "and acknowledged all the same");
 }
 
@@ -365,6 +368,7 @@ fn removal_cuts_the_session_cancels_its_orders_and_changes_the_epoch() {
         let mut world = World::new();
         for (conn, name) in [(1, "web1"), (2, "web2"), (3, "web3")] {
             world.live(conn, name);
+            world.subscribe(conn);
         }
         world.submit("*");
         let out = world.act(act, "web1");
@@ -385,7 +389,7 @@ fn a_broadcast_is_only_for_orders_that_are_for_all() {
         world.knock(conn, name);
         world.act(Act::Accept, name);
         world.frame(conn, start("j", &[]));
-        let out = world.input(Input::Subscribed { conn: ConnId(conn) });
+        let out = world.subscribe(conn);
         let ToMinion::Epoch(epoch) = out.sent(conn)[0] else { panic!("{out:?}") };
         let mut reader = Reader::new();
         reader.install(epoch).expect("an epoch");
@@ -407,7 +411,9 @@ fn a_broadcast_is_only_for_orders_that_are_for_all() {
 fn a_minion_without_subscriber_gets_a_broadcast_over_its_own_channel() {
     let mut world = World::new();
     world.live(1, "web1");
+    world.subscribe(1);
     world.live(2, "web2");
+    world.subscribe(2);
     world.knock(3, "web3");
     world.act(Act::Accept, "web3");
     world.frame(3, start("j", &[]));
@@ -470,7 +476,8 @@ fn killing_tells_the_connected_and_ends_the_others() {
     world.live(1, "web1");
     world.live(2, "web2");
     let out = world.submit("*");
-    let [Output::Answer { answer, .. }] = &out.0.iter().filter(|o| matches!(o, Output::Answer { .. })).collect::<Vec<_>>()[..]
+    let [Output::Answer { answer, .. }] =
+        &out.0.iter().filter(|o| matches!(o, Output::Answer { .. })).collect::<Vec<_>>()[..]
     else {
         panic!("{out:?}")
     };
@@ -515,7 +522,7 @@ fn a_restart_goes_on_with_what_was_open() {
     let (_, generation) = job.minions[0].clone();
     let facts = Facts { generation, journal: "j".to_owned(), ..Facts::default() };
     let memory = Memory {
-        open: vec![OpenJob { job: Arc::clone(&job), ended: BTreeSet::new() }],
+        open: vec![OpenJob { job: Arc::clone(&job), ended: BTreeSet::new(), handed: BTreeSet::new() }],
         facts: vec![(id("web1"), facts)],
         last_jid: job.jid.time(),
         ..memory()
@@ -531,6 +538,27 @@ fn a_restart_goes_on_with_what_was_open() {
     let out = world.start(1, "web1", "j", &[]);
     assert_eq!(out.orders(1).len(), 1);
     assert!(out.endings().is_empty(), "{out:?}");
+}
+
+#[test]
+fn a_queued_order_waits_for_its_minion_and_expires() {
+    let mut world = World::new();
+    world.live(1, "web1");
+    world.live(2, "web2");
+    world.input(Input::Closed { conn: ConnId(1), why: "peer_gone" });
+    world.input(Input::Closed { conn: ConnId(2), why: "peer_gone" });
+    let mut queued = request("*", "cmd.run");
+    queued.delivery = Delivery::Queue { ttl_ms: 60_000 };
+    let out = world.ask(Ask::Submit { request: queued, idempotency: None });
+    assert!(out.endings().is_empty(), "{out:?}");
+    world.pass(20);
+    let out = world.start(3, "web1", "another journal", &[]);
+    assert!(out.endings().is_empty(), "it was never handed to the lost one: {out:?}");
+    assert_eq!(out.orders(3)[0].expires_in_ms, Some(40_000));
+    let handed = out.position(|o| matches!(o, Output::Persist(Record::Handed { .. })));
+    let sent = out.position(|o| matches!(o, Output::Send { message: ToMinion::Order(_), .. }));
+    assert!(handed < sent);
+    assert_eq!(world.pass(41).endings(), [("web2".to_owned(), Ending::Expired)], "web1 has it");
 }
 
 #[test]

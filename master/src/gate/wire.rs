@@ -37,7 +37,12 @@ pub(super) struct Wire {
 
 impl Wire {
     /// Takes over an accepted connection, and queues our greeting and READY.
-    pub(super) fn new(stream: TcpStream, ours: SocketType, limits: WireLimits, config: &crate::config::Config) -> Self {
+    pub(super) fn new(
+        stream: TcpStream,
+        ours: SocketType,
+        limits: WireLimits,
+        config: &crate::config::Config,
+    ) -> Self {
         super::tune(&stream);
         let greeting = Bytes::copy_from_slice(&zmtp::greeting());
         Self {

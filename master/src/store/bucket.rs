@@ -4,6 +4,7 @@
 //! j/<jid>              job, JSON
 //! o/<jid>              empty: the job is open for somebody
 //! r/<jid>/<minion>     mark, then row, JSON: the final state
+//! h/<jid>/<minion>     empty: a queued order was handed to the minion
 //! l/<jid>/<minion>/<n> row, JSON: a later report
 //! x/<minion>/<jid>     row, JSON: a return of a job that is not known here
 //! k/<key>              digest 32, jid 20: an idempotency key
@@ -52,10 +53,7 @@ impl Span {
     /// The spans whose folders are there.
     pub(super) fn found_in(path: &Path) -> Result<BTreeSet<Self>, StoreError> {
         let entries = std::fs::read_dir(path).map_err(|error| StoreError::database(path, &error))?;
-        Ok(entries
-            .flatten()
-            .filter_map(|entry| Self::read(entry.file_name().to_str()?))
-            .collect())
+        Ok(entries.flatten().filter_map(|entry| Self::read(entry.file_name().to_str()?)).collect())
     }
 }
 
@@ -76,11 +74,7 @@ pub(super) fn open_guarded(
 ) -> Result<(Option<sled::Db>, Option<String>), StoreError> {
     let open = || {
         catch_unwind(AssertUnwindSafe(|| {
-            sled::Config::new()
-                .path(path)
-                .cache_capacity(cache_bytes)
-                .flush_every_ms(None)
-                .open()
+            sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None).open()
         }))
     };
     match open() {
@@ -93,7 +87,10 @@ pub(super) fn open_guarded(
                 }
             }
             if let Ok(Ok(db)) = open() {
-                let said = format!("{}: a damaged snapshot was rebuilt from the log; nothing is lost", path.display());
+                let said = format!(
+                    "{}: a damaged snapshot was rebuilt from the log; nothing is lost",
+                    path.display()
+                );
                 return Ok((Some(db), Some(said)));
             }
         }
@@ -101,7 +98,8 @@ pub(super) fn open_guarded(
     }
     let aside = aside(path);
     std::fs::rename(path, &aside).map_err(|error| StoreError::database(path, &error))?;
-    let said = format!("{} is damaged and was set aside as {}: it holds {holds}", path.display(), aside.display());
+    let said =
+        format!("{} is damaged and was set aside as {}: it holds {holds}", path.display(), aside.display());
     Ok((None, Some(said)))
 }
 
@@ -112,7 +110,8 @@ fn aside(path: &Path) -> PathBuf {
             name.push(format!(".damaged-{n}"));
             // A folder that is set aside is no bucket any more.
             let name = PathBuf::from(name);
-            let file = name.file_name().unwrap_or_default().to_string_lossy().replace("jobs-", "damaged-jobs-");
+            let file =
+                name.file_name().unwrap_or_default().to_string_lossy().replace("jobs-", "damaged-jobs-");
             name.with_file_name(file)
         })
         .find(|name| !name.exists())
@@ -136,7 +135,11 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    pub(super) fn open(folder: &Path, span: Span, cache_bytes: u64) -> Result<(Option<Self>, Option<String>), StoreError> {
+    pub(super) fn open(
+        folder: &Path,
+        span: Span,
+        cache_bytes: u64,
+    ) -> Result<(Option<Self>, Option<String>), StoreError> {
         let path = folder.join(span.folder());
         let is_new = !path.exists();
         let (db, said) = open_guarded(&path, cache_bytes, &span.to_string())?;
@@ -160,11 +163,19 @@ impl Bucket {
 
     /// Adds a record to a batch. Reads only what the batch cannot have changed: a minion's
     /// report is judged by what is stored before it.
-    pub(super) fn add(&self, batch: &mut sled::Batch, record: &Record, orphans_max: usize) -> Result<(), StoreError> {
+    pub(super) fn add(
+        &self,
+        batch: &mut sled::Batch,
+        record: &Record,
+        orphans_max: usize,
+    ) -> Result<(), StoreError> {
         let json = |value: &Row| serde_json::to_vec(value).expect("a row is plain data");
         match record {
             Record::Job(job) => {
-                batch.insert(format!("j/{}", job.jid).as_bytes(), serde_json::to_vec(job).expect("a job is plain data"));
+                batch.insert(
+                    format!("j/{}", job.jid).as_bytes(),
+                    serde_json::to_vec(job).expect("a job is plain data"),
+                );
                 batch.insert(format!("o/{}", job.jid).as_bytes(), &[]);
             }
             Record::Row { jid, id, row } => {
@@ -173,6 +184,7 @@ impl Bucket {
                 batch.insert(format!("r/{jid}/{id}").as_bytes(), value);
             }
             Record::Report { jid, id, row } => self.add_report(batch, *jid, id, row, orphans_max)?,
+            Record::Handed { jid, id } => batch.insert(format!("h/{jid}/{id}").as_bytes(), &[]),
             Record::Closed(jid) => batch.remove(format!("o/{jid}").as_bytes()),
             Record::Idempotency { key, digest, jid } => {
                 let value = [&digest[..], jid.as_str().as_bytes()].concat();
@@ -196,7 +208,9 @@ impl Bucket {
         orphans_max: usize,
     ) -> Result<(), StoreError> {
         let value = serde_json::to_vec(row).expect("a row is plain data");
-        let is_same = |stored: &[u8]| serde_json::from_slice::<Row>(stored).is_ok_and(|stored| stored.ending == row.ending);
+        let is_same = |stored: &[u8]| {
+            serde_json::from_slice::<Row>(stored).is_ok_and(|stored| stored.ending == row.ending)
+        };
         let known = self.db.get(format!("r/{jid}/{id}")).map_err(|error| self.failed(&error))?;
         let (prefix, max) = match known {
             Some(stored) if is_same(stored.get(1..).unwrap_or_default()) => return Ok(()),
@@ -212,7 +226,8 @@ impl Bucket {
             count += 1;
         }
         if count < max {
-            let name = if known_is_late(&prefix) { format!("{prefix}{count}") } else { format!("{prefix}{jid}") };
+            let name =
+                if known_is_late(&prefix) { format!("{prefix}{count}") } else { format!("{prefix}{jid}") };
             batch.insert(name.as_bytes(), value);
         }
         Ok(())
@@ -254,7 +269,10 @@ impl Bucket {
             let id = self.id_of(&key, prefix.len())?;
             let json = value.get(1..).unwrap_or_default();
             let row: Row = serde_json::from_slice(json).map_err(|_| self.damaged(&key))?;
-            rows.insert(id.clone(), JobRow { id, ending: Some(row.ending), at: Some(row.at), late: vec![], presence: None });
+            rows.insert(
+                id.clone(),
+                JobRow { id, ending: Some(row.ending), at: Some(row.at), late: vec![], presence: None },
+            );
         }
         for item in self.db.scan_prefix(format!("l/{jid}/")) {
             let (key, value) = item.map_err(|error| self.failed(&error))?;
@@ -319,15 +337,16 @@ impl Bucket {
             let Some(job) = self.job(jid)? else {
                 return Err(self.damaged(&key));
             };
-            let prefix = format!("r/{jid}/");
-            let mut ended = BTreeSet::new();
-            for row in self.db.scan_prefix(&prefix).keys() {
-                let row = row.map_err(|error| self.failed(&error))?;
-                ended.insert(self.id_of(&row, prefix.len())?);
-            }
-            open.push(OpenJob { job: Arc::new(job), ended });
+            let ended = self.ids_under(&format!("r/{jid}/"))?;
+            let handed = self.ids_under(&format!("h/{jid}/"))?;
+            open.push(OpenJob { job: Arc::new(job), ended, handed });
         }
         Ok(())
+    }
+
+    fn ids_under(&self, prefix: &str) -> Result<BTreeSet<MinionId>, StoreError> {
+        let keys = self.db.scan_prefix(prefix).keys();
+        keys.map(|key| self.id_of(&key.map_err(|error| self.failed(&error))?, prefix.len())).collect()
     }
 
     pub(super) fn has_open_jobs(&self) -> Result<bool, StoreError> {

@@ -44,7 +44,8 @@ fn job(seconds: i64, minions: &[&str]) -> Arc<Job> {
 }
 
 fn row(value: i64, retcode: i32) -> Box<Row> {
-    let ending = Ending::Returned(Returned { value: value.into(), retcode, duration_ms: 1, truncated: false });
+    let ending =
+        Ending::Returned(Returned { value: value.into(), retcode, duration_ms: 1, truncated: false });
     Box::new(Row { ending, at: Timestamp(T0 * 1_000_000) })
 }
 
@@ -71,6 +72,7 @@ fn keeps_jobs_rows_and_facts_across_a_restart() {
                 ended(&first, "a", row(1, 0)),
                 ended(&second, "a", row(2, 3)),
                 Record::Closed(second.jid),
+                Record::Handed { jid: first.jid, id: id("b") },
                 Record::Facts(id("a"), Box::new(facts.clone())),
                 Record::Idempotency { key: "k".to_owned(), digest: [7; 32], jid: first.jid },
             ])
@@ -87,7 +89,14 @@ fn keeps_jobs_rows_and_facts_across_a_restart() {
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[&id("a")].ending, Some(row(1, 0).ending));
     let open = store.open_jobs().expect("reads");
-    assert_eq!(open, vec![OpenJob { job: Arc::clone(&first), ended: BTreeSet::from([id("a")]) }]);
+    assert_eq!(
+        open,
+        vec![OpenJob {
+            job: Arc::clone(&first),
+            ended: BTreeSet::from([id("a")]),
+            handed: BTreeSet::from([id("b")]),
+        }]
+    );
     let list = store.jobs(10, |_| true).expect("reads");
     let shown: Vec<_> = list.iter().map(|s| (s.jid, s.open, s.failed)).collect();
     assert_eq!(shown, vec![(second.jid, 0, 1), (first.jid, 1, 0)], "newest first");
@@ -117,7 +126,9 @@ fn orphans_have_a_quota() {
     }
     let bucket = &store.all()[0];
     let mut batch = sled::Batch::default();
-    bucket.add(&mut batch, &report(&job(T0 + 50, &[]), "b", row(1, 0)), 3).expect("another minion has its own");
+    bucket
+        .add(&mut batch, &report(&job(T0 + 50, &[]), "b", row(1, 0)), 3)
+        .expect("another minion has its own");
     bucket.apply(batch).expect("applies");
     assert_eq!(store.jobs(10, |_| true).expect("reads"), vec![], "orphans are no jobs");
     assert_eq!(bucket.orphans("a"), 3);
@@ -192,6 +203,82 @@ fn jids_never_go_back_even_without_the_store() {
     std::fs::remove_dir_all(scratch.folder()).expect("the store is lost");
     let (store, _) = scratch.open();
     assert_eq!(store.last_jid().expect("reads"), high);
+}
+
+/// Version 1 of what is on disk, byte for byte. These bytes have shipped: do not change this
+/// test; what has to be stored otherwise gets a key of its own.
+#[test]
+fn keys_and_values_are_these_bytes() {
+    let scratch = Scratch::new();
+    let (store, _) = scratch.open();
+    let known = job(T0, &["a", "b"]);
+    let at = known.jid.time();
+    let event = Event { id: 0x1234_abcd, tag: "brine/minion/a/stop".to_owned(), at, data: Map::new().into() };
+    let facts = Facts { generation: 3, journal: "j1".to_owned(), ..Facts::default() };
+    store
+        .commit(&[
+            Record::Job(Arc::clone(&known)),
+            Record::Handed { jid: known.jid, id: id("b") },
+            ended(&known, "a", row(1, 0)),
+            ended(&known, "b", row(2, 3)),
+            Record::Idempotency {
+                key: "unix:0 (root)/k".to_owned(),
+                digest: *b"01234567890123456789012345678901",
+                jid: known.jid,
+            },
+            Record::Event(Arc::new(event)),
+            Record::Facts(id("a"), Box::new(facts)),
+            Record::Ceiling(at.plus_micros(10_000_000)),
+        ])
+        .expect("commits");
+    store
+        .commit(&[report(&known, "a", row(9, 0)), report(&job(T0 + 1, &[]), "c", row(4, 0))])
+        .expect("commits");
+
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("keys and values are text here");
+    let dump = |db: &sled::Db| -> Vec<(String, String)> {
+        db.iter().map(|item| item.map(|(key, value)| (text(&key), text(&value))).expect("reads")).collect()
+    };
+    let expected: Vec<(String, String)> = [
+        (
+            "e/000000001234abcd",
+            r#"{"id":305441741,"tag":"brine/minion/a/stop","at":"2026-11-22T00:00:00.000000Z","data":{}}"#,
+        ),
+        ("h/20261122000000000000/b", ""),
+        (
+            "j/20261122000000000000",
+            r#"{"jid":"20261122000000000000","calls":[{"function":"test.ping"}],"target":{"kind":"glob","expression":"*"},"delivery":"now","principal":"unix:0 (root)","submitted":"2026-11-22T00:00:00.000000Z","number":1795305600000000,"minions":[["a",1],["b",1]]}"#,
+        ),
+        ("k/unix:0 (root)/k", "0123456789012345678901234567890120261122000000000000"),
+        (
+            "l/20261122000000000000/a/0",
+            r#"{"ending":{"state":"returned","value":9,"retcode":0,"duration_ms":1},"at":"2026-11-22T00:00:00.000000Z"}"#,
+        ),
+        ("o/20261122000000000000", ""),
+        (
+            "r/20261122000000000000/a",
+            r#"+{"ending":{"state":"returned","value":1,"retcode":0,"duration_ms":1},"at":"2026-11-22T00:00:00.000000Z"}"#,
+        ),
+        (
+            "r/20261122000000000000/b",
+            r#"-{"ending":{"state":"returned","value":2,"retcode":3,"duration_ms":1},"at":"2026-11-22T00:00:00.000000Z"}"#,
+        ),
+        (
+            "x/c/20261122000001000000",
+            r#"{"ending":{"state":"returned","value":4,"retcode":0,"duration_ms":1},"at":"2026-11-22T00:00:00.000000Z"}"#,
+        ),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into();
+    assert_eq!(dump(&store.all()[0].db), expected);
+    assert_eq!(store.all()[0].span().folder(), "jobs-1795305600-1795327200");
+    let fact = r#"{"generation":3,"journal":"j1","last_seen":"1970-01-01T00:00:00.000000Z","address":"","version":"","grains":{}}"#;
+    assert_eq!(dump(&store.facts), [("a".to_owned(), fact.to_owned())]);
+    let ceiling = std::fs::read_to_string(scratch.0.path().join("jid.ceiling")).expect("reads");
+    assert_eq!(ceiling, "2026-11-22T00:00:10.000000Z\n");
+
+    store.commit(&[Record::Closed(known.jid)]).expect("commits");
+    assert!(dump(&store.all()[0].db).iter().all(|(key, _)| !key.starts_with("o/")));
 }
 
 impl Bucket {

@@ -56,7 +56,10 @@ impl Engine {
                 return self.refuse_in_memory(jid, number, functions, why);
             }
         } else if !is_fleeting && self.queue.len() >= QUEUE_MAX {
-            let why = format!("{QUEUE_MAX} jobs wait already (process_count_max is {})", self.settings.process_count_max);
+            let why = format!(
+                "{QUEUE_MAX} jobs wait already (process_count_max is {})",
+                self.settings.process_count_max
+            );
             return self.refuse(jid, number, functions, why);
         }
         if is_fleeting {
@@ -86,7 +89,11 @@ impl Engine {
 
     fn objection(&self, order: &Order) -> Option<String> {
         if !is_meant(order, &self.settings.id) {
-            Some(format!("no longer matches: {} is not in the target {:?}", self.settings.id, order.target.to_string()))
+            Some(format!(
+                "no longer matches: {} is not in the target {:?}",
+                self.settings.id,
+                order.target.to_string()
+            ))
         } else if order.calls.is_empty() || order.calls.len() > CALLS_MAX {
             Some(format!("a job has 1 to {CALLS_MAX} functions, this one {}", order.calls.len()))
         } else {
@@ -96,7 +103,8 @@ impl Engine {
 
     fn run_queued(&mut self, now: Instant) {
         self.expire_queued(now);
-        while self.running.values().filter(|running| !running.is_privileged).count() < self.settings.process_count_max
+        while self.running.values().filter(|running| !running.is_privileged).count()
+            < self.settings.process_count_max
             && let Some(Queued { number, job, .. }) = self.queue.pop_front()
         {
             self.run(number, job, false, false);
@@ -146,7 +154,10 @@ impl Engine {
                 self.end_on_disk(jid, number, queued.job.functions(), ending());
             }
             self.run_queued(now);
-        } else if !self.book.is_taken(number) && self.book.job(jid).is_none() && !self.fleeting.contains_key(&jid) {
+        } else if !self.book.is_taken(number)
+            && self.book.job(jid).is_none()
+            && !self.fleeting.contains_key(&jid)
+        {
             // The order itself may still be on its way over the other connection.
             self.end_on_disk(jid, number, String::new(), ending());
         }
@@ -186,7 +197,8 @@ impl Engine {
         self.tell(jid);
         let ended = |fleeting: &&Fleeting| fleeting.returned.is_some();
         if self.fleeting.values().filter(ended).count() > FLEETING_MAX {
-            let oldest = self.fleeting.iter().find(|(_, fleeting)| fleeting.returned.is_some()).map(|(jid, _)| *jid);
+            let oldest =
+                self.fleeting.iter().find(|(_, fleeting)| fleeting.returned.is_some()).map(|(jid, _)| *jid);
             oldest.map(|jid| self.fleeting.remove(&jid));
         }
     }
@@ -211,7 +223,10 @@ fn shorten(returned: &mut Return, max: usize) {
             *value = Value::String(note);
             *truncated = true;
         }
-        Ending::Failed { why } | Ending::Interrupted { why } | Ending::Refused { why } | Ending::Lost { why } => *why = note,
+        Ending::Failed { why }
+        | Ending::Interrupted { why }
+        | Ending::Refused { why }
+        | Ending::Lost { why } => *why = note,
         Ending::Cancelled { by } => *by = note,
         Ending::TimedOut { .. } | Ending::Offline { .. } | Ending::Expired => {}
     }

@@ -68,7 +68,9 @@ impl Engine {
             ToMinion::Probe => self.beat(),
             // The session itself reads epochs; here they are a sign of life like a beat.
             ToMinion::Beat | ToMinion::Epoch(_) => {}
-            ToMinion::Order(_) | ToMinion::Stored(_) | ToMinion::Cancel(_) if !is_live => self.note(Note::NotLive),
+            ToMinion::Order(_) | ToMinion::Stored(_) | ToMinion::Cancel(_) if !is_live => {
+                self.note(Note::NotLive);
+            }
             ToMinion::Order(order) => match &mut self.session {
                 Session::Live(_, live) if !live.is_numbered => {
                     live.early.push(*order);
@@ -93,7 +95,9 @@ impl Engine {
             self.record(Entry::Store { id: stored.store });
         }
         let jids = self.book.stored_jobs(&stored.numbers);
-        let fleeting = |jid: &Jid| self.fleeting.get(jid).is_some_and(|f| stored.numbers.contains(&f.number) && f.returned.is_some());
+        let fleeting = |jid: &Jid| {
+            self.fleeting.get(jid).is_some_and(|f| stored.numbers.contains(&f.number) && f.returned.is_some())
+        };
         let forgotten: Vec<Jid> = self.fleeting.keys().copied().filter(fleeting).collect();
         for jid in &forgotten {
             self.fleeting.remove(jid);
@@ -116,7 +120,8 @@ impl Engine {
             live.is_numbered = true;
             let ended = self.book.jobs().filter(|(_, held)| held.is_ended()).map(|(jid, _)| jid);
             live.unsent = ended.collect();
-            live.unsent.extend(self.fleeting.iter().filter(|(_, f)| f.returned.is_some()).map(|(jid, _)| *jid));
+            live.unsent
+                .extend(self.fleeting.iter().filter(|(_, f)| f.returned.is_some()).map(|(jid, _)| *jid));
             for order in std::mem::take(&mut live.early) {
                 self.on_order(order, now);
             }

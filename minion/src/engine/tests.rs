@@ -101,12 +101,16 @@ fn words(outputs: &[Output]) -> Vec<String> {
         .iter()
         .map(|output| match output {
             Output::Record(Entry::Open { number, .. }) => format!("record open {number}"),
-            Output::Record(Entry::End { returned, .. }) => format!("record {} {}", returned.ending.name(), returned.number),
+            Output::Record(Entry::End { returned, .. }) => {
+                format!("record {} {}", returned.ending.name(), returned.number)
+            }
             Output::Record(Entry::Stored { numbers, .. }) => format!("record stored {numbers:?}"),
             Output::Record(Entry::Store { id }) => format!("record store {id}"),
             Output::Record(Entry::Pid { pid, .. }) => format!("record pid {pid}"),
             Output::Record(Entry::Journal { .. }) => "record journal".into(),
-            Output::Send(ToMaster::Return(returned)) => format!("send {} {}", returned.ending.name(), returned.number),
+            Output::Send(ToMaster::Return(returned)) => {
+                format!("send {} {}", returned.ending.name(), returned.number)
+            }
             Output::Send(ToMaster::Start(start)) => format!("start {:?}", start.open),
             Output::Send(ToMaster::Beat(beat)) => format!("beat {}", beat.running.len()),
             Output::Send(ToMaster::Knock(_)) => "knock".into(),

@@ -21,62 +21,38 @@ pub(super) struct Bound {
 pub(super) fn bind(function: &Function, call: &Call) -> Result<Bound, Fault> {
     // The part behind the module, as in a Python traceback.
     let name = function.name.rsplit('.').next().unwrap_or_default();
-    let known = |key: &str| {
-        function
-            .parameters
-            .iter()
-            .any(|parameter| parameter.name == key)
-    };
-    let (named, extra): (Map<_, _>, Map<_, _>) = call
-        .keywords
-        .clone()
-        .into_iter()
-        .partition(|(key, _)| known(key));
+    let known = |key: &str| function.parameters.iter().any(|parameter| parameter.name == key);
+    let (named, extra): (Map<_, _>, Map<_, _>) =
+        call.keywords.clone().into_iter().partition(|(key, _)| known(key));
     if !function.is_variadic && !extra.is_empty() {
-        let list: Vec<String> = extra
-            .iter()
-            .map(|(key, value)| format!("{key}={}", text_of(value)))
-            .collect();
+        let list: Vec<String> =
+            extra.iter().map(|(key, value)| format!("{key}={}", text_of(value))).collect();
         return Err(Fault::Invocation(format!(
             "The following keyword arguments are not valid: {}",
             list.join(", ")
         )));
     }
-    let positional: Vec<&Parameter> = function
-        .parameters
-        .iter()
-        .filter(|p| !p.is_keyword_only)
-        .collect();
+    let positional: Vec<&Parameter> = function.parameters.iter().filter(|p| !p.is_keyword_only).collect();
     let given = call.arguments.len();
     if !function.is_variadic && given > positional.len() {
         return Err(Fault::Arguments(too_many(name, &positional, given)));
     }
     let mut values = named;
     for (parameter, value) in positional.iter().zip(&call.arguments) {
-        if values
-            .insert(parameter.name.to_owned(), value.clone())
-            .is_some()
-        {
-            let why = format!(
-                "{name}() got multiple values for argument '{}'",
-                parameter.name
-            );
+        if values.insert(parameter.name.to_owned(), value.clone()).is_some() {
+            let why = format!("{name}() got multiple values for argument '{}'", parameter.name);
             return Err(Fault::Arguments(why));
         }
     }
     let mut missing = Vec::new();
-    for parameter in function
-        .parameters
-        .iter()
-        .filter(|p| !call.keywords.contains_key(p.name))
-    {
+    for parameter in function.parameters.iter().filter(|p| !call.keywords.contains_key(p.name)) {
         if values.contains_key(parameter.name) {
             continue;
         }
         match parameter.default {
             Some(json) => {
-                let value = serde_json::from_str(json)
-                    .expect("defaults in the table are JSON, which a test checks");
+                let value =
+                    serde_json::from_str(json).expect("defaults in the table are JSON, which a test checks");
                 values.insert(parameter.name.to_owned(), value);
             }
             None => missing.push(parameter.name),
@@ -85,41 +61,19 @@ pub(super) fn bind(function: &Function, call: &Call) -> Result<Bound, Fault> {
     if !missing.is_empty() {
         return Err(Fault::Arguments(lacks(name, &missing)));
     }
-    Ok(Bound {
-        values,
-        rest: call
-            .arguments
-            .iter()
-            .skip(positional.len())
-            .cloned()
-            .collect(),
-        extra,
-    })
+    Ok(Bound { values, rest: call.arguments.iter().skip(positional.len()).cloned().collect(), extra })
 }
 
 fn too_many(name: &str, positional: &[&Parameter], given: usize) -> String {
     let max = positional.len();
-    let min = positional
-        .iter()
-        .filter(|parameter| parameter.default.is_none())
-        .count();
-    let takes = if min < max {
-        format!("from {min} to {max}")
-    } else {
-        max.to_string()
-    };
-    let (plural, were) = (
-        if takes == "1" { "" } else { "s" },
-        if given == 1 { "was" } else { "were" },
-    );
+    let min = positional.iter().filter(|parameter| parameter.default.is_none()).count();
+    let takes = if min < max { format!("from {min} to {max}") } else { max.to_string() };
+    let (plural, were) = (if takes == "1" { "" } else { "s" }, if given == 1 { "was" } else { "were" });
     format!("{name}() takes {takes} positional argument{plural} but {given} {were} given")
 }
 
 fn lacks(name: &str, missing: &[&str]) -> String {
-    let quoted: Vec<String> = missing
-        .iter()
-        .map(|parameter| format!("'{parameter}'"))
-        .collect();
+    let quoted: Vec<String> = missing.iter().map(|parameter| format!("'{parameter}'")).collect();
     let list = match quoted.as_slice() {
         [one] => one.clone(),
         [one, two] => format!("{one} and {two}"),
@@ -133,24 +87,19 @@ fn lacks(name: &str, missing: &[&str]) -> String {
 impl Bound {
     /// Takes the value of a parameter.
     pub(super) fn value(&mut self, name: &str) -> Value {
-        self.values
-            .remove(name)
-            .expect("every parameter is bound, and a body takes each of its own once")
+        self.values.remove(name).expect("every parameter is bound, and a body takes each of its own once")
     }
 
     /// Takes a parameter that is a text; numbers and truth values count as what was typed.
     pub(super) fn text(&mut self, name: &str) -> Result<String, Fault> {
-        self.maybe_text(name)?
-            .ok_or_else(|| Fault::Invocation(format!("'{name}' needs a text")))
+        self.maybe_text(name)?.ok_or_else(|| Fault::Invocation(format!("'{name}' needs a text")))
     }
 
     /// As [`Bound::text`], and null is none.
     pub(super) fn maybe_text(&mut self, name: &str) -> Result<Option<String>, Fault> {
         match self.value(name) {
             Value::Null => Ok(None),
-            Value::Array(_) | Value::Object(_) => {
-                Err(Fault::Invocation(format!("'{name}' needs a text")))
-            }
+            Value::Array(_) | Value::Object(_) => Err(Fault::Invocation(format!("'{name}' needs a text"))),
             scalar => Ok(Some(text_of(&scalar))),
         }
     }
@@ -159,9 +108,7 @@ impl Bound {
     pub(super) fn flag(&mut self, name: &str) -> Result<bool, Fault> {
         match self.value(name) {
             Value::Bool(flag) => Ok(flag),
-            _ => Err(Fault::Invocation(format!(
-                "'{name}' is either True or False"
-            ))),
+            _ => Err(Fault::Invocation(format!("'{name}' is either True or False"))),
         }
     }
 
@@ -177,9 +124,7 @@ impl Bound {
         };
         match number.map(Duration::try_from_secs_f64) {
             Some(Ok(duration)) => Ok(Some((duration, text_of(&value)))),
-            _ => Err(Fault::Invocation(format!(
-                "'{name}' needs a number of seconds, 0 or more"
-            ))),
+            _ => Err(Fault::Invocation(format!("'{name}' needs a number of seconds, 0 or more"))),
         }
     }
 }
@@ -193,13 +138,7 @@ mod tests {
 
     fn function(parameters: &'static [Parameter], is_variadic: bool) -> Function {
         let body = |_, _| -> super::super::Running { unreachable!("binding runs nothing") };
-        Function {
-            name: "mod.fun",
-            doc: "Doc.",
-            parameters,
-            is_variadic,
-            body,
-        }
+        Function { name: "mod.fun", doc: "Doc.", parameters, is_variadic, body }
     }
 
     fn call(arguments: Value, keywords: Value) -> Call {
@@ -217,26 +156,15 @@ mod tests {
         for (arguments, keywords, expected) in [
             (json!([1]), json!({}), json!({"a": 1, "b": 5, "k": null})),
             (json!([1, 2]), json!({}), json!({"a": 1, "b": 2, "k": null})),
-            (
-                json!([1]),
-                json!({"b": 3, "k": [4]}),
-                json!({"a": 1, "b": 3, "k": [4]}),
-            ),
-            (
-                json!([]),
-                json!({"b": 3, "a": null}),
-                json!({"a": null, "b": 3, "k": null}),
-            ),
+            (json!([1]), json!({"b": 3, "k": [4]}), json!({"a": 1, "b": 3, "k": [4]})),
+            (json!([]), json!({"b": 3, "a": null}), json!({"a": null, "b": 3, "k": null})),
         ] {
             let bound = bind(&function(THREE, false), &call(arguments, keywords)).unwrap();
             assert_eq!(Value::Object(bound.values), expected);
             assert!(bound.rest.is_empty() && bound.extra.is_empty());
         }
-        let bound = bind(
-            &function(THREE, true),
-            &call(json!([1, 2, 3, 4]), json!({"x": 1, "k": 2})),
-        )
-        .unwrap();
+        let bound =
+            bind(&function(THREE, true), &call(json!([1, 2, 3, 4]), json!({"x": 1, "k": 2}))).unwrap();
         assert_eq!(bound.rest, [json!(3), json!(4)]);
         assert_eq!(Value::Object(bound.extra), json!({"x": 1}));
         assert_eq!(bound.values["k"], 2);
@@ -248,43 +176,15 @@ mod tests {
         const ONE: &[Parameter] = &[required("text")];
         const MANY: &[Parameter] = &[required("a"), required("b"), required("c")];
         let arguments = |text: &str| Fault::Arguments(text.to_owned());
-        let invalid = |text: &str| {
-            Fault::Invocation(format!(
-                "The following keyword arguments are not valid: {text}"
-            ))
-        };
+        let invalid =
+            |text: &str| Fault::Invocation(format!("The following keyword arguments are not valid: {text}"));
         for (parameters, args, keywords, expected) in [
             (NONE, json!([]), json!({"foo": "bar"}), invalid("foo=bar")),
-            (
-                NONE,
-                json!([1]),
-                json!({"x": true, "y": 2}),
-                invalid("x=True, y=2"),
-            ),
-            (
-                NONE,
-                json!([1]),
-                json!({}),
-                arguments("fun() takes 0 positional arguments but 1 was given"),
-            ),
-            (
-                ONE,
-                json!([]),
-                json!({}),
-                arguments("fun() missing 1 required positional argument: 'text'"),
-            ),
-            (
-                ONE,
-                json!([1, 2]),
-                json!({}),
-                arguments("fun() takes 1 positional argument but 2 were given"),
-            ),
-            (
-                ONE,
-                json!([1]),
-                json!({"text": 1}),
-                arguments("fun() got multiple values for argument 'text'"),
-            ),
+            (NONE, json!([1]), json!({"x": true, "y": 2}), invalid("x=True, y=2")),
+            (NONE, json!([1]), json!({}), arguments("fun() takes 0 positional arguments but 1 was given")),
+            (ONE, json!([]), json!({}), arguments("fun() missing 1 required positional argument: 'text'")),
+            (ONE, json!([1, 2]), json!({}), arguments("fun() takes 1 positional argument but 2 were given")),
+            (ONE, json!([1]), json!({"text": 1}), arguments("fun() got multiple values for argument 'text'")),
             (
                 THREE,
                 json!([1, 2, 3]),
@@ -304,18 +204,14 @@ mod tests {
                 arguments("fun() missing 3 required positional arguments: 'a', 'b', and 'c'"),
             ),
         ] {
-            assert_eq!(
-                bind(&function(parameters, false), &call(args, keywords)),
-                Err(expected)
-            );
+            assert_eq!(bind(&function(parameters, false), &call(args, keywords)), Err(expected));
         }
     }
 
     #[test]
     fn typed_values() {
         const P: &[Parameter] = &[required("p")];
-        let bound =
-            |value: Value| bind(&function(P, false), &call(json!([value]), json!({}))).unwrap();
+        let bound = |value: Value| bind(&function(P, false), &call(json!([value]), json!({}))).unwrap();
         assert_eq!(bound(json!("x")).text("p"), Ok("x".to_owned()));
         assert_eq!(bound(json!(5)).text("p"), Ok("5".to_owned()));
         assert_eq!(bound(json!(null)).maybe_text("p"), Ok(None));
@@ -324,24 +220,12 @@ mod tests {
         assert_eq!(bound(json!(true)).flag("p"), Ok(true));
         assert!(bound(json!("yes")).flag("p").is_err());
         let seconds = |value: Value| bound(value).seconds("p");
-        assert_eq!(
-            seconds(json!(1)),
-            Ok(Some((Duration::from_secs(1), "1".to_owned())))
-        );
-        assert_eq!(
-            seconds(json!("1.5")),
-            Ok(Some((Duration::from_millis(1500), "1.5".to_owned())))
-        );
+        assert_eq!(seconds(json!(1)), Ok(Some((Duration::from_secs(1), "1".to_owned()))));
+        assert_eq!(seconds(json!("1.5")), Ok(Some((Duration::from_millis(1500), "1.5".to_owned()))));
         assert_eq!(seconds(json!(null)), Ok(None));
-        for bad in [
-            json!(-1),
-            json!("soon"),
-            json!("nan"),
-            json!("inf"),
-            json!(1e300),
-            json!([1]),
-            json!(true),
-        ] {
+        for bad in
+            [json!(-1), json!("soon"), json!("nan"), json!("inf"), json!(1e300), json!([1]), json!(true)]
+        {
             assert!(seconds(bad.clone()).is_err(), "{bad}");
         }
     }

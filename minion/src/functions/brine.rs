@@ -55,24 +55,17 @@ fn show(job: &RunningJob) -> Value {
 }
 
 fn jid(bound: &mut Bound) -> Result<Jid, Fault> {
-    bound
-        .text("jid")?
-        .parse()
-        .map_err(|why| Fault::Invocation(format!("{why}")))
+    bound.text("jid")?.parse().map_err(|why| Fault::Invocation(format!("{why}")))
 }
 
 async fn running(context: Context) -> Result<Outcome, Fault> {
-    Ok(Outcome::from(
-        others(&context).iter().map(show).collect::<Vec<_>>(),
-    ))
+    Ok(Outcome::from(others(&context).iter().map(show).collect::<Vec<_>>()))
 }
 
 async fn find_job(context: Context, mut bound: Bound) -> Result<Outcome, Fault> {
     let jid = jid(&mut bound)?;
     let found = others(&context).iter().find(|job| job.jid == jid).map(show);
-    Ok(Outcome::from(
-        found.unwrap_or_else(|| Value::Object(Map::new())),
-    ))
+    Ok(Outcome::from(found.unwrap_or_else(|| Value::Object(Map::new()))))
 }
 
 async fn kill_job(context: Context, mut bound: Bound) -> Result<Outcome, Fault> {
@@ -132,11 +125,7 @@ mod tests {
             vec![job(OWN, None), job(WITH_PID, Some(42)), job(WITHOUT, None)],
             Mutex::default(),
         ));
-        let context = Context {
-            jobs: jobs.clone(),
-            job: Some(OWN.parse().unwrap()),
-            ..context()
-        };
+        let context = Context { jobs: jobs.clone(), job: Some(OWN.parse().unwrap()), ..context() };
         let ask = async |function: &str, args: Value| {
             let result = returned(&[call(function, args, json!({}))], &context).await;
             (result.value, result.retcode)
@@ -148,36 +137,17 @@ mod tests {
         let (list, _) = ask("brine.running", json!([])).await;
         assert_eq!((list.as_array().unwrap().len(), &list[0]), (2, &first));
         assert_eq!(ask("brine.find_job", json!([WITH_PID])).await, (first, 0));
-        assert_eq!(
-            ask("brine.find_job", json!(["20200101000000000000"])).await,
-            (json!({}), 0)
-        );
+        assert_eq!(ask("brine.find_job", json!(["20200101000000000000"])).await, (json!({}), 0));
         assert_eq!(ask("brine.find_job", json!(["nonsense"])).await.1, 1);
         let killed = ask("brine.kill_job", json!([WITH_PID])).await;
-        assert_eq!(
-            killed.0,
-            format!("Signal 9 sent to job {WITH_PID} at pid 42")
-        );
+        assert_eq!(killed.0, format!("Signal 9 sent to job {WITH_PID} at pid 42"));
         assert_eq!(
             ask("brine.kill_job", json!([WITHOUT])).await.0,
             format!("Signal 9 sent to job {WITHOUT}")
         );
-        assert_eq!(
-            ask("brine.kill_job", json!(["20200101000000000000"])).await,
-            (json!(""), 0)
-        );
-        assert_eq!(
-            ask("brine.kill_job", json!([OWN])).await.0,
-            "",
-            "a job does not kill itself"
-        );
-        let killed: Vec<String> = jobs
-            .1
-            .lock()
-            .unwrap()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        assert_eq!(ask("brine.kill_job", json!(["20200101000000000000"])).await, (json!(""), 0));
+        assert_eq!(ask("brine.kill_job", json!([OWN])).await.0, "", "a job does not kill itself");
+        let killed: Vec<String> = jobs.1.lock().unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(killed, [WITH_PID, WITHOUT]);
     }
 }

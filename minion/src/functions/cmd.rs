@@ -119,19 +119,13 @@ pub(super) fn functions() -> Vec<Function> {
             "cmd.run_stdout",
             Stdout,
             false,
-            doc!(
-                "Runs a command and returns its standard output only.",
-                "cmd.run_stdout 'df -h /'"
-            )
+            doc!("Runs a command and returns its standard output only.", "cmd.run_stdout 'df -h /'")
         ),
         function!(
             "cmd.run_stderr",
             Stderr,
             false,
-            doc!(
-                "Runs a command and returns its standard error only.",
-                "cmd.run_stderr 'ls /nowhere'"
-            )
+            doc!("Runs a command and returns its standard error only.", "cmd.run_stderr 'ls /nowhere'")
         ),
         function!(
             "cmd.retcode",
@@ -145,12 +139,7 @@ pub(super) fn functions() -> Vec<Function> {
     ]
 }
 
-async fn run(
-    context: Context,
-    mut bound: Bound,
-    answer: Answer,
-    is_shell: bool,
-) -> Result<Outcome, Fault> {
+async fn run(context: Context, mut bound: Bound, answer: Answer, is_shell: bool) -> Result<Outcome, Fault> {
     let request = Request::read(&mut bound, is_shell)?;
     let account = match &request.runas {
         Some(name) => Some(look_up(name.clone()).await?),
@@ -160,9 +149,7 @@ async fn run(
         Some(account) => Some(account.home.clone()),
         None => std::env::var_os("HOME").map(PathBuf::from),
     };
-    let become_user = account
-        .as_ref()
-        .filter(|account| account.uid != geteuid().as_raw());
+    let become_user = account.as_ref().filter(|account| account.uid != geteuid().as_raw());
     let setpriv = match become_user {
         Some(account) => Some(setpriv(account)?),
         None => None,
@@ -184,19 +171,13 @@ async fn run(
         env_remove: NOT_INHERITED.map(str::to_owned).to_vec(),
         stdin: request.stdin.clone(),
         is_merged: answer == Answer::Merged,
-        timeout: request
-            .timeout
-            .as_ref()
-            .map(|(limit, _)| *limit)
-            .filter(|limit| !limit.is_zero()),
+        timeout: request.timeout.as_ref().map(|(limit, _)| *limit).filter(|limit| !limit.is_zero()),
         output_max: context.output_max,
     };
     let folder = start.cwd.display().to_string();
     let finished = launch(start, &context.on_pid).await.map_err(|reason| {
         let command: String = request.command.chars().take(200).collect();
-        Fault::Execution(format!(
-            "Unable to run command '{command}' in {folder}, reason: {reason}"
-        ))
+        Fault::Execution(format!("Unable to run command '{command}' in {folder}, reason: {reason}"))
     })?;
     Ok(value(&request, &finished, answer))
 }
@@ -205,17 +186,10 @@ fn value(request: &Request, finished: &Finished, answer: Answer) -> Outcome {
     let timed_out = finished.retcode.is_none();
     let retcode = finished.retcode.unwrap_or(1);
     let (stdout, stderr) = if timed_out {
-        let limit = request
-            .timeout
-            .as_ref()
-            .map_or("", |(_, written)| written.as_str());
+        let limit = request.timeout.as_ref().map_or("", |(_, written)| written.as_str());
         let said = format!("{} : Timed out after {limit} seconds", request.command);
         // Salt leaves run_stderr empty here; a timeout that nobody is told of helps nobody.
-        let stderr = if answer == Answer::Stderr {
-            said.clone()
-        } else {
-            String::new()
-        };
+        let stderr = if answer == Answer::Stderr { said.clone() } else { String::new() };
         (said, stderr)
     } else {
         (finished.stdout.text(), finished.stderr.text())
@@ -234,11 +208,7 @@ fn value(request: &Request, finished: &Finished, answer: Answer) -> Outcome {
         Answer::All => finished.stdout.is_cut || finished.stderr.is_cut,
         Answer::Retcode => false,
     };
-    Outcome {
-        value,
-        retcode,
-        truncated: is_cut && !timed_out,
-    }
+    Outcome { value, retcode, truncated: is_cut && !timed_out }
 }
 
 /// The arguments, understood.
@@ -259,9 +229,7 @@ impl Request {
     fn read(bound: &mut Bound, is_shell: bool) -> Result<Self, Fault> {
         let invalid = |why: &str| Fault::Invocation(why.to_owned());
         let command = bound.value("cmd");
-        let shell = bound
-            .maybe_text("shell")?
-            .unwrap_or_else(|| SHELL.to_owned());
+        let shell = bound.maybe_text("shell")?.unwrap_or_else(|| SHELL.to_owned());
         let with_shell = match bound.value("python_shell") {
             Value::Null => true,
             Value::Bool(flag) => flag || is_shell,
@@ -280,8 +248,7 @@ impl Request {
                 let words = if with_shell {
                     vec![shell, "-c".to_owned(), text.clone()]
                 } else {
-                    shlex::split(&text)
-                        .ok_or_else(|| invalid("'cmd' has a quote that is not closed"))?
+                    shlex::split(&text).ok_or_else(|| invalid("'cmd' has a quote that is not closed"))?
                 };
                 (text, words)
             }
@@ -332,9 +299,9 @@ fn word(value: &Value) -> Result<String, Fault> {
     match value {
         Value::Bool(flag) => Ok(flag.to_string()),
         Value::String(_) | Value::Number(_) => Ok(text_of(value)),
-        Value::Null | Value::Array(_) | Value::Object(_) => Err(Fault::Invocation(
-            "'cmd' needs a text, or a list of texts".to_owned(),
-        )),
+        Value::Null | Value::Array(_) | Value::Object(_) => {
+            Err(Fault::Invocation("'cmd' needs a text, or a list of texts".to_owned()))
+        }
     }
 }
 
@@ -343,15 +310,11 @@ fn environment(value: &Value) -> Result<Vec<(String, String)>, Fault> {
     let invalid = |why: String| Fault::Invocation(why);
     let entry = |(name, value): (&String, &Value)| {
         if name.is_empty() || name.contains(['=', '\0']) {
-            return Err(invalid(
-                "'env' has a name that is empty or contains '='".to_owned(),
-            ));
+            return Err(invalid("'env' has a name that is empty or contains '='".to_owned()));
         }
         match value {
             Value::Null => Ok((name.clone(), String::new())),
-            Value::Array(_) | Value::Object(_) => {
-                Err(invalid(format!("'env' needs a text for {name}")))
-            }
+            Value::Array(_) | Value::Object(_) => Err(invalid(format!("'env' needs a text for {name}"))),
             scalar => Ok((name.clone(), text_of(scalar))),
         }
     };
@@ -362,9 +325,7 @@ fn environment(value: &Value) -> Result<Vec<(String, String)>, Fault> {
             list.iter().filter_map(Value::as_object).collect()
         }
         _ => {
-            return Err(invalid(
-                "'env' needs a map of names and values, as env='{NAME: value}'".to_owned(),
-            ));
+            return Err(invalid("'env' needs a map of names and values, as env='{NAME: value}'".to_owned()));
         }
     };
     maps.into_iter().flatten().map(entry).collect()
@@ -376,9 +337,7 @@ fn umask(text: Option<String>) -> Result<Option<u32>, Fault> {
     let digits = text.strip_prefix("0o").unwrap_or(&text);
     match u32::from_str_radix(digits, 8) {
         Ok(bits) if bits <= 0o777 => Ok(Some(bits)),
-        _ => Err(Fault::Invocation(format!(
-            "'umask' needs octal digits up to 0777, not {text:?}"
-        ))),
+        _ => Err(Fault::Invocation(format!("'umask' needs octal digits up to 0777, not {text:?}"))),
     }
 }
 
@@ -391,9 +350,7 @@ fn folder(asked: Option<&str>, home: Option<&Path>) -> Result<PathBuf, Fault> {
             Err(Fault::Execution(why))
         }
         None => Ok(home
-            .filter(|home| {
-                home.is_absolute() && home.is_dir() && access(*home, AccessFlags::X_OK).is_ok()
-            })
+            .filter(|home| home.is_absolute() && home.is_dir() && access(*home, AccessFlags::X_OK).is_ok())
             .map_or_else(|| PathBuf::from("/"), Path::to_owned)),
     }
 }

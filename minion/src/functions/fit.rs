@@ -28,9 +28,8 @@ pub(super) fn fit(value: &mut Value, max: usize) -> bool {
     let allowed = share(&mut sizes, max.saturating_sub(other));
     for_each_text(value, &mut |text| cut(text, allowed));
     if size(value) > max {
-        *value = Value::String(format!(
-            "[brine: the return has {before} bytes, more than the {max} that fit]"
-        ));
+        *value =
+            Value::String(format!("[brine: the return has {before} bytes, more than the {max} that fit]"));
     }
     true
 }
@@ -100,8 +99,7 @@ fn size(value: &Value) -> usize {
         }
     }
     let mut count = Count(0);
-    serde_json::to_writer(&mut count, value)
-        .expect("a JSON value is JSON, and counting cannot fail");
+    serde_json::to_writer(&mut count, value).expect("a JSON value is JSON, and counting cannot fail");
     count.0
 }
 
@@ -113,18 +111,10 @@ mod tests {
 
     #[test]
     fn sizes_are_those_of_the_encoder() {
-        for text in [
-            "",
-            "plain",
-            "q\" b\\ n\n r\r t\t",
-            "\0\u{1}\u{8}\u{c}\u{1f}\u{7f}",
-            "é\u{1f600}\u{2028}",
-        ] {
-            assert_eq!(
-                text_size(text),
-                serde_json::to_string(text).unwrap().len(),
-                "{text:?}"
-            );
+        for text in
+            ["", "plain", "q\" b\\ n\n r\r t\t", "\0\u{1}\u{8}\u{c}\u{1f}\u{7f}", "é\u{1f600}\u{2028}"]
+        {
+            assert_eq!(text_size(text), serde_json::to_string(text).unwrap().len(), "{text:?}");
         }
     }
 
@@ -138,13 +128,10 @@ mod tests {
 
     #[test]
     fn the_longest_texts_are_cut() {
-        let mut value = json!({"short": "kept", "long": "x".repeat(5000), "nul": "\0".repeat(5000), "n": [1, 2]});
+        let mut value =
+            json!({"short": "kept", "long": "x".repeat(5000), "nul": "\0".repeat(5000), "n": [1, 2]});
         assert!(fit(&mut value, 3000));
-        assert!(
-            size(&value) <= 3000 && size(&value) > 2500,
-            "{}",
-            size(&value)
-        );
+        assert!(size(&value) <= 3000 && size(&value) > 2500, "{}", size(&value));
         assert_eq!(value["short"], "kept");
         assert_eq!(value["n"], json!([1, 2]));
         for key in ["long", "nul"] {
@@ -167,9 +154,6 @@ mod tests {
     fn what_cannot_be_cut_is_replaced() {
         let mut value = Value::Array(vec![json!(1); 1000]);
         assert!(fit(&mut value, 500));
-        assert_eq!(
-            value,
-            "[brine: the return has 2001 bytes, more than the 500 that fit]"
-        );
+        assert_eq!(value, "[brine: the return has 2001 bytes, more than the 500 that fit]");
     }
 }

@@ -28,13 +28,7 @@ pub(super) fn functions() -> Vec<Function> {
                   default: returned when there is none, an empty text when not given (any)\n    \
                   delimiter: what separates names, ':' when not given (text)\n\n\
                   Example:\n    brine '*' grains.get ip4_interfaces:lo",
-            parameters: const {
-                &[
-                    required("key"),
-                    optional("default", "\"\""),
-                    optional("delimiter", "\":\""),
-                ]
-            },
+            parameters: const { &[required("key"), optional("default", "\"\""), optional("delimiter", "\":\"")] },
             is_variadic: false,
             body: |context, bound| Box::pin(get(context, bound)),
         },
@@ -44,13 +38,7 @@ pub(super) fn functions() -> Vec<Function> {
                   Arguments:\n    key: name of the grain (text)\n    val: its value (any)\n    \
                   destructive: True makes a val of None remove the grain (boolean)\n\n\
                   Example:\n    brine '*' grains.setval roles '[web, db]'",
-            parameters: const {
-                &[
-                    required("key"),
-                    required("val"),
-                    keyword("destructive", "false"),
-                ]
-            },
+            parameters: const { &[required("key"), required("val"), keyword("destructive", "false")] },
             is_variadic: false,
             body: |context, bound| Box::pin(setval(context, bound)),
         },
@@ -58,9 +46,7 @@ pub(super) fn functions() -> Vec<Function> {
 }
 
 async fn items(context: Context) -> Result<Outcome, Fault> {
-    Ok(Outcome::from(Value::Object(
-        context.grains.all().as_ref().clone(),
-    )))
+    Ok(Outcome::from(Value::Object(context.grains.all().as_ref().clone())))
 }
 
 async fn ls(context: Context) -> Result<Outcome, Fault> {
@@ -70,20 +56,12 @@ async fn ls(context: Context) -> Result<Outcome, Fault> {
 }
 
 async fn get(context: Context, mut bound: Bound) -> Result<Outcome, Fault> {
-    let (key, default, delimiter) = (
-        bound.text("key")?,
-        bound.value("default"),
-        bound.text("delimiter")?,
-    );
+    let (key, default, delimiter) = (bound.text("key")?, bound.value("default"), bound.text("delimiter")?);
     if delimiter.is_empty() {
         return Err(Fault::Invocation("'delimiter' cannot be empty".to_owned()));
     }
     let grains = context.grains.all();
-    Ok(Outcome::from(
-        traverse(&grains, &key, &delimiter)
-            .cloned()
-            .unwrap_or(default),
-    ))
+    Ok(Outcome::from(traverse(&grains, &key, &delimiter).cloned().unwrap_or(default)))
 }
 
 /// Follows `key` into maps, by position into lists, and by name into the maps of a list.
@@ -101,11 +79,7 @@ fn traverse<'a>(grains: &'a Map<String, Value>, key: &str, delimiter: &str) -> O
 }
 
 async fn setval(context: Context, mut bound: Bound) -> Result<Outcome, Fault> {
-    let (key, value, destructive) = (
-        bound.text("key")?,
-        bound.value("val"),
-        bound.flag("destructive")?,
-    );
+    let (key, value, destructive) = (bound.text("key")?, bound.value("val"), bound.flag("destructive")?);
     let mut answer = Map::new();
     answer.insert(key.clone(), value.clone());
     let grains = context.grains.clone();
@@ -142,11 +116,7 @@ mod tests {
             ("", ":", None),
             ("a:b", "|", Some(json!(2))),
         ] {
-            assert_eq!(
-                traverse(grains, key, delimiter),
-                expected.as_ref(),
-                "{key} {delimiter}"
-            );
+            assert_eq!(traverse(grains, key, delimiter), expected.as_ref(), "{key} {delimiter}");
         }
     }
 
@@ -157,20 +127,11 @@ mod tests {
             returned(&[call("grains.get", args, keywords)], &context).await
         };
         assert_eq!(get(json!(["nosuch"]), json!({})).await.value, "");
-        assert_eq!(
-            get(json!(["nosuch", "dflt"]), json!({})).await.value,
-            "dflt"
-        );
-        assert_eq!(
-            get(json!(["ip4_interfaces:lo"]), json!({})).await.value,
-            json!(["127.0.0.1"])
-        );
+        assert_eq!(get(json!(["nosuch", "dflt"]), json!({})).await.value, "dflt");
+        assert_eq!(get(json!(["ip4_interfaces:lo"]), json!({})).await.value, json!(["127.0.0.1"]));
         let by_delimiter = get(json!(["ip4_interfaces|lo"]), json!({"delimiter": "|"})).await;
         assert_eq!(by_delimiter.value, json!(["127.0.0.1"]));
-        assert_eq!(
-            get(json!(["id"]), json!({"delimiter": ""})).await.retcode,
-            1
-        );
+        assert_eq!(get(json!(["id"]), json!({"delimiter": ""})).await.retcode, 1);
         assert_eq!(get(json!(["id"]), json!({})).await.value, "m1");
     }
 
@@ -179,39 +140,22 @@ mod tests {
         let context = context();
         let set = call("grains.setval", json!(["roles", ["web"]]), json!({}));
         let result = returned(std::slice::from_ref(&set), &context).await;
-        assert_eq!(
-            (result.value, result.retcode),
-            (json!({"roles": ["web"]}), 0)
-        );
+        assert_eq!((result.value, result.retcode), (json!({"roles": ["web"]}), 0));
         let read = |name: &str| call("grains.get", json!([name]), json!({}));
         assert_eq!(returned(&[read("roles:0")], &context).await.value, "web");
-        let items = returned(&[call("grains.items", json!([]), json!({}))], &context)
-            .await
-            .value;
+        let items = returned(&[call("grains.items", json!([]), json!({}))], &context).await.value;
         assert_eq!(items["roles"], json!(["web"]));
-        let names = returned(&[call("grains.ls", json!([]), json!({}))], &context)
-            .await
-            .value;
+        let names = returned(&[call("grains.ls", json!([]), json!({}))], &context).await.value;
         assert!(names.as_array().unwrap().contains(&json!("roles")));
 
         let null = |keywords: Value| call("grains.setval", json!(["roles", null]), keywords);
         returned(&[null(json!({}))], &context).await;
-        assert_eq!(
-            returned(&[read("roles")], &context).await.value,
-            Value::Null
-        );
+        assert_eq!(returned(&[read("roles")], &context).await.value, Value::Null);
         returned(&[null(json!({"destructive": true}))], &context).await;
         assert_eq!(returned(&[read("roles")], &context).await.value, "");
 
-        let refused = returned(
-            &[call("grains.setval", json!(["id", "x"]), json!({}))],
-            &context,
-        )
-        .await;
-        assert_eq!(
-            refused.value,
-            "ERROR: the grain \"id\" is the minion's id and cannot be set"
-        );
+        let refused = returned(&[call("grains.setval", json!(["id", "x"]), json!({}))], &context).await;
+        assert_eq!(refused.value, "ERROR: the grain \"id\" is the minion's id and cannot be set");
         assert_eq!(refused.retcode, 1);
     }
 }

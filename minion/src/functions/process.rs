@@ -48,12 +48,7 @@ pub fn start_ticks(pid: u32) -> Option<u64> {
 
 fn parse_start_ticks(stat: &str) -> Option<u64> {
     // The program's name stands in parentheses and may contain anything, parentheses too.
-    stat.rsplit_once(')')?
-        .1
-        .split_whitespace()
-        .nth(19)?
-        .parse()
-        .ok()
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// A process to be run.
@@ -125,23 +120,13 @@ impl Output {
 /// Children it left in the background live on when it ended by itself, as services do that were
 /// started so.
 pub(super) async fn launch(launch: Launch, on_pid: &OnPid) -> io::Result<Finished> {
-    let Launch {
-        output_max,
-        timeout: limit,
-        stdin,
-        ..
-    } = &launch;
+    let Launch { output_max, timeout: limit, stdin, .. } = &launch;
     let (mut child, out, err) = spawn(&launch)?;
     let Some(pid) = child.id() else {
-        return Err(io::Error::other(
-            "the process was gone before it could be watched",
-        ));
+        return Err(io::Error::other("the process was gone before it could be watched"));
     };
     let group = Group::of(pid);
-    on_pid(Spawned {
-        pid,
-        start_ticks: start_ticks(pid),
-    });
+    on_pid(Spawned { pid, start_ticks: start_ticks(pid) });
     let mut exited = watch_exit(group.pid)?;
 
     let (mut stdout, mut stderr) = (Output::default(), Output::default());
@@ -149,11 +134,7 @@ pub(super) async fn launch(launch: Launch, on_pid: &OnPid) -> io::Result<Finishe
     {
         let streams = async {
             let feed = feed(child.stdin.take(), stdin.as_deref());
-            tokio::join!(
-                stdout.fill(out, *output_max),
-                stderr.fill(err, *output_max),
-                feed
-            );
+            tokio::join!(stdout.fill(out, *output_max), stderr.fill(err, *output_max), feed);
         };
         tokio::pin!(streams);
         let mut is_drained = false;
@@ -186,12 +167,7 @@ pub(super) async fn launch(launch: Launch, on_pid: &OnPid) -> io::Result<Finishe
         // Only a process that could not be killed yet.
         None => None,
     };
-    Ok(Finished {
-        pid,
-        retcode: retcode.filter(|_| !is_timed_out),
-        stdout,
-        stderr,
-    })
+    Ok(Finished { pid, retcode: retcode.filter(|_| !is_timed_out), stdout, stderr })
 }
 
 fn spawn(launch: &Launch) -> io::Result<(Child, Option<pipe::Receiver>, Option<pipe::Receiver>)> {
@@ -210,11 +186,7 @@ fn spawn(launch: &Launch) -> io::Result<(Child, Option<pipe::Receiver>, Option<p
     command
         .args(arguments)
         .current_dir(&launch.cwd)
-        .stdin(if launch.stdin.is_some() {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        })
+        .stdin(if launch.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(out_writer)
         .stderr(err_writer)
         .process_group(0);
@@ -240,25 +212,17 @@ async fn feed(pipe: Option<ChildStdin>, input: Option<&str>) {
 /// so without one (pidfd) is younger than the systems we run on.
 fn watch_exit(pid: Pid) -> io::Result<oneshot::Receiver<()>> {
     let (tell, told) = oneshot::channel();
-    std::thread::Builder::new()
-        .name("brine-wait".to_owned())
-        .stack_size(64 * 1024)
-        .spawn(move || {
-            while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
-                == Err(Errno::EINTR)
-            {}
-            // Nobody listens any more when the call was dropped.
-            let _ = tell.send(());
-        })?;
+    std::thread::Builder::new().name("brine-wait".to_owned()).stack_size(64 * 1024).spawn(move || {
+        while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
+        // Nobody listens any more when the call was dropped.
+        let _ = tell.send(());
+    })?;
     Ok(told)
 }
 
 /// Python's `returncode`: the exit code, or the negative number of the signal that ended it.
 fn retcode(status: ExitStatus) -> i32 {
-    status
-        .code()
-        .or_else(|| status.signal().map(|signal| -signal))
-        .unwrap_or(1)
+    status.code().or_else(|| status.signal().map(|signal| -signal)).unwrap_or(1)
 }
 
 /// A point in time that may never come.
@@ -282,10 +246,7 @@ struct Group {
 impl Group {
     fn of(pid: u32) -> Self {
         let pid = i32::try_from(pid).expect("the kernel counts processes in positive i32");
-        Self {
-            pid: Pid::from_raw(pid),
-            is_ours: true,
-        }
+        Self { pid: Pid::from_raw(pid), is_ours: true }
     }
 
     fn kill(&self) {
@@ -313,8 +274,7 @@ mod tests {
 
     #[test]
     fn start_times() {
-        let stat =
-            "42 (a) b (c)) S 1 42 42 0 -1 4194304 100 0 0 0 1 2 0 0 20 0 1 0 98765 1000 10 184";
+        let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194304 100 0 0 0 1 2 0 0 20 0 1 0 98765 1000 10 184";
         assert_eq!(parse_start_ticks(stat), Some(98765));
         assert_eq!(parse_start_ticks("42 (a) S 1"), None);
         assert_eq!(parse_start_ticks(""), None);
@@ -324,24 +284,12 @@ mod tests {
 
     #[test]
     fn text_of_output() {
-        let output = |bytes: &[u8], is_cut| {
-            Output {
-                bytes: bytes.to_vec(),
-                is_cut,
-            }
-            .text()
-        };
+        let output = |bytes: &[u8], is_cut| Output { bytes: bytes.to_vec(), is_cut }.text();
         assert_eq!(output(b"a\nb\n\n", false), "a\nb");
         assert_eq!(output(b"  a", false), "  a");
         assert_eq!(output(b"\xff\xfe!", false), "\u{fffd}\u{fffd}!");
-        assert_eq!(
-            output("aé".as_bytes(), true),
-            "aé\n[brine: output cut at 3 bytes]"
-        );
-        assert_eq!(
-            output(&"aé".as_bytes()[..2], true),
-            "a\n[brine: output cut at 2 bytes]"
-        );
+        assert_eq!(output("aé".as_bytes(), true), "aé\n[brine: output cut at 3 bytes]");
+        assert_eq!(output(&"aé".as_bytes()[..2], true), "a\n[brine: output cut at 2 bytes]");
         assert_eq!(output(&"aé".as_bytes()[..2], false), "a\u{fffd}");
     }
 

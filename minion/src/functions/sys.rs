@@ -23,21 +23,13 @@ pub(super) fn functions() -> Vec<Function> {
         };
     }
     vec![
-        function!(
-            "sys.doc",
-            doc,
-            "Returns the documentation of functions, chosen by module or function."
-        ),
+        function!("sys.doc", doc, "Returns the documentation of functions, chosen by module or function."),
         function!(
             "sys.list_functions",
             list_functions,
             "Returns the names of functions, chosen by module or function."
         ),
-        function!(
-            "sys.list_modules",
-            list_modules,
-            "Returns the names of modules."
-        ),
+        function!("sys.list_modules", list_modules, "Returns the names of modules."),
     ]
 }
 
@@ -54,32 +46,20 @@ async fn doc(bound: Bound) -> Result<Outcome, Fault> {
 async fn list_functions(bound: Bound) -> Result<Outcome, Fault> {
     let wanted = wanted(&bound)?;
     let names = table().iter().map(|function| function.name);
-    Ok(Outcome::from(
-        names
-            .filter(|name| is_wanted(name, &wanted))
-            .collect::<Vec<_>>(),
-    ))
+    Ok(Outcome::from(names.filter(|name| is_wanted(name, &wanted)).collect::<Vec<_>>()))
 }
 
 async fn list_modules(bound: Bound) -> Result<Outcome, Fault> {
     let wanted = wanted(&bound)?;
-    let mut modules: Vec<&str> = table()
-        .iter()
-        .map(|function| module(function.name))
-        .collect();
+    let mut modules: Vec<&str> = table().iter().map(|function| module(function.name)).collect();
     modules.dedup();
-    modules.retain(|module| {
-        wanted.is_empty() || wanted.iter().any(|pattern| glob::matches(pattern, module))
-    });
+    modules.retain(|module| wanted.is_empty() || wanted.iter().any(|pattern| glob::matches(pattern, module)));
     Ok(Outcome::from(modules))
 }
 
 fn wanted(bound: &Bound) -> Result<Vec<String>, Fault> {
     if let Some((name, value)) = bound.extra.iter().next() {
-        let why = format!(
-            "The following keyword arguments are not valid: {name}={}",
-            text_of(value)
-        );
+        let why = format!("The following keyword arguments are not valid: {name}={}", text_of(value));
         return Err(Fault::Invocation(why));
     }
     let text = |value: &Value| value.as_str().map(str::to_owned);
@@ -87,8 +67,7 @@ fn wanted(bound: &Bound) -> Result<Vec<String>, Fault> {
         .rest
         .iter()
         .map(|value| {
-            text(value)
-                .ok_or_else(|| Fault::Invocation("modules and functions are texts".to_owned()))
+            text(value).ok_or_else(|| Fault::Invocation("modules and functions are texts".to_owned()))
         })
         .collect()
 }
@@ -97,9 +76,7 @@ fn wanted(bound: &Bound) -> Result<Vec<String>, Fault> {
 /// `test.*` and `*ping` both work.
 fn is_wanted(function: &str, wanted: &[String]) -> bool {
     wanted.is_empty()
-        || wanted
-            .iter()
-            .any(|pattern| pattern == module(function) || glob::matches(pattern, function))
+        || wanted.iter().any(|pattern| pattern == module(function) || glob::matches(pattern, function))
 }
 
 fn module(function: &str) -> &str {
@@ -116,16 +93,8 @@ mod tests {
     async fn lists() {
         let context = context();
         for (function, args, expected) in [
-            (
-                "sys.list_modules",
-                json!([]),
-                json!(["brine", "cmd", "grains", "sys", "test"]),
-            ),
-            (
-                "sys.list_modules",
-                json!(["c*", "sys"]),
-                json!(["cmd", "sys"]),
-            ),
+            ("sys.list_modules", json!([]), json!(["brine", "cmd", "grains", "sys", "test"])),
+            ("sys.list_modules", json!(["c*", "sys"]), json!(["cmd", "sys"])),
             (
                 "sys.list_functions",
                 json!(["sys"]),
@@ -139,42 +108,22 @@ mod tests {
             ("sys.list_functions", json!(["nosuch"]), json!([])),
         ] {
             let result = returned(&[call(function, args.clone(), json!({}))], &context).await;
-            assert_eq!(
-                (result.value, result.retcode),
-                (expected, 0),
-                "{function} {args}"
-            );
+            assert_eq!((result.value, result.retcode), (expected, 0), "{function} {args}");
         }
     }
 
     #[tokio::test]
     async fn docs_have_their_example() {
-        let docs = returned(&[call("sys.doc", json!([]), json!({}))], &context())
-            .await
-            .value;
+        let docs = returned(&[call("sys.doc", json!([]), json!({}))], &context()).await.value;
         let docs = docs.as_object().unwrap();
         assert_eq!(docs.len(), super::table().len());
         for (name, doc) in docs {
             let doc = doc.as_str().unwrap();
-            assert!(
-                doc.contains(&format!("\n    brine '*' {name}")),
-                "{name} has no example"
-            );
-            assert!(
-                doc.lines().next().unwrap().ends_with('.'),
-                "{name} does not begin with a sentence"
-            );
+            assert!(doc.contains(&format!("\n    brine '*' {name}")), "{name} has no example");
+            assert!(doc.lines().next().unwrap().ends_with('.'), "{name} does not begin with a sentence");
         }
-        let one = returned(
-            &[call("sys.doc", json!(["test.ping"]), json!({}))],
-            &context(),
-        )
-        .await
-        .value;
-        assert_eq!(
-            one.as_object().unwrap().keys().collect::<Vec<_>>(),
-            ["test.ping"]
-        );
+        let one = returned(&[call("sys.doc", json!(["test.ping"]), json!({}))], &context()).await.value;
+        assert_eq!(one.as_object().unwrap().keys().collect::<Vec<_>>(), ["test.ping"]);
         let bad = returned(&[call("sys.doc", json!([]), json!({"x": 1}))], &context()).await;
         assert_eq!(
             bad.value,

@@ -33,13 +33,7 @@ pub(super) fn functions() -> Vec<Function> {
             yes,
             "Returns True: the minion is there and takes orders.\n\nExample:\n    brine '*' test.ping"
         ),
-        function!(
-            "test.true",
-            [],
-            false,
-            yes,
-            "Returns True.\n\nExample:\n    brine '*' test.true"
-        ),
+        function!("test.true", [], false, yes, "Returns True.\n\nExample:\n    brine '*' test.true"),
         function!(
             "test.false",
             [],
@@ -112,9 +106,7 @@ async fn echo(mut bound: Bound) -> Result<Outcome, Fault> {
 }
 
 async fn arg(bound: Bound) -> Result<Outcome, Fault> {
-    Ok(Outcome::from(
-        json!({"args": bound.rest, "kwargs": bound.extra}),
-    ))
+    Ok(Outcome::from(json!({"args": bound.rest, "kwargs": bound.extra})))
 }
 
 async fn sleep(mut bound: Bound) -> Result<Outcome, Fault> {
@@ -125,8 +117,8 @@ async fn sleep(mut bound: Bound) -> Result<Outcome, Fault> {
 
 async fn rand_sleep(mut bound: Bound) -> Result<Outcome, Fault> {
     let max = seconds(&mut bound, "max")?;
-    let random = getrandom::u32()
-        .map_err(|reason| Fault::Execution(format!("no random numbers: {reason}")))?;
+    let random =
+        getrandom::u32().map_err(|reason| Fault::Execution(format!("no random numbers: {reason}")))?;
     tokio::time::sleep(max.mul_f64(f64::from(random) / f64::from(u32::MAX))).await;
     Ok(Outcome::from(true))
 }
@@ -145,19 +137,14 @@ async fn fib(mut bound: Bound) -> Result<Outcome, Fault> {
         _ => None,
     };
     let Some(num) = num.filter(|num| *num <= FIB_MAX) else {
-        return Err(Fault::Invocation(format!(
-            "'num' needs a whole number from 0 to {FIB_MAX}"
-        )));
+        return Err(Fault::Invocation(format!("'num' needs a whole number from 0 to {FIB_MAX}")));
     };
     let stop = StopOnDrop::default();
     let stopped = stop.0.clone();
     let started = Instant::now();
     let computed = tokio::task::spawn_blocking(move || fibonacci(num, &stopped)).await;
     match computed {
-        Ok(value) => Ok(Outcome::from(json!([
-            value,
-            started.elapsed().as_secs_f64()
-        ]))),
+        Ok(value) => Ok(Outcome::from(json!([value, started.elapsed().as_secs_f64()]))),
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(_) => Err(Fault::Execution("the minion is stopping".to_owned())),
     }

@@ -19,10 +19,7 @@ pub(super) fn context() -> Context {
     let keep = move |_| {
         let _ = &folder;
     };
-    Context {
-        on_pid: Arc::new(keep),
-        ..context
-    }
+    Context { on_pid: Arc::new(keep), ..context }
 }
 
 pub(super) fn call(function: &str, arguments: Value, keywords: Value) -> Call {

@@ -8,10 +8,7 @@ use super::*;
 #[test]
 fn the_table_is_sound() {
     let table = table();
-    assert!(
-        table.is_sorted_by(|a, b| a.name < b.name),
-        "names are sorted and unique"
-    );
+    assert!(table.is_sorted_by(|a, b| a.name < b.name), "names are sorted and unique");
     for function in table {
         assert_eq!(find(function.name).unwrap().name, function.name);
         assert_eq!(function.name.split('.').count(), 2, "{}", function.name);
@@ -25,21 +22,10 @@ fn the_table_is_sound() {
                 );
             }
             let line = format!("\n    {}:", parameter.name);
-            assert!(
-                function.doc.contains(&line),
-                "{} does not describe {}",
-                function.name,
-                parameter.name
-            );
+            assert!(function.doc.contains(&line), "{} does not describe {}", function.name, parameter.name);
         }
-        let is_ordered = function
-            .parameters
-            .is_sorted_by_key(|p| (p.is_keyword_only, p.default.is_some()));
-        assert!(
-            is_ordered,
-            "{}: required, optional, keyword only",
-            function.name
-        );
+        let is_ordered = function.parameters.is_sorted_by_key(|p| (p.is_keyword_only, p.default.is_some()));
+        assert!(is_ordered, "{}: required, optional, keyword only", function.name);
     }
     for name in "test.ping test.echo test.arg test.sleep test.version test.fib test.rand_sleep cmd.run cmd.run_all \
         cmd.run_stdout cmd.run_stderr cmd.retcode cmd.shell grains.items grains.get grains.ls grains.setval sys.doc \
@@ -52,17 +38,8 @@ fn the_table_is_sound() {
 
 #[test]
 fn repeatable_functions_exist() {
-    for name in [
-        "test.ping",
-        "test.echo",
-        "grains.get",
-        "sys.doc",
-        "brine.running",
-    ] {
-        assert!(
-            brine_protocol::message::is_repeatable(name) && find(name).is_some(),
-            "{name}"
-        );
+    for name in ["test.ping", "test.echo", "grains.get", "sys.doc", "brine.running"] {
+        assert!(brine_protocol::message::is_repeatable(name) && find(name).is_some(), "{name}");
     }
 }
 
@@ -74,13 +51,7 @@ async fn values_and_messages_are_those_of_salt() {
         ("test.ping", json!([]), json!({}), json!(true), 0),
         ("test.true", json!([]), json!({}), json!(true), 0),
         ("test.false", json!([]), json!({}), json!(false), 0),
-        (
-            "test.version",
-            json!([]),
-            json!({}),
-            json!(env!("CARGO_PKG_VERSION")),
-            0,
-        ),
+        ("test.version", json!([]), json!({}), json!(env!("CARGO_PKG_VERSION")), 0),
         (
             "test.echo",
             json!([{"foo": "bar", "result": false}]),
@@ -99,21 +70,13 @@ async fn values_and_messages_are_those_of_salt() {
         ),
         ("test.sleep", json!([0.01]), json!({}), json!(true), 0),
         ("test.rand_sleep", json!([0.01]), json!({}), json!(true), 0),
-        (
-            "no.such",
-            json!([]),
-            json!({}),
-            json!("'no.such' is not available."),
-            254,
-        ),
+        ("no.such", json!([]), json!({}), json!("'no.such' is not available."), 254),
         ("", json!([]), json!({}), json!("'' is not available."), 254),
         (
             "test.ping",
             json!([]),
             json!({"foo": "bar"}),
-            json!(
-                "ERROR executing 'test.ping': The following keyword arguments are not valid: foo=bar"
-            ),
+            json!("ERROR executing 'test.ping': The following keyword arguments are not valid: foo=bar"),
             1,
         ),
         (
@@ -141,11 +104,7 @@ async fn values_and_messages_are_those_of_salt() {
         ),
     ] {
         let result = returned(&[call(name, args, keywords)], &context).await;
-        assert_eq!(
-            (result.value, result.retcode, result.truncated),
-            (value, retcode, false),
-            "{name}"
-        );
+        assert_eq!((result.value, result.retcode, result.truncated), (value, retcode, false), "{name}");
     }
 }
 
@@ -153,9 +112,7 @@ async fn values_and_messages_are_those_of_salt() {
 async fn fib_gives_number_and_seconds() {
     let context = context();
     for (num, expected) in [(0, 0), (1, 1), (2, 1), (10, 55), (20, 6765)] {
-        let value = returned(&[call("test.fib", json!([num]), json!({}))], &context)
-            .await
-            .value;
+        let value = returned(&[call("test.fib", json!([num]), json!({}))], &context).await.value;
         assert_eq!(value[0], expected);
         assert!(value[1].is_f64());
     }
@@ -164,11 +121,7 @@ async fn fib_gives_number_and_seconds() {
 #[tokio::test]
 async fn sleep_sleeps() {
     let result = returned(&[call("test.sleep", json!(["0.2"]), json!({}))], &context()).await;
-    assert!(
-        (200..2000).contains(&result.duration_ms),
-        "{}",
-        result.duration_ms
-    );
+    assert!((200..2000).contains(&result.duration_ms), "{}", result.duration_ms);
 }
 
 #[tokio::test]
@@ -190,26 +143,16 @@ async fn several_calls_give_a_map_and_the_first_bad_retcode() {
 
 #[tokio::test]
 async fn nothing_and_too_much_do_not_start() {
-    assert_eq!(
-        run(&[], &context()).await,
-        Err("the job names no function".to_owned())
-    );
+    assert_eq!(run(&[], &context()).await, Err("the job names no function".to_owned()));
     let many = vec![call("test.ping", json!([]), json!({})); CALLS_MAX + 1];
-    assert_eq!(
-        run(&many, &context()).await,
-        Err("the job has 65 functions, more than 64".to_owned())
-    );
+    assert_eq!(run(&many, &context()).await, Err("the job has 65 functions, more than 64".to_owned()));
 }
 
 #[tokio::test]
 async fn the_whole_return_is_bounded() {
-    let context = Context {
-        output_max: 1000,
-        ..context()
-    };
-    let calls: Vec<_> = (0..20)
-        .map(|_| call("cmd.run", json!(["head -c 900 /dev/zero"]), json!({})))
-        .collect();
+    let context = Context { output_max: 1000, ..context() };
+    let calls: Vec<_> =
+        (0..20).map(|_| call("cmd.run", json!(["head -c 900 /dev/zero"]), json!({}))).collect();
     let result = returned(&calls, &context).await;
     let size = serde_json::to_vec(&result.value).unwrap().len();
     assert!(result.truncated && size <= 3000, "{size}");
@@ -219,25 +162,14 @@ async fn the_whole_return_is_bounded() {
 #[test]
 fn dropping_stops_a_computation() {
     let started = Instant::now();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let calls = [call("test.fib", json!([93]), json!({}))];
         let context = context();
         let run = run(&calls, &context);
-        assert!(
-            tokio::time::timeout(Duration::from_millis(100), run)
-                .await
-                .is_err()
-        );
+        assert!(tokio::time::timeout(Duration::from_millis(100), run).await.is_err());
     });
     // Waits for its blocking threads.
     drop(runtime);
-    assert!(
-        started.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }

@@ -12,56 +12,34 @@ pub(super) fn collect() -> Map<String, Value> {
     // It fails only for a bad pointer.
     if let Ok(name) = nix::sys::utsname::uname() {
         grains.insert("kernel".to_owned(), json!(name.sysname().to_string_lossy()));
-        grains.insert(
-            "kernelrelease".to_owned(),
-            json!(name.release().to_string_lossy()),
-        );
-        grains.insert(
-            "cpuarch".to_owned(),
-            json!(name.machine().to_string_lossy()),
-        );
+        grains.insert("kernelrelease".to_owned(), json!(name.release().to_string_lossy()));
+        grains.insert("cpuarch".to_owned(), json!(name.machine().to_string_lossy()));
     }
     let cpuinfo = read("/proc/cpuinfo");
     grains.insert("num_cpus".to_owned(), json!(processors(&cpuinfo)));
     if let Some(mib) = memory_mib(&read("/proc/meminfo")) {
         grains.insert("mem_total".to_owned(), json!(mib));
     }
-    grains.insert(
-        "virtual".to_owned(),
-        json!(virtual_kind(&Marks::read(cpuinfo))),
-    );
+    grains.insert("virtual".to_owned(), json!(virtual_kind(&Marks::read(cpuinfo))));
     grains.insert("machine_id".to_owned(), json!(machine_id()));
     grains
 }
 
 fn machine_id() -> String {
     let id = read("/etc/machine-id");
-    let id = if id.trim().is_empty() {
-        read("/var/lib/dbus/machine-id")
-    } else {
-        id
-    };
+    let id = if id.trim().is_empty() { read("/var/lib/dbus/machine-id") } else { id };
     id.trim().to_owned()
 }
 
 /// Online processors. The text counts them all; the process's own share (affinity, cgroup) would
 /// be another fact.
 fn processors(cpuinfo: &str) -> usize {
-    let counted = cpuinfo
-        .lines()
-        .filter(|line| line.starts_with("processor"))
-        .count();
-    if counted > 0 {
-        counted
-    } else {
-        std::thread::available_parallelism().map_or(1, usize::from)
-    }
+    let counted = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
+    if counted > 0 { counted } else { std::thread::available_parallelism().map_or(1, usize::from) }
 }
 
 fn memory_mib(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1024)
 }
 
@@ -128,22 +106,17 @@ const DMI_WORDS: [(&str, &str); 15] = [
 ];
 
 fn virtual_kind(marks: &Marks) -> &'static str {
-    let cgroup_words = [
-        "docker",
-        "lxc",
-        "kubepods",
-        "libpod",
-        "machine.slice/machine-",
-    ];
+    let cgroup_words = ["docker", "lxc", "kubepods", "libpod", "machine.slice/machine-"];
     if !marks.container.trim().is_empty()
         || marks.has_container_file
         || cgroup_words.iter().any(|word| marks.cgroup.contains(word))
     {
         return "container";
     }
-    let has_flag = marks.cpuinfo.lines().any(|line| {
-        line.starts_with("flags") && line.split_whitespace().any(|flag| flag == "hypervisor")
-    });
+    let has_flag = marks
+        .cpuinfo
+        .lines()
+        .any(|line| line.starts_with("flags") && line.split_whitespace().any(|flag| flag == "hypervisor"));
     // Microsoft and Amazon also make, and let, machines that one can kick.
     if marks.dmi.contains("Microsoft Corporation") && marks.dmi.contains("Virtual Machine") {
         return "VirtualPC";
@@ -166,66 +139,30 @@ mod tests {
 
     #[test]
     fn counts() {
+        assert_eq!(processors("processor\t: 0\nmodel name\t: x\n\nprocessor\t: 1\n"), 2);
         assert_eq!(
-            processors("processor\t: 0\nmodel name\t: x\n\nprocessor\t: 1\n"),
-            2
-        );
-        assert_eq!(
-            processors(
-                "vendor_id : IBM/S390\nprocessor 0: version = FF\nprocessor 1: version = FF\n"
-            ),
+            processors("vendor_id : IBM/S390\nprocessor 0: version = FF\nprocessor 1: version = FF\n"),
             2
         );
         assert!(processors("") >= 1);
-        assert_eq!(
-            memory_mib("MemFree: 5 kB\nMemTotal:       16303436 kB\n"),
-            Some(15921)
-        );
+        assert_eq!(memory_mib("MemFree: 5 kB\nMemTotal:       16303436 kB\n"), Some(15921));
         assert_eq!(memory_mib("MemTotal: many kB\n"), None);
         assert_eq!(memory_mib(""), None);
     }
 
     fn marks(dmi: &str, flags: &str) -> Marks {
-        Marks {
-            dmi: dmi.to_owned(),
-            cpuinfo: format!("flags\t\t: {flags}\n"),
-            ..Marks::default()
-        }
+        Marks { dmi: dmi.to_owned(), cpuinfo: format!("flags\t\t: {flags}\n"), ..Marks::default() }
     }
 
     #[test]
     fn machines() {
         for (dmi, flags, expected) in [
-            (
-                "Dell Inc.\nPowerEdge R640\nDell Inc.",
-                "fpu sse2",
-                "physical",
-            ),
-            (
-                "QEMU\nStandard PC (Q35 + ICH9, 2009)\nSeaBIOS",
-                "fpu hypervisor",
-                "kvm",
-            ),
-            (
-                "VMware, Inc.\nVMware Virtual Platform\nPhoenix",
-                "hypervisor",
-                "VMware",
-            ),
-            (
-                "innotek GmbH\nVirtualBox\ninnotek GmbH",
-                "hypervisor",
-                "VirtualBox",
-            ),
-            (
-                "Microsoft Corporation\nVirtual Machine\nMicrosoft Corporation",
-                "hypervisor",
-                "VirtualPC",
-            ),
-            (
-                "Microsoft Corporation\nSurface Pro\nMicrosoft Corporation",
-                "fpu",
-                "physical",
-            ),
+            ("Dell Inc.\nPowerEdge R640\nDell Inc.", "fpu sse2", "physical"),
+            ("QEMU\nStandard PC (Q35 + ICH9, 2009)\nSeaBIOS", "fpu hypervisor", "kvm"),
+            ("VMware, Inc.\nVMware Virtual Platform\nPhoenix", "hypervisor", "VMware"),
+            ("innotek GmbH\nVirtualBox\ninnotek GmbH", "hypervisor", "VirtualBox"),
+            ("Microsoft Corporation\nVirtual Machine\nMicrosoft Corporation", "hypervisor", "VirtualPC"),
+            ("Microsoft Corporation\nSurface Pro\nMicrosoft Corporation", "fpu", "physical"),
             ("Xen\nHVM domU\nXen", "hypervisor", "xen"),
             ("Amazon EC2\nt3.micro\nAmazon EC2", "hypervisor", "Nitro"),
             ("Amazon EC2\nm5.metal\nAmazon EC2", "fpu", "physical"),
@@ -236,10 +173,7 @@ mod tests {
         ] {
             assert_eq!(virtual_kind(&marks(dmi, flags)), expected, "{dmi} {flags}");
         }
-        let xen = Marks {
-            hypervisor: "xen\n".to_owned(),
-            ..marks("", "fpu")
-        };
+        let xen = Marks { hypervisor: "xen\n".to_owned(), ..marks("", "fpu") };
         assert_eq!(virtual_kind(&xen), "xen");
     }
 
@@ -247,32 +181,14 @@ mod tests {
     fn containers() {
         let kvm = || marks("QEMU\n\n", "hypervisor");
         let inside = [
-            Marks {
-                container: "lxc\n".to_owned(),
-                ..kvm()
-            },
-            Marks {
-                has_container_file: true,
-                ..kvm()
-            },
-            Marks {
-                cgroup: "12:pids:/docker/0123\n".to_owned(),
-                ..kvm()
-            },
-            Marks {
-                cgroup: "0::/kubepods/besteffort\n".to_owned(),
-                ..kvm()
-            },
+            Marks { container: "lxc\n".to_owned(), ..kvm() },
+            Marks { has_container_file: true, ..kvm() },
+            Marks { cgroup: "12:pids:/docker/0123\n".to_owned(), ..kvm() },
+            Marks { cgroup: "0::/kubepods/besteffort\n".to_owned(), ..kvm() },
         ];
         for marks in &inside {
             assert_eq!(virtual_kind(marks), "container");
         }
-        assert_eq!(
-            virtual_kind(&Marks {
-                cgroup: "0::/init.scope\n".to_owned(),
-                ..kvm()
-            }),
-            "kvm"
-        );
+        assert_eq!(virtual_kind(&Marks { cgroup: "0::/init.scope\n".to_owned(), ..kvm() }), "kvm");
     }
 }

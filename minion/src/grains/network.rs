@@ -20,9 +20,7 @@ pub(super) fn collect() -> Map<String, Value> {
         .unwrap_or_else(|| read("/etc/hostname").trim().to_owned());
     let mut grains = names(&hostname, &read("/etc/hosts"));
     // Without a list the addresses are unknown, which is no reason not to start.
-    let found = getifaddrs()
-        .map(Iterator::collect::<Vec<_>>)
-        .unwrap_or_default();
+    let found = getifaddrs().map(Iterator::collect::<Vec<_>>).unwrap_or_default();
     let list = found.iter().map(|entry| {
         let address = entry.address.as_ref().and_then(|address| {
             let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
@@ -37,11 +35,7 @@ pub(super) fn collect() -> Map<String, Value> {
 /// `host`, `fqdn`, `domain` and `nodename` from the kernel's host name and the text of
 /// `/etc/hosts`.
 fn names(hostname: &str, hosts: &str) -> Map<String, Value> {
-    let hostname = if hostname.is_empty() {
-        "localhost"
-    } else {
-        hostname
-    };
+    let hostname = if hostname.is_empty() { "localhost" } else { hostname };
     let fqdn = if hostname.contains('.') {
         hostname.to_owned()
     } else {
@@ -60,15 +54,12 @@ fn names(hostname: &str, hosts: &str) -> Map<String, Value> {
 /// The dotted name on the line of `/etc/hosts` that knows `hostname`. `host.domain` is preferred
 /// to another alias: a line like `127.0.0.1 localhost.localdomain web1` names no domain of ours.
 fn full_name(hostname: &str, hosts: &str) -> Option<String> {
-    let lines = hosts
-        .lines()
-        .map(|line| line.split('#').next().unwrap_or_default());
+    let lines = hosts.lines().map(|line| line.split('#').next().unwrap_or_default());
     lines
         .filter_map(|line| {
             let names: Vec<&str> = line.split_whitespace().skip(1).collect();
             let own = |name: &&&str| {
-                name.split_once('.')
-                    .is_some_and(|(host, _)| host.eq_ignore_ascii_case(hostname))
+                name.split_once('.').is_some_and(|(host, _)| host.eq_ignore_ascii_case(hostname))
             };
             names
                 .iter()
@@ -104,14 +95,8 @@ fn addresses(list: impl Iterator<Item = (String, Option<IpAddr>)>) -> Map<String
         sixes.insert(name, json!(six));
     }
     let mut grains = Map::new();
-    grains.insert(
-        "ipv4".to_owned(),
-        v4.iter().map(ToString::to_string).collect(),
-    );
-    grains.insert(
-        "ipv6".to_owned(),
-        v6.iter().map(ToString::to_string).collect(),
-    );
+    grains.insert("ipv4".to_owned(), v4.iter().map(ToString::to_string).collect());
+    grains.insert("ipv6".to_owned(), v6.iter().map(ToString::to_string).collect());
     grains.insert("ip4_interfaces".to_owned(), Value::Object(fours));
     grains.insert("ip6_interfaces".to_owned(), Value::Object(sixes));
     grains
@@ -130,34 +115,14 @@ mod tests {
     #[test]
     fn host_names() {
         check("web1", "", ["web1", "web1", ""]);
-        check(
-            "web1.example.org",
-            "",
-            ["web1", "web1.example.org", "example.org"],
-        );
+        check("web1.example.org", "", ["web1", "web1.example.org", "example.org"]);
         let debian = "127.0.0.1\tlocalhost\n127.0.1.1\tweb1.example.org\tweb1\n";
         check("web1", debian, ["web1", "web1.example.org", "example.org"]);
-        check(
-            "web1",
-            "10.0.0.1 web1 web1.lan # main",
-            ["web1", "web1.lan", "lan"],
-        );
-        check(
-            "WEB1",
-            "10.0.0.1 web1.lan web1",
-            ["WEB1", "web1.lan", "lan"],
-        );
+        check("web1", "10.0.0.1 web1 web1.lan # main", ["web1", "web1.lan", "lan"]);
+        check("WEB1", "10.0.0.1 web1.lan web1", ["WEB1", "web1.lan", "lan"]);
         check("web1", "# 10.0.0.1 web1.lan web1\n", ["web1", "web1", ""]);
-        check(
-            "web1",
-            "127.0.0.1 localhost.localdomain web1\n",
-            ["web1", "web1", ""],
-        );
-        check(
-            "web1",
-            "10.0.0.2 web2.lan web2\n10.0.0.1 web11.lan\n",
-            ["web1", "web1", ""],
-        );
+        check("web1", "127.0.0.1 localhost.localdomain web1\n", ["web1", "web1", ""]);
+        check("web1", "10.0.0.2 web2.lan web2\n10.0.0.1 web11.lan\n", ["web1", "web1", ""]);
         check("", "", ["localhost", "localhost", ""]);
     }
 

@@ -75,26 +75,14 @@ fn grains(release: &BTreeMap<String, String>) -> Map<String, Value> {
         _ => name,
     };
     // Rolling distributions have no version; Arch writes BUILD_ID=rolling.
-    let version = [
-        field("VERSION_ID"),
-        field("BUILD_ID"),
-        field("VERSION_CODENAME"),
-    ]
-    .into_iter()
-    .find(|text| !text.is_empty())
-    .unwrap_or_default();
+    let version = [field("VERSION_ID"), field("BUILD_ID"), field("VERSION_CODENAME")]
+        .into_iter()
+        .find(|text| !text.is_empty())
+        .unwrap_or_default();
     let major = version.split('.').next().unwrap_or_default();
-    let finger_name = if matches!(os, "Debian" | "Raspbian") {
-        os
-    } else {
-        full_name
-    };
+    let finger_name = if matches!(os, "Debian" | "Raspbian") { os } else { full_name };
     // Ubuntu's releases differ by their minor number.
-    let finger_version = if matches!(os, "Ubuntu" | "Pop") {
-        version
-    } else {
-        major
-    };
+    let finger_version = if matches!(os, "Ubuntu" | "Pop") { version } else { major };
     let mut grains = Map::new();
     grains.insert("os".to_owned(), json!(os));
     grains.insert("os_family".to_owned(), json!(family));
@@ -104,10 +92,7 @@ fn grains(release: &BTreeMap<String, String>) -> Map<String, Value> {
     if let Ok(major) = major.parse::<u64>() {
         grains.insert("osmajorrelease".to_owned(), json!(major));
     }
-    grains.insert(
-        "osfinger".to_owned(),
-        json!(format!("{finger_name}-{finger_version}")),
-    );
+    grains.insert("osfinger".to_owned(), json!(format!("{finger_name}-{finger_version}")));
     grains
 }
 
@@ -136,9 +121,7 @@ fn codename(release: &BTreeMap<String, String>) -> String {
     }
     // Older releases have it only as in VERSION="8.4 (Green Obsidian)" or "14.04.6 LTS, Trusty Tahr".
     let version = field("VERSION");
-    let inside = version
-        .split_once('(')
-        .and_then(|(_, rest)| rest.split_once(')'));
+    let inside = version.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
     match inside {
         Some((name, _)) if !name.is_empty() => name.to_owned(),
         _ => field("PRETTY_NAME").to_owned(),
@@ -152,14 +135,7 @@ mod tests {
     /// os, os_family, osrelease, osfullname, oscodename, osfinger.
     fn check(text: &str, expected: [&str; 6]) {
         let grains = grains(&parse(text));
-        let names = [
-            "os",
-            "os_family",
-            "osrelease",
-            "osfullname",
-            "oscodename",
-            "osfinger",
-        ];
+        let names = ["os", "os_family", "osrelease", "osfullname", "oscodename", "osfinger"];
         let found = names.map(|name| grains[name].as_str().unwrap());
         assert_eq!(found, expected, "{text}");
     }
@@ -169,128 +145,51 @@ mod tests {
         check(
             "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nNAME=\"Debian GNU/Linux\"\nVERSION_ID=\"12\"\n\
              VERSION=\"12 (bookworm)\"\nVERSION_CODENAME=bookworm\nID=debian\n",
-            [
-                "Debian",
-                "Debian",
-                "12",
-                "Debian GNU/Linux",
-                "bookworm",
-                "Debian-12",
-            ],
+            ["Debian", "Debian", "12", "Debian GNU/Linux", "bookworm", "Debian-12"],
         );
         check(
             "NAME=\"Ubuntu\"\nVERSION_ID=\"24.04\"\nVERSION=\"24.04.1 LTS (Noble Numbat)\"\n\
              VERSION_CODENAME=noble\nID=ubuntu\nID_LIKE=debian\n",
-            [
-                "Ubuntu",
-                "Debian",
-                "24.04",
-                "Ubuntu",
-                "noble",
-                "Ubuntu-24.04",
-            ],
+            ["Ubuntu", "Debian", "24.04", "Ubuntu", "noble", "Ubuntu-24.04"],
         );
         check(
             "NAME=\"CentOS Stream\"\nVERSION=\"9\"\nID=\"centos\"\nID_LIKE=\"rhel fedora\"\nVERSION_ID=\"9\"\n\
              PRETTY_NAME=\"CentOS Stream 9\"\n",
-            [
-                "CentOS Stream",
-                "RedHat",
-                "9",
-                "CentOS Stream",
-                "CentOS Stream 9",
-                "CentOS Stream-9",
-            ],
+            ["CentOS Stream", "RedHat", "9", "CentOS Stream", "CentOS Stream 9", "CentOS Stream-9"],
         );
         check(
             "NAME=\"CentOS Linux\"\nVERSION=\"7 (Core)\"\nID=\"centos\"\nVERSION_ID=\"7\"\n",
-            [
-                "CentOS",
-                "RedHat",
-                "7",
-                "CentOS Linux",
-                "Core",
-                "CentOS Linux-7",
-            ],
+            ["CentOS", "RedHat", "7", "CentOS Linux", "Core", "CentOS Linux-7"],
         );
         check(
             "NAME=\"Red Hat Enterprise Linux\"\nVERSION=\"9.4 (Plow)\"\nID=\"rhel\"\nVERSION_ID=\"9.4\"\n",
-            [
-                "RedHat",
-                "RedHat",
-                "9.4",
-                "Red Hat Enterprise Linux",
-                "Plow",
-                "Red Hat Enterprise Linux-9",
-            ],
+            ["RedHat", "RedHat", "9.4", "Red Hat Enterprise Linux", "Plow", "Red Hat Enterprise Linux-9"],
         );
         check(
             "NAME=\"Rocky Linux\"\nVERSION=\"8.4 (Green Obsidian)\"\nID=\"rocky\"\nVERSION_ID=\"8.4\"\n",
-            [
-                "Rocky",
-                "RedHat",
-                "8.4",
-                "Rocky Linux",
-                "Green Obsidian",
-                "Rocky Linux-8",
-            ],
+            ["Rocky", "RedHat", "8.4", "Rocky Linux", "Green Obsidian", "Rocky Linux-8"],
         );
         check(
             "NAME=\"openSUSE Leap\"\nVERSION=\"15.6\"\nID=\"opensuse-leap\"\nVERSION_ID=\"15.6\"\n\
              PRETTY_NAME=\"openSUSE Leap 15.6\"\n",
-            [
-                "SUSE",
-                "Suse",
-                "15.6",
-                "Leap",
-                "openSUSE Leap 15.6",
-                "Leap-15",
-            ],
+            ["SUSE", "Suse", "15.6", "Leap", "openSUSE Leap 15.6", "Leap-15"],
         );
         check(
             "NAME=\"Arch Linux\"\nPRETTY_NAME=\"Arch Linux\"\nID=arch\nBUILD_ID=rolling\n",
-            [
-                "Arch",
-                "Arch",
-                "rolling",
-                "Arch Linux",
-                "Arch Linux",
-                "Arch Linux-rolling",
-            ],
+            ["Arch", "Arch", "rolling", "Arch Linux", "Arch Linux", "Arch Linux-rolling"],
         );
         check(
             "NAME=\"Alpine Linux\"\nID=alpine\nVERSION_ID=3.20.3\nPRETTY_NAME=\"Alpine Linux v3.20\"\n",
-            [
-                "Alpine",
-                "Alpine",
-                "3.20.3",
-                "Alpine Linux",
-                "Alpine Linux v3.20",
-                "Alpine Linux-3",
-            ],
+            ["Alpine", "Alpine", "3.20.3", "Alpine Linux", "Alpine Linux v3.20", "Alpine Linux-3"],
         );
         check(
             "NAME=\"Amazon Linux\"\nID=\"amzn\"\nVERSION=\"2023\"\nVERSION_ID=\"2023\"\nPRETTY_NAME='Amazon Linux 2023'\n",
-            [
-                "Amazon",
-                "RedHat",
-                "2023",
-                "Amazon Linux",
-                "Amazon Linux 2023",
-                "Amazon Linux-2023",
-            ],
+            ["Amazon", "RedHat", "2023", "Amazon Linux", "Amazon Linux 2023", "Amazon Linux-2023"],
         );
         check(
             "# a derivative nobody listed\nNAME=\"Zorin OS\"\nID=zorin\nID_LIKE=\"ubuntu debian\"\nVERSION_ID=\"17\"\n\
              VERSION_CODENAME=jammy\n",
-            [
-                "Zorin OS",
-                "Debian",
-                "17",
-                "Zorin OS",
-                "jammy",
-                "Zorin OS-17",
-            ],
+            ["Zorin OS", "Debian", "17", "Zorin OS", "jammy", "Zorin OS-17"],
         );
         check("", ["Linux", "Linux", "", "Linux", "", "Linux-"]);
     }
@@ -306,10 +205,7 @@ mod tests {
 
     #[test]
     fn the_major_release_is_a_number() {
-        assert_eq!(
-            grains(&parse("ID=ubuntu\nVERSION_ID=\"24.04\""))["osmajorrelease"],
-            24
-        );
+        assert_eq!(grains(&parse("ID=ubuntu\nVERSION_ID=\"24.04\""))["osmajorrelease"], 24);
         assert!(!grains(&parse("ID=arch\nBUILD_ID=rolling")).contains_key("osmajorrelease"));
     }
 }

@@ -53,13 +53,7 @@ impl Config {
             .long(endorsement)
             .short(succession.successor.as_ref().map_or(&[], |f| &f.0));
         let signature = key.sign(Label::Config, &[&body.0]);
-        Arc::new(Self {
-            body: body.0,
-            signature,
-            secret,
-            trust_key: trust_key.fingerprint(),
-            serial,
-        })
+        Arc::new(Self { body: body.0, signature, secret, trust_key: trust_key.fingerprint(), serial })
     }
 
     /// The serial.
@@ -112,20 +106,9 @@ impl Offer {
         if !reader.is_empty() {
             return Err(malformed);
         }
-        let id = std::str::from_utf8(id)
-            .ok()
-            .and_then(|id| id.parse().ok())
-            .ok_or(HandshakeError::Id)?;
+        let id = std::str::from_utf8(id).ok().and_then(|id| id.parse().ok()).ok_or(HandshakeError::Id)?;
         let key = PublicKey::from_der(der).map_err(HandshakeError::Key)?;
-        Ok(Unverified {
-            offer: self,
-            hello: message.to_vec(),
-            signed,
-            signature,
-            id,
-            key,
-            ephemeral,
-        })
+        Ok(Unverified { offer: self, hello: message.to_vec(), signed, signature, id, key, ephemeral })
     }
 }
 

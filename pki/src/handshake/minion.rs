@@ -101,13 +101,7 @@ impl Offered {
         if serial < seen {
             return Err(HandshakeError::Serial { got: serial, seen });
         }
-        Ok(Self {
-            message: message.to_vec(),
-            trust_key,
-            serial,
-            exchange,
-            successor,
-        })
+        Ok(Self { message: message.to_vec(), trust_key, serial, exchange, successor })
     }
 
     /// The master's trust key: what is pinned once the verdict has opened.
@@ -141,11 +135,7 @@ impl Offered {
         let context = hello_context(&self.message, self.trust_key.fingerprint());
         let signature = key.sign(Label::Hello, &[&context, &message.0]);
         message.long(&signature);
-        let waiting = Waiting {
-            offered: self,
-            hello: message.0.clone(),
-            secret,
-        };
+        let waiting = Waiting { offered: self, hello: message.0.clone(), secret };
         (message.0, waiting)
     }
 }
@@ -183,10 +173,7 @@ impl Waiting {
             head,
         )
         .minion();
-        let frame = channel
-            .opener
-            .open(Bytes::copy_from_slice(sealed))
-            .map_err(HandshakeError::Verdict)?;
+        let frame = channel.opener.open(Bytes::copy_from_slice(sealed)).map_err(HandshakeError::Verdict)?;
         let welcome = Welcome::from_frame(&frame)
             .map_err(|error| HandshakeError::Verdict(ChannelError::Frame(error)))?;
         Ok((welcome, channel))

@@ -26,9 +26,7 @@ fn said(offer: &Offer) -> Vec<u8> {
 
 /// A Hello for this Offer from the fixed minion, and the state that waits for the verdict.
 fn hello_to(offer: &[u8], pin: &Pin) -> (Vec<u8>, Waiting) {
-    Offered::read(offer, pin)
-        .expect("an honest Offer")
-        .hello(&fixed("minion"), &id(), [22; 32])
+    Offered::read(offer, pin).expect("an honest Offer").hello(&fixed("minion"), &id(), [22; 32])
 }
 
 #[test]
@@ -81,9 +79,11 @@ fn a_leaked_ephemeral_opens_one_session_and_no_other() {
     // Whoever has the ephemeral secret still cannot sign a Hello for the minion's key: with a key
     // of his own he is somebody else.
     let second = config.offer([2; 32]);
-    let (forged, thief) = Offered::read(second.message(), &Pin::FirstUse)
-        .expect("honest")
-        .hello(&fixed("other"), &id(), [22; 32]);
+    let (forged, thief) = Offered::read(second.message(), &Pin::FirstUse).expect("honest").hello(
+        &fixed("other"),
+        &id(),
+        [22; 32],
+    );
     let verified = second.read_hello(&forged).expect("well-formed").verify().expect("his own key");
     assert_ne!(verified.key(), fixed("minion").public());
     // And the answer of the first connection does not open on another, same secret or not.
@@ -228,9 +228,8 @@ mod golden {
         offer.set_message(OFFER.to_vec());
         let verified = offer.read_hello(HELLO).expect("well-formed").verify().expect("signed");
         assert_eq!(verified.id(), &id());
-        let (welcome, mut channel) = verified
-            .welcome([33; 32], Standing::Accepted { token: [5; 32] }, PACE, 0)
-            .expect("honest");
+        let (welcome, mut channel) =
+            verified.welcome([33; 32], Standing::Accepted { token: [5; 32] }, PACE, 0).expect("honest");
         assert_eq!(welcome, WELCOME, "everything but the signatures is determined");
         let frame = channel.opener.open(bytes::Bytes::from_static(SEALED)).expect("opens");
         assert_eq!(ToMaster::from_frame(&frame), Ok(ToMaster::Bye));

@@ -254,12 +254,7 @@ impl Entry {
             prev: self.prev,
         };
         match &self.deed {
-            Deed::Key {
-                act,
-                id,
-                fingerprint,
-                key,
-            } => {
+            Deed::Key { act, id, fingerprint, key } => {
                 act.name().clone_into(&mut fields.act);
                 fields.id = Some(id.clone());
                 fields.fingerprint = Some(*fingerprint);
@@ -269,11 +264,7 @@ impl Entry {
                 "config".clone_into(&mut fields.act);
                 fields.serial = Some(*serial);
             }
-            Deed::Repair {
-                breaks,
-                removed,
-                aside,
-            } => {
+            Deed::Repair { breaks, removed, aside } => {
                 "repair".clone_into(&mut fields.act);
                 fields.breaks = Some(breaks.clone());
                 fields.removed = Some(*removed);
@@ -295,11 +286,7 @@ impl Entry {
             serde_json::from_slice(line).map_err(|error| match serde_json::from_slice(line) {
                 Ok(Version { v }) if v != VERSION => LineError::Version(v),
                 // A ledger line is one line: only the column helps.
-                _ => LineError::Json(escape(
-                    &error
-                        .to_string()
-                        .replace(" at line 1 column ", " at column "),
-                )),
+                _ => LineError::Json(escape(&error.to_string().replace(" at line 1 column ", " at column "))),
             })?;
         if fields.v != VERSION {
             return Err(LineError::Version(fields.v));
@@ -309,17 +296,11 @@ impl Entry {
                 return Err(LineError::TooBig(field));
             }
         }
-        let missing = |field| LineError::Missing {
-            act: fields.act.clone(),
-            field,
-        };
+        let missing = |field| LineError::Missing { act: fields.act.clone(), field };
         let (deed, allowed): (_, &[&str]) = match fields.act.as_str() {
-            "config" => (
-                Deed::Config {
-                    serial: fields.serial.ok_or_else(|| missing("serial"))?,
-                },
-                &["serial"],
-            ),
+            "config" => {
+                (Deed::Config { serial: fields.serial.ok_or_else(|| missing("serial"))? }, &["serial"])
+            }
             "repair" => (
                 Deed::Repair {
                     breaks: fields.breaks.clone().ok_or_else(|| missing("breaks"))?,
@@ -334,30 +315,16 @@ impl Entry {
                 let id = fields.id.clone().ok_or_else(|| missing("id"))?;
                 let (key, allowed): (_, &[&str]) = if keeps_key(act) {
                     let text = fields.key.as_ref().ok_or_else(|| missing("key"))?;
-                    (
-                        Some(read_key(text, fingerprint).ok_or(LineError::Key)?),
-                        &["id", "fingerprint", "key"],
-                    )
+                    (Some(read_key(text, fingerprint).ok_or(LineError::Key)?), &["id", "fingerprint", "key"])
                 } else {
                     (None, &["id", "fingerprint"])
                 };
-                (
-                    Deed::Key {
-                        act,
-                        id,
-                        fingerprint,
-                        key,
-                    },
-                    allowed,
-                )
+                (Deed::Key { act, id, fingerprint, key }, allowed)
             }
         };
         let surplus = fields.present().find(|field| !allowed.contains(field));
         if let Some(field) = surplus {
-            return Err(LineError::Surplus {
-                act: fields.act,
-                field,
-            });
+            return Err(LineError::Surplus { act: fields.act, field });
         }
         Ok(Self {
             seq: fields.seq,
@@ -397,15 +364,9 @@ pub(crate) fn keeps_key(act: Act) -> bool {
 }
 
 fn key_act(name: &str) -> Option<Act> {
-    [
-        Act::Accept,
-        Act::Reject,
-        Act::Delete,
-        Act::Suspend,
-        Act::Resume,
-    ]
-    .into_iter()
-    .find(|act| act.name() == name)
+    [Act::Accept, Act::Reject, Act::Delete, Act::Suspend, Act::Resume]
+        .into_iter()
+        .find(|act| act.name() == name)
 }
 
 /// Reads a base64 public key that has to have this fingerprint.

@@ -28,18 +28,9 @@ pub struct Repaired {
 ///
 /// # Errors
 /// It is locked (the master runs), or cannot be read or written; it is then as it was.
-pub fn repair(
-    path: &Path,
-    by: &str,
-    at: Timestamp,
-    wait: Duration,
-) -> Result<Option<Repaired>, LedgerError> {
+pub fn repair(path: &Path, by: &str, at: Timestamp, wait: Duration) -> Result<Option<Repaired>, LedgerError> {
     let _lock = Lock::take_within(&path.with_file_name("ledger.lock"), wait)?;
-    let failed = |reason| FileError::System {
-        doing: "read",
-        path: path.to_owned(),
-        reason,
-    };
+    let failed = |reason| FileError::System { doing: "read", path: path.to_owned(), reason };
     let file = File::open(path).map_err(failed)?;
     let (lines, torn) = read_all(&file).map_err(failed)?;
     let is_kept = longest_ascent(&lines);
@@ -59,16 +50,9 @@ pub fn repair(
         };
         let line = entries.len() as u64 + 1;
         if entry.prev != chain.head {
-            breaks.push(Break {
-                line,
-                expected: chain.head,
-                found: entry.prev,
-            });
+            breaks.push(Break { line, expected: chain.head, found: entry.prev });
         }
-        chain = Chain {
-            seq: entry.seq,
-            head: Hash::of(&bytes),
-        };
+        chain = Chain { seq: entry.seq, head: Hash::of(&bytes) };
         mended.extend_from_slice(&bytes);
         mended.push(b'\n');
         entries.push(entry);
@@ -79,44 +63,25 @@ pub fn repair(
     }
     aside.extend_from_slice(&torn);
 
-    let kept_in = if aside.is_empty() {
-        None
-    } else {
-        Some(set_aside(path, &aside)?)
-    };
+    let kept_in = if aside.is_empty() { None } else { Some(set_aside(path, &aside)?) };
     let name = kept_in.as_deref().and_then(Path::file_name);
     let deed = Deed::Repair {
         breaks,
         removed: removed.len() as u64,
         aside: name.map(|name| name.to_string_lossy().into_owned()),
     };
-    let (entry, line) = chain.next(
-        Draft {
-            by: by.to_owned(),
-            reason: None,
-            deed,
-        },
-        at,
-    )?;
+    let (entry, line) = chain.next(Draft { by: by.to_owned(), reason: None, deed }, at)?;
     mended.extend_from_slice(line.as_bytes());
     mended.push(b'\n');
     file::replace(path, &mended, 0o600)?;
-    Ok(Some(Repaired {
-        entry,
-        removed,
-        aside: kept_in,
-    }))
+    Ok(Some(Repaired { entry, removed, aside: kept_in }))
 }
 
 /// Whether a line can follow: with the number after the last, or any higher one where the chain
 /// is broken. The reader has the same rule.
 pub(super) fn continues(entry: &Entry, chain: Chain) -> bool {
     let next = chain.seq + 1;
-    if entry.prev == chain.head {
-        entry.seq == next
-    } else {
-        entry.seq >= next
-    }
+    if entry.prev == chain.head { entry.seq == next } else { entry.seq >= next }
 }
 
 /// Puts bytes into the first `<name>.damaged-<n>` that is free.

@@ -25,16 +25,8 @@ impl Place {
         let place = Self::new();
         let mut ledger = place.open().unwrap().ledger;
         for i in 0..n {
-            let act = [
-                Act::Accept,
-                Act::Suspend,
-                Act::Resume,
-                Act::Reject,
-                Act::Delete,
-            ][i % 5];
-            ledger
-                .append(draft(act, &format!("m{}", i / 5), "k"), at(i as i64))
-                .unwrap();
+            let act = [Act::Accept, Act::Suspend, Act::Resume, Act::Reject, Act::Delete][i % 5];
+            ledger.append(draft(act, &format!("m{}", i / 5), "k"), at(i as i64)).unwrap();
         }
         place
     }
@@ -57,22 +49,11 @@ impl Place {
     }
 
     fn lines(&self) -> Vec<String> {
-        String::from_utf8(self.bytes())
-            .unwrap()
-            .lines()
-            .map(str::to_owned)
-            .collect()
+        String::from_utf8(self.bytes()).unwrap().lines().map(str::to_owned).collect()
     }
 
     fn write_lines(&self, lines: &[String]) {
-        fs::write(
-            &self.path,
-            lines
-                .iter()
-                .map(|line| format!("{line}\n"))
-                .collect::<String>(),
-        )
-        .unwrap();
+        fs::write(&self.path, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
     }
 }
 
@@ -80,10 +61,7 @@ impl Place {
 fn an_empty_ledger() {
     let place = Place::new();
     let opened = place.open().unwrap();
-    assert_eq!(
-        (opened.entries.len(), opened.torn, opened.ledger.head()),
-        (0, None, Hash::default())
-    );
+    assert_eq!((opened.entries.len(), opened.torn, opened.ledger.head()), (0, None, Hash::default()));
     use std::os::unix::fs::MetadataExt;
     assert_eq!(fs::metadata(&place.path).unwrap().mode() & 0o777, 0o600);
 }
@@ -92,26 +70,16 @@ fn an_empty_ledger() {
 fn a_tail_torn_at_any_byte_is_cut_off_and_the_rest_goes_on() {
     let place = Place::filled(3);
     let whole = place.bytes();
-    let start = whole[..whole.len() - 1]
-        .iter()
-        .rposition(|b| *b == b'\n')
-        .unwrap()
-        + 1;
+    let start = whole[..whole.len() - 1].iter().rposition(|b| *b == b'\n').unwrap() + 1;
     for end in start..whole.len() {
         fs::write(&place.path, &whole[..end]).unwrap();
         let mut opened = place.open().unwrap();
-        let torn = (end > start).then(|| Torn {
-            path: place.path.clone(),
-            line: 2,
-            bytes: (end - start) as u64,
-        });
+        let torn =
+            (end > start).then(|| Torn { path: place.path.clone(), line: 2, bytes: (end - start) as u64 });
         assert_eq!(opened.torn, torn, "{end}");
         assert_eq!(opened.entries.len(), 2);
         assert_eq!(place.bytes(), whole[..start]);
-        let again = opened
-            .ledger
-            .append(draft(Act::Resume, "m0", "k"), at(2))
-            .unwrap();
+        let again = opened.ledger.append(draft(Act::Resume, "m0", "k"), at(2)).unwrap();
         assert_eq!(again.seq, 3);
         assert_eq!(place.bytes(), whole);
     }
@@ -133,21 +101,14 @@ fn a_tail_of_zeros_is_torn_too() {
 fn a_flipped_byte_anywhere_but_in_the_last_line_is_found() {
     let place = Place::filled(4);
     let whole = place.bytes();
-    let last = whole[..whole.len() - 1]
-        .iter()
-        .rposition(|b| *b == b'\n')
-        .unwrap()
-        + 1;
+    let last = whole[..whole.len() - 1].iter().rposition(|b| *b == b'\n').unwrap() + 1;
     for at in 0..last {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x01;
         fs::write(&place.path, &bytes).unwrap();
         let error = place.error();
-        assert!(error.starts_with("L:"), "{at}: {error}");
-        assert!(
-            error.ends_with("stop the master and run: brine-key ledger repair"),
-            "{error}"
-        );
+        assert!(error.starts_with("L, line "), "{at}: {error}");
+        assert!(error.ends_with("stop the master and run: brine-key ledger repair"), "{error}");
         assert_eq!(place.bytes(), bytes, "a damaged ledger is left as it is");
     }
 }
@@ -173,74 +134,44 @@ fn errors_name_the_line() {
             lines[1] = lines[1].replace(from, to);
         }
     };
-    check(
-        &|lines| lines[1].clear(),
-        "L:2: not a ledger entry: EOF while parsing a value at column 0",
-    );
-    check(
-        &|lines| lines[1].insert(0, '\u{1b}'),
-        "L:2: not a ledger entry: expected value at column 1",
-    );
+    check(&|lines| lines[1].clear(), "L, line 2: not a ledger entry: EOF while parsing a value at column 0");
+    check(&|lines| lines[1].insert(0, '\u{1b}'), "L, line 2: not a ledger entry: expected value at column 1");
     check(
         &edit("\"v\":1", "\"v\":2"),
-        "L:2: ledger version 2 is not known here (a newer Brine wrote it)",
+        "L, line 2: ledger version 2 is not known here (a newer Brine wrote it)",
     );
     check(
         &edit("\"v\":1,", "\"v\":2,\"x\":[],"),
-        "L:2: ledger version 2 is not known here (a newer Brine wrote it)",
+        "L, line 2: ledger version 2 is not known here (a newer Brine wrote it)",
     );
     check(
         &edit("suspend", "promote"),
-        "L:2: act \"promote\" is not known here (a newer Brine wrote it)",
+        "L, line 2: act \"promote\" is not known here (a newer Brine wrote it)",
     );
-    check(
-        &edit("suspend", "accept"),
-        "L:2: \"accept\" without \"key\"",
-    );
-    check(
-        &edit("suspend", "config"),
-        "L:2: \"config\" without \"serial\"",
-    );
-    check(
-        &edit("suspend\"", "suspend\",\"serial\":1"),
-        "L:2: \"suspend\" with \"serial\"",
-    );
+    check(&edit("suspend", "accept"), "L, line 2: \"accept\" without \"key\"");
+    check(&edit("suspend", "config"), "L, line 2: \"config\" without \"serial\"");
+    check(&edit("suspend\"", "suspend\",\"serial\":1"), "L, line 2: \"suspend\" with \"serial\"");
     check(
         &edit("\"id\":\"m0\"", "\"id\":\"m/0\""),
-        "L:2: not a ledger entry: a minion id is made of letters, digits, '.', '_' and '-'; '/' is none of them at column 97",
+        "L, line 2: not a ledger entry: a minion id is made of letters, digits, '.', '_' and '-'; '/' is none of them at column 97",
     );
-    check(
-        &edit("\"id\":\"m0\",", ""),
-        "L:2: \"suspend\" without \"id\"",
-    );
-    check(
-        &edit("\"seq\":2", "\"seq\":9007199254740993"),
-        "L:2: \"seq\" is beyond 2^53",
-    );
-    check(
-        &edit("\"seq\":2", "\"seq\":3"),
-        "L:2: expected entry number 2, found 3",
-    );
+    check(&edit("\"id\":\"m0\",", ""), "L, line 2: \"suspend\" without \"id\"");
+    check(&edit("\"seq\":2", "\"seq\":9007199254740993"), "L, line 2: \"seq\" is beyond 2^53");
+    check(&edit("\"seq\":2", "\"seq\":3"), "L, line 2: expected entry number 2, found 3");
     check(
         &edit("\"seq\":2", "\"seq\":2,\"seq\":2"),
-        "L:2: not a ledger entry: duplicate field `seq` at column 20",
+        "L, line 2: not a ledger entry: duplicate field `seq` at column 20",
     );
     check(
         &|lines| drop(lines.remove(1)),
-        "L:2: the chain is broken: this line follows 815816bc, but the line before it is 71aadfe9",
+        "L, line 2: the chain is broken: this line follows 815816bc, but the line before it is 71aadfe9",
     );
     check(
         &|lines| lines[0] = lines[0].replace("\"key\":\"d", "\"key\":\"e"),
-        "L:1: the key does not belong to the fingerprint",
+        "L, line 1: the key does not belong to the fingerprint",
     );
-    check(
-        &|lines| lines[1] = "x".repeat(LINE_MAX + 1),
-        "L:2: a line longer than 262144 bytes",
-    );
-    check(
-        &|lines| lines.swap(1, 2),
-        "L:3: expected entry number 4, found 2",
-    );
+    check(&|lines| lines[1] = "x".repeat(LINE_MAX + 1), "L, line 2: a line longer than 262144 bytes");
+    check(&|lines| lines.swap(1, 2), "L, line 3: expected entry number 4, found 2");
 }
 
 #[test]
@@ -255,49 +186,27 @@ fn a_repair_keeps_what_can_be_read_and_says_what_it_did() {
     damaged[1] = damaged[1].replace("(root)", "(toor)");
     damaged[3] = damaged[3].replace("{\"v\"", "{v");
     place.write_lines(&damaged);
-    fs::write(
-        &place.path,
-        [place.bytes(), b"{\"v\":1,\"se".to_vec()].concat(),
-    )
-    .unwrap();
+    fs::write(&place.path, [place.bytes(), b"{\"v\":1,\"se".to_vec()].concat()).unwrap();
     let repaired = place.repair().unwrap();
     assert_eq!(repaired.removed, [4]);
     let aside = repaired.aside.clone().unwrap();
-    assert_eq!(
-        fs::read_to_string(&aside).unwrap(),
-        format!("{}\n{{\"v\":1,\"se", damaged[3])
-    );
+    assert_eq!(fs::read_to_string(&aside).unwrap(), format!("{}\n{{\"v\":1,\"se", damaged[3]));
     assert_eq!(aside, place.path.with_file_name("ledger.jsonl.damaged-1"));
-    let Deed::Repair {
-        breaks,
-        removed: 1,
-        aside: Some(name),
-    } = &repaired.entry.deed
-    else {
+    let Deed::Repair { breaks, removed: 1, aside: Some(name) } = &repaired.entry.deed else {
         panic!("{repaired:?}")
     };
     assert_eq!(name, "ledger.jsonl.damaged-1");
     assert_eq!(breaks.iter().map(|b| b.line).collect::<Vec<_>>(), [3, 4]);
     assert_eq!(breaks[0].expected, Hash::of(damaged[1].as_bytes()));
     assert_eq!(breaks[0].found, Hash::of(lines[1].as_bytes()));
-    assert_eq!(
-        (repaired.entry.seq, repaired.entry.by.as_str()),
-        (7, "unix:0 (root)")
-    );
+    assert_eq!((repaired.entry.seq, repaired.entry.by.as_str()), (7, "unix:0 (root)"));
 
     // It opens, goes on, and stays whole.
     assert_eq!(place.repair(), None);
     let mut opened = place.open().unwrap();
     let numbers: Vec<_> = opened.entries.iter().map(|entry| entry.seq).collect();
     assert_eq!(numbers, [1, 2, 3, 5, 6, 7]);
-    assert_eq!(
-        opened
-            .ledger
-            .append(draft(Act::Accept, "x", "k"), at(101))
-            .unwrap()
-            .seq,
-        8
-    );
+    assert_eq!(opened.ledger.append(draft(Act::Accept, "x", "k"), at(101)).unwrap().seq, 8);
     drop(opened);
     assert_eq!(place.open().unwrap().entries.len(), 7);
 
@@ -307,20 +216,15 @@ fn a_repair_keeps_what_can_be_read_and_says_what_it_did() {
     place.write_lines(&damaged);
     assert!(place.open().is_err());
     let again = place.repair().unwrap();
-    assert_eq!(
-        again.aside,
-        Some(place.path.with_file_name("ledger.jsonl.damaged-2"))
-    );
+    assert_eq!(again.aside, Some(place.path.with_file_name("ledger.jsonl.damaged-2")));
     assert_eq!(place.open().unwrap().entries.len(), 7);
 }
 
 #[test]
 fn a_number_that_was_changed_costs_only_its_own_line() {
-    for (line, from, to) in [
-        (1, "\"seq\":2", "\"seq\":9002"),
-        (4, "\"seq\":5", "\"seq\":1"),
-        (7, "\"seq\":8", "\"seq\":9"),
-    ] {
+    for (line, from, to) in
+        [(1, "\"seq\":2", "\"seq\":9002"), (4, "\"seq\":5", "\"seq\":1"), (7, "\"seq\":8", "\"seq\":9")]
+    {
         let place = Place::filled(8);
         let mut lines = place.lines();
         lines[line] = lines[line].replace(from, to);
@@ -344,12 +248,7 @@ fn a_repair_needs_the_lock() {
     let place = Place::filled(1);
     let held = place.open().unwrap();
     let refused = repair(&place.path, "test", at(0), Duration::ZERO).unwrap_err();
-    assert!(
-        refused
-            .to_string()
-            .contains("ledger.lock is locked by process"),
-        "{refused}"
-    );
+    assert!(refused.to_string().contains("ledger.lock is locked by process"), "{refused}");
     drop(held);
     place.repair();
 }
@@ -365,16 +264,10 @@ fn the_order_of_lines_is_the_longest_that_ascends() {
             deed: Deed::Config { serial: 1 },
             prev: Hash::default(),
         };
-        let lines: Vec<_> = numbers
-            .iter()
-            .map(|n| (Vec::new(), (*n > 0).then(|| entry(*n))))
-            .collect();
+        let lines: Vec<_> = numbers.iter().map(|n| (Vec::new(), (*n > 0).then(|| entry(*n)))).collect();
         let is_kept = super::repair::longest_ascent(&lines);
-        let found: Vec<_> = numbers
-            .iter()
-            .zip(is_kept)
-            .filter_map(|(n, is_kept)| is_kept.then_some(*n))
-            .collect();
+        let found: Vec<_> =
+            numbers.iter().zip(is_kept).filter_map(|(n, is_kept)| is_kept.then_some(*n)).collect();
         assert_eq!(found, kept, "{numbers:?}");
     }
     check(&[], &[]);

@@ -29,11 +29,7 @@ pub(crate) fn at(second: i64) -> Timestamp {
 }
 
 pub(crate) fn name(of: &str, key: &str) -> KeyName {
-    KeyName {
-        id: id(of),
-        fingerprint: fingerprint(key),
-        state: None,
-    }
+    KeyName { id: id(of), fingerprint: fingerprint(key), state: None }
 }
 
 pub(crate) fn draft(act: Act, of: &str, key: &str) -> Draft {
@@ -55,10 +51,6 @@ pub(crate) fn knocker(of: &str, key: &str, address: &str) -> Knocker {
         fingerprint: fingerprint(key),
         key: der(key),
         address: address.parse::<IpAddr>().unwrap(),
-        claims: Knock {
-            host: of.to_owned(),
-            os: "Debian 13".into(),
-            version: "0.1.0".into(),
-        },
+        claims: Knock { host: of.to_owned(), os: "Debian 13".into(), version: "0.1.0".into() },
     }
 }

@@ -55,11 +55,7 @@ suspended resume  -> accepted
 fn with_state(state: KeyState) -> Trust<MemoryLedger> {
     let mut trust = Trust::with_log(MemoryLedger::default(), WaitingLimits::default()).unwrap();
     let act = |trust: &mut Trust<_>, act, key| {
-        drop(
-            trust
-                .act(act, &name("a", key), "test", None, at(0))
-                .unwrap(),
-        );
+        drop(trust.act(act, &name("a", key), "test", None, at(0)).unwrap());
     };
     if state == KeyState::Denied {
         trust.knock(knocker("a", "other", "192.0.2.9"), at(0));
@@ -94,21 +90,12 @@ fn acts_do_what_the_table_says() {
                     assert_eq!(trust.standing(&k.id, k.fingerprint).state(), next);
                     assert_eq!(
                         trust.count(next),
-                        if state == KeyState::Denied && next == KeyState::Rejected {
-                            2
-                        } else {
-                            1
-                        }
+                        if state == KeyState::Denied && next == KeyState::Rejected { 2 } else { 1 }
                     );
                 }
                 Fate::Gone => {
                     assert_eq!(done.unwrap().is, None);
-                    assert!(
-                        trust
-                            .list()
-                            .iter()
-                            .all(|key| key.fingerprint != k.fingerprint)
-                    );
+                    assert!(trust.list().iter().all(|key| key.fingerprint != k.fingerprint));
                 }
                 Fate::Refused(why) => {
                     let sentence = format!("cannot {} the key of a: {why}", act.name());
@@ -132,22 +119,14 @@ fn refusals_say_what_stands_against_it() {
     };
     let (old, new) = (fingerprint("k"), fingerprint("new"));
     let held = |state| {
-        format!(
-            "a is held by the {state} key {old}; delete or reject that key before {new} can be accepted"
-        )
+        format!("a is held by the {state} key {old}; delete or reject that key before {new} can be accepted")
     };
-    assert_eq!(
-        refuse(Act::Accept, &name("a", "new"), None),
-        held("accepted")
-    );
+    assert_eq!(refuse(Act::Accept, &name("a", "new"), None), held("accepted"));
     assert_eq!(
         refuse(Act::Delete, &name("a", "none"), None),
         format!("a has no key {}", fingerprint("none"))
     );
-    let saw = |key, state| KeyName {
-        state: Some(state),
-        ..name("a", key)
-    };
+    let saw = |key, state| KeyName { state: Some(state), ..name("a", key) };
     assert_eq!(
         refuse(Act::Reject, &saw("k", KeyState::Pending), None),
         "the key of a changed meanwhile: it is accepted, not pending"
@@ -160,31 +139,11 @@ fn refusals_say_what_stands_against_it() {
         refuse(Act::Delete, &name("a", "k"), Some(&"x".repeat(1025))),
         "a reason has at most 1024 bytes, this one has 1025"
     );
-    trust
-        .act(Act::Suspend, &name("a", "k"), "test", None, at(3))
-        .unwrap();
-    let refusal = trust
-        .act(Act::Accept, &name("a", "new"), "test", None, at(4))
-        .unwrap_err();
+    trust.act(Act::Suspend, &name("a", "k"), "test", None, at(3)).unwrap();
+    let refusal = trust.act(Act::Accept, &name("a", "new"), "test", None, at(4)).unwrap_err();
     assert_eq!(refusal.to_string(), held("suspended"));
-    trust
-        .act(
-            Act::Delete,
-            &saw("k", KeyState::Suspended),
-            "test",
-            None,
-            at(5),
-        )
-        .unwrap();
-    trust
-        .act(
-            Act::Accept,
-            &saw("new", KeyState::Pending),
-            "test",
-            None,
-            at(6),
-        )
-        .unwrap();
+    trust.act(Act::Delete, &saw("k", KeyState::Suspended), "test", None, at(5)).unwrap();
+    trust.act(Act::Accept, &saw("new", KeyState::Pending), "test", None, at(6)).unwrap();
 }
 
 #[test]
@@ -194,26 +153,15 @@ fn another_key_waits_as_denied_only_while_a_decided_one_is_there() {
     trust.knock(knocker("a", "k2", "192.0.2.2"), at(1));
     assert_eq!(k2(&trust), Verdict::Pending);
     for act in [Act::Accept, Act::Suspend, Act::Resume, Act::Reject] {
-        trust
-            .act(act, &name("a", "k"), "test", None, at(2))
-            .unwrap();
+        trust.act(act, &name("a", "k"), "test", None, at(2)).unwrap();
         assert_eq!(k2(&trust), Verdict::Denied, "{act:?}");
     }
     // The rightful one may be accepted over a rejected squatter.
-    trust
-        .act(Act::Accept, &name("a", "k2"), "test", None, at(3))
-        .unwrap();
-    assert_eq!(
-        trust.standing(&id("a"), fingerprint("k")),
-        Verdict::Rejected
-    );
+    trust.act(Act::Accept, &name("a", "k2"), "test", None, at(3)).unwrap();
+    assert_eq!(trust.standing(&id("a"), fingerprint("k")), Verdict::Rejected);
     assert!(trust.registry().known_before(&id("a"), fingerprint("k2")));
-    trust
-        .act(Act::Delete, &name("a", "k"), "test", None, at(4))
-        .unwrap();
-    trust
-        .act(Act::Delete, &name("a", "k2"), "test", None, at(5))
-        .unwrap();
+    trust.act(Act::Delete, &name("a", "k"), "test", None, at(4)).unwrap();
+    trust.act(Act::Delete, &name("a", "k2"), "test", None, at(5)).unwrap();
     trust.knock(knocker("a", "k2", "192.0.2.2"), at(6));
     assert_eq!(k2(&trust), Verdict::Pending);
     assert!(trust.registry().known_before(&id("a"), fingerprint("k2")));
@@ -226,33 +174,20 @@ fn a_generation_ends_with_its_decision() {
     let mut trust = with_state(KeyState::Accepted);
     let k = name("a", "k");
     let act = |trust: &mut Trust<_>, act| trust.act(act, &k, "test", None, at(1)).unwrap().is;
-    assert!(
-        trust.is_accepted(&k.id, 1)
-            && !trust.is_accepted(&k.id, 2)
-            && !trust.is_accepted(&id("b"), 1)
-    );
+    assert!(trust.is_accepted(&k.id, 1) && !trust.is_accepted(&k.id, 2) && !trust.is_accepted(&id("b"), 1));
     act(&mut trust, Act::Suspend);
     assert!(!trust.is_accepted(&k.id, 1));
     // The same key in the same life: what belongs to it still does.
-    assert_eq!(
-        act(&mut trust, Act::Resume),
-        Some(Verdict::Accepted { generation: 1 })
-    );
+    assert_eq!(act(&mut trust, Act::Resume), Some(Verdict::Accepted { generation: 1 }));
     assert!(trust.is_accepted(&k.id, 1));
     act(&mut trust, Act::Reject);
     assert!(!trust.is_accepted(&k.id, 1));
-    assert_eq!(
-        act(&mut trust, Act::Accept),
-        Some(Verdict::Accepted { generation: 5 })
-    );
+    assert_eq!(act(&mut trust, Act::Accept), Some(Verdict::Accepted { generation: 5 }));
     assert!(!trust.is_accepted(&k.id, 1) && trust.is_accepted(&k.id, 5));
     act(&mut trust, Act::Delete);
     assert!(!trust.is_accepted(&k.id, 5));
     trust.knock(knocker("a", "k", "192.0.2.1"), at(2));
-    assert_eq!(
-        act(&mut trust, Act::Accept),
-        Some(Verdict::Accepted { generation: 7 })
-    );
+    assert_eq!(act(&mut trust, Act::Accept), Some(Verdict::Accepted { generation: 7 }));
 }
 
 #[test]
@@ -263,10 +198,7 @@ fn lists_what_an_operator_needs() {
     let waiting = trust.list();
     assert_eq!(waiting.len(), 2);
     let a = &waiting[0];
-    assert_eq!(
-        (a.first_seen, a.last_seen, a.attempts, a.generation),
-        (at(0), at(5), 2, 0)
-    );
+    assert_eq!((a.first_seen, a.last_seen, a.attempts, a.generation), (at(0), at(5), 2, 0));
     assert_eq!(
         (a.address.as_deref(), a.claims.os.as_str(), a.known_before),
         (Some("192.0.2.7"), "Debian 13", false)
@@ -275,15 +207,10 @@ fn lists_what_an_operator_needs() {
         a.public_key,
         "-----BEGIN PUBLIC KEY-----\ndGhlIHB1YmxpYyBrZXkgaw==\n-----END PUBLIC KEY-----\n"
     );
-    trust
-        .act(Act::Accept, &name("a", "k"), "test", None, at(7))
-        .unwrap();
+    trust.act(Act::Accept, &name("a", "k"), "test", None, at(7)).unwrap();
     trust.heard(&id("a"), fingerprint("k"), at(8));
     let a = &trust.list()[0];
-    assert_eq!(
-        (a.state, a.generation, a.first_seen, a.last_seen),
-        (KeyState::Accepted, 1, at(0), at(8))
-    );
+    assert_eq!((a.state, a.generation, a.first_seen, a.last_seen), (KeyState::Accepted, 1, at(0), at(8)));
     assert_eq!((a.attempts, a.claims.host.as_str()), (2, "a"));
     let counts = KEY_STATES.map(|state| trust.count(state));
     assert_eq!(counts, [1, 0, 1, 0, 0]);
@@ -304,14 +231,8 @@ fn what_a_repair_left_out_never_becomes_trust() {
         log.append(draft(act, "a", key), at(0)).unwrap();
     }
     let registry = Registry::fold(&log.entries().unwrap());
-    assert_eq!(
-        registry.standing(&id("a"), fingerprint("k")),
-        Verdict::Denied
-    );
-    assert_eq!(
-        registry.standing(&id("a"), fingerprint("k2")),
-        Verdict::Accepted { generation: 5 }
-    );
+    assert_eq!(registry.standing(&id("a"), fingerprint("k")), Verdict::Denied);
+    assert_eq!(registry.standing(&id("a"), fingerprint("k2")), Verdict::Accepted { generation: 5 });
     assert_eq!(registry.accepted().collect::<Vec<_>>(), [(&id("a"), 5)]);
 }
 
@@ -333,36 +254,17 @@ fn survives_a_restart() {
         trust.knock(knocker(of, key, "192.0.2.1"), at(0));
     }
     trust.save().unwrap();
-    trust
-        .act(
-            Act::Accept,
-            &name("a", "ka"),
-            "unix:0 (root)",
-            Some("mine"),
-            at(1),
-        )
-        .unwrap();
+    trust.act(Act::Accept, &name("a", "ka"), "unix:0 (root)", Some("mine"), at(1)).unwrap();
     assert_eq!(trust.next_config_serial("master", at(2)).unwrap(), 1);
     assert_eq!(trust.next_config_serial("master", at(3)).unwrap(), 2);
     let (registry, head) = (trust.registry().clone(), trust.head());
     drop(trust);
     // The waiting keys were not saved since: the accepted one is in both files.
-    let Opened {
-        mut trust,
-        warnings,
-    } = open(dir.path());
+    let Opened { mut trust, warnings } = open(dir.path());
     assert_eq!(warnings, []);
     assert_eq!((trust.registry(), trust.head()), (&registry, head));
-    let states: Vec<_> = trust
-        .list()
-        .iter()
-        .map(|key| (key.id.to_string(), key.state))
-        .collect();
-    let expected = [
-        ("a", KeyState::Accepted),
-        ("b", KeyState::Pending),
-        ("c", KeyState::Pending),
-    ];
+    let states: Vec<_> = trust.list().iter().map(|key| (key.id.to_string(), key.state)).collect();
+    let expected = [("a", KeyState::Accepted), ("b", KeyState::Pending), ("c", KeyState::Pending)];
     assert_eq!(states, expected.map(|(id, state)| (id.to_owned(), state)));
     assert_eq!(trust.next_config_serial("master", at(4)).unwrap(), 3);
 }
@@ -372,13 +274,8 @@ fn one_writer() {
     let dir = tempfile::tempdir().unwrap();
     let held = open(dir.path());
     let ledger = dir.path().join("master/ledger.jsonl");
-    let refused = Trust::open(
-        &ledger,
-        &ledger,
-        WaitingLimits::default(),
-        std::time::Duration::ZERO,
-    )
-    .unwrap_err();
+    let refused =
+        Trust::open(&ledger, &ledger, WaitingLimits::default(), std::time::Duration::ZERO).unwrap_err();
     let expected = format!("ledger.lock is locked by process {}", std::process::id());
     assert!(refused.to_string().ends_with(&expected), "{refused}");
     drop(held);
@@ -397,10 +294,7 @@ fn waiting_keys_are_written_the_rarer_the_more_there_are() {
     assert!(trust.unsaved(at(7)).is_none());
     for i in 0..2000 {
         trust.knock(knocker("a", &i.to_string(), "192.0.2.1"), at(8));
-        trust.knock(
-            knocker(&format!("m{i}"), &i.to_string(), "192.0.2.1"),
-            at(8),
-        );
+        trust.knock(knocker(&format!("m{i}"), &i.to_string(), "192.0.2.1"), at(8));
     }
     assert!(trust.unsaved(at(9)).is_none());
     assert!(trust.unsaved(at(11)).is_some());
@@ -412,23 +306,12 @@ fn waiting_keys_are_written_the_rarer_the_more_there_are() {
 fn frames_of_ten_thousand_minions_are_judged_quickly() {
     let mut log = MemoryLedger::default();
     for i in 0..10_000 {
-        log.append(draft(Act::Accept, &format!("m{i}"), &i.to_string()), at(0))
-            .unwrap();
+        log.append(draft(Act::Accept, &format!("m{i}"), &i.to_string()), at(0)).unwrap();
     }
     let registry = Registry::fold(&log.entries().unwrap());
-    let ids: Vec<_> = registry
-        .accepted()
-        .map(|(id, generation)| (id.clone(), generation))
-        .collect();
+    let ids: Vec<_> = registry.accepted().map(|(id, generation)| (id.clone(), generation)).collect();
     let started = std::time::Instant::now();
-    assert!(
-        ids.iter()
-            .all(|(id, generation)| registry.is_accepted(id, *generation))
-    );
+    assert!(ids.iter().all(|(id, generation)| registry.is_accepted(id, *generation)));
     // Linear search would need seconds even here.
-    assert!(
-        started.elapsed().as_millis() < 500,
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed().as_millis() < 500, "{:?}", started.elapsed());
 }

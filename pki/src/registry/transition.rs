@@ -3,13 +3,7 @@
 use brine_protocol::control::{Act, KeyState};
 
 /// All acts, for tables and tests.
-pub const ACTS: [Act; 5] = [
-    Act::Accept,
-    Act::Reject,
-    Act::Delete,
-    Act::Suspend,
-    Act::Resume,
-];
+pub const ACTS: [Act; 5] = [Act::Accept, Act::Reject, Act::Delete, Act::Suspend, Act::Resume];
 
 /// What an act makes of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +27,9 @@ pub fn transition(from: KeyState, act: Act) -> Fate {
         (KeyState::Accepted, Act::Accept) => Fate::Refused("it is accepted already"),
         (KeyState::Suspended, Act::Accept) => Fate::Refused("it is suspended; resume it"),
 
-        (
-            KeyState::Pending | KeyState::Denied | KeyState::Accepted | KeyState::Suspended,
-            Act::Reject,
-        ) => Fate::Becomes(KeyState::Rejected),
+        (KeyState::Pending | KeyState::Denied | KeyState::Accepted | KeyState::Suspended, Act::Reject) => {
+            Fate::Becomes(KeyState::Rejected)
+        }
         (KeyState::Rejected, Act::Reject) => Fate::Refused("it is rejected already"),
 
         (
@@ -55,9 +48,8 @@ pub fn transition(from: KeyState, act: Act) -> Fate {
         }
 
         (KeyState::Suspended, Act::Resume) => Fate::Becomes(KeyState::Accepted),
-        (
-            KeyState::Pending | KeyState::Denied | KeyState::Accepted | KeyState::Rejected,
-            Act::Resume,
-        ) => Fate::Refused("only a suspended key can be resumed"),
+        (KeyState::Pending | KeyState::Denied | KeyState::Accepted | KeyState::Rejected, Act::Resume) => {
+            Fate::Refused("only a suspended key can be resumed")
+        }
     }
 }

@@ -138,11 +138,7 @@ impl Trust {
         for (id, fingerprint) in decided {
             keys.remove(&id, fingerprint);
         }
-        let warnings = opened
-            .torn
-            .map(Warning::Torn)
-            .into_iter()
-            .chain(damage.map(Warning::Damage));
+        let warnings = opened.torn.map(Warning::Torn).into_iter().chain(damage.map(Warning::Damage));
         let warnings = warnings.collect();
         let trust = Self::assemble(registry, opened.ledger, keys, Some(waiting.to_owned()));
         Ok(Opened { trust, warnings })
@@ -160,15 +156,7 @@ impl<L: Log> Trust<L> {
     }
 
     fn assemble(registry: Registry, log: L, waiting: Waiting, file: Option<PathBuf>) -> Self {
-        Self {
-            registry,
-            log,
-            waiting,
-            file,
-            sightings: BTreeMap::new(),
-            saved_at: None,
-            is_unsaved: false,
-        }
+        Self { registry, log, waiting, file, sightings: BTreeMap::new(), saved_at: None, is_unsaved: false }
     }
 
     /// The fold of all decisions.
@@ -196,11 +184,7 @@ impl<L: Log> Trust<L> {
             Verdict::Pending | Verdict::Denied => {
                 let is_new = self.waiting.get(&knocker.id, knocker.fingerprint).is_none();
                 let dropped = self.waiting.knock(knocker, now);
-                Knocked {
-                    verdict,
-                    is_new,
-                    dropped,
-                }
+                Knocked { verdict, is_new, dropped }
             }
             Verdict::Accepted { .. } | Verdict::Rejected | Verdict::Suspended => {
                 let address = Some(knocker.address);
@@ -208,34 +192,20 @@ impl<L: Log> Trust<L> {
                 sighting.last_seen = now;
                 sighting.address = address;
                 sighting.attempts = sighting.attempts.saturating_add(1);
-                Knocked {
-                    verdict,
-                    is_new: false,
-                    dropped: Vec::new(),
-                }
+                Knocked { verdict, is_new: false, dropped: Vec::new() }
             }
         }
     }
 
-    fn sighting(
-        &mut self,
-        id: MinionId,
-        fingerprint: Fingerprint,
-        now: Timestamp,
-    ) -> &mut Sighting {
-        let first_seen = self
-            .registry
-            .key(&id, fingerprint)
-            .map_or(now, |key| key.since);
-        self.sightings
-            .entry((id, fingerprint))
-            .or_insert_with(|| Sighting {
-                first_seen,
-                last_seen: first_seen,
-                address: None,
-                attempts: 0,
-                claims: Knock::default(),
-            })
+    fn sighting(&mut self, id: MinionId, fingerprint: Fingerprint, now: Timestamp) -> &mut Sighting {
+        let first_seen = self.registry.key(&id, fingerprint).map_or(now, |key| key.since);
+        self.sightings.entry((id, fingerprint)).or_insert_with(|| Sighting {
+            first_seen,
+            last_seen: first_seen,
+            address: None,
+            attempts: 0,
+            claims: Knock::default(),
+        })
     }
 
     /// Notes that the session of a key is alive.
@@ -266,10 +236,7 @@ impl<L: Log> Trust<L> {
     ) -> Result<Done, ActError> {
         let (id, fingerprint) = (&name.id, name.fingerprint);
         let was = self.standing(id, fingerprint);
-        let waiting = self
-            .waiting
-            .get(id, fingerprint)
-            .map(|key| key.key.as_slice());
+        let waiting = self.waiting.get(id, fingerprint).map(|key| key.key.as_slice());
         let draft = self.registry.decide(act, name, waiting, by, reason)?;
         let entry = self.record(draft, now)?;
         let waited = self.waiting.remove(id, fingerprint);
@@ -289,13 +256,7 @@ impl<L: Log> Trust<L> {
             }
             Some(self.standing(id, fingerprint))
         };
-        Ok(Done {
-            entry,
-            id: id.clone(),
-            fingerprint,
-            was,
-            is,
-        })
+        Ok(Done { entry, id: id.clone(), fingerprint, was, is })
     }
 
     fn record(&mut self, draft: Draft, now: Timestamp) -> Result<Entry, LedgerError> {
@@ -310,14 +271,7 @@ impl<L: Log> Trust<L> {
     /// The ledger could not be written.
     pub fn next_config_serial(&mut self, by: &str, now: Timestamp) -> Result<u64, LedgerError> {
         let serial = self.registry.config_serial() + 1;
-        self.record(
-            Draft {
-                by: by.to_owned(),
-                reason: None,
-                deed: Deed::Config { serial },
-            },
-            now,
-        )?;
+        self.record(Draft { by: by.to_owned(), reason: None, deed: Deed::Config { serial } }, now)?;
         Ok(serial)
     }
 
@@ -341,9 +295,7 @@ impl<L: Log> Trust<L> {
                 generation: key.generation,
                 first_seen: seen.map_or(key.since, |seen| seen.first_seen),
                 last_seen: seen.map_or(key.since, |seen| seen.last_seen),
-                address: seen
-                    .and_then(|seen| seen.address)
-                    .map(|address| address.to_string()),
+                address: seen.and_then(|seen| seen.address).map(|address| address.to_string()),
                 attempts: seen.map_or(0, |seen| seen.attempts),
                 claims: seen.map(|seen| seen.claims.clone()).unwrap_or_default(),
                 known_before: self.registry.known_before(id, key.fingerprint),
@@ -373,14 +325,9 @@ impl<L: Log> Trust<L> {
     /// How many keys are in a state.
     #[must_use]
     pub fn count(&self, state: KeyState) -> usize {
-        let decided = self
-            .registry
-            .keys()
-            .filter(|(_, key)| key.state == state)
-            .count();
-        let waits = |key: &&crate::waiting::WaitingKey| {
-            self.standing(&key.id, key.fingerprint).state() == state
-        };
+        let decided = self.registry.keys().filter(|(_, key)| key.state == state).count();
+        let waits =
+            |key: &&crate::waiting::WaitingKey| self.standing(&key.id, key.fingerprint).state() == state;
         decided + self.waiting.iter().filter(waits).count()
     }
 
@@ -391,9 +338,7 @@ impl<L: Log> Trust<L> {
         let pause = 1 + (self.waiting.len() as i64 / 200).min(60);
         self.is_unsaved |= self.waiting.take_changed();
         // A clock that was set back must not stop the writing.
-        let is_due = self
-            .saved_at
-            .is_none_or(|at| (now.0 - at.0).abs() >= pause * 1_000_000);
+        let is_due = self.saved_at.is_none_or(|at| (now.0 - at.0).abs() >= pause * 1_000_000);
         let file = self.file.clone().filter(|_| self.is_unsaved && is_due)?;
         self.saved_at = Some(now);
         self.is_unsaved = false;

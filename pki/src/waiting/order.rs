@@ -48,11 +48,7 @@ impl Order {
     }
 
     fn change(&mut self, group: Group, change: impl FnOnce(&mut BTreeSet<u64>)) {
-        let rank = |ticks: &BTreeSet<u64>| {
-            ticks
-                .first()
-                .map(|first| (ticks.len(), Reverse(*first), group))
-        };
+        let rank = |ticks: &BTreeSet<u64>| ticks.first().map(|first| (ticks.len(), Reverse(*first), group));
         let ticks = self.groups.entry(group).or_default();
         if let Some(rank) = rank(ticks) {
             self.sizes.remove(&rank);
@@ -81,10 +77,7 @@ impl Order {
     /// it were in.
     pub(super) fn crowding(&self, newcomer: Group) -> Option<(MinionId, Fingerprint)> {
         let (most, Reverse(tick), _) = *self.sizes.last()?;
-        let own = self
-            .groups
-            .get(&newcomer)
-            .filter(|own| own.len() + 1 >= most);
+        let own = self.groups.get(&newcomer).filter(|own| own.len() + 1 >= most);
         let tick = own.and_then(|own| own.first().copied()).unwrap_or(tick);
         self.all.get(&tick).cloned()
     }

@@ -72,11 +72,7 @@ impl Waiting {
                         path: path.to_owned(),
                         reason,
                     })?;
-                    Damage {
-                        path: path.to_owned(),
-                        reason,
-                        aside,
-                    }
+                    Damage { path: path.to_owned(), reason, aside }
                 }
             },
             Err(error) if error.is_not_found() => return Ok((Self::new(limits), None)),
@@ -112,20 +108,15 @@ impl Waiting {
             attempts: key.attempts,
             claims: key.claims.clone(),
         });
-        let saved = Saved {
-            v: VERSION,
-            keys: keys.collect(),
-        };
-        let mut json =
-            serde_json::to_vec(&saved).expect("waiting keys hold nothing JSON cannot say");
+        let saved = Saved { v: VERSION, keys: keys.collect() };
+        let mut json = serde_json::to_vec(&saved).expect("waiting keys hold nothing JSON cannot say");
         json.push(b'\n');
         json
     }
 }
 
 fn parse(bytes: &[u8]) -> Result<Vec<WaitingKey>, String> {
-    let saved: Saved<SavedKey> =
-        serde_json::from_slice(bytes).map_err(|error| escape(&error.to_string()))?;
+    let saved: Saved<SavedKey> = serde_json::from_slice(bytes).map_err(|error| escape(&error.to_string()))?;
     if saved.v != VERSION {
         return Err(format!("version {} is not known here", saved.v));
     }

@@ -4,18 +4,11 @@ use super::*;
 use crate::registry::samples::{at, fingerprint, id, knocker};
 
 fn waiting(pending_max: usize, pending_per_id: usize) -> Waiting {
-    Waiting::new(WaitingLimits {
-        pending_max,
-        pending_per_id,
-        ..WaitingLimits::default()
-    })
+    Waiting::new(WaitingLimits { pending_max, pending_per_id, ..WaitingLimits::default() })
 }
 
 fn keys(waiting: &Waiting) -> Vec<String> {
-    waiting
-        .iter()
-        .map(|key| format!("{}@{}", key.id, key.address))
-        .collect()
+    waiting.iter().map(|key| format!("{}@{}", key.id, key.address)).collect()
 }
 
 /// What the indices say has to be what the lists say.
@@ -23,10 +16,7 @@ fn check(waiting: &Waiting) {
     assert_eq!(waiting.iter().count(), waiting.len());
     assert!(waiting.len() <= waiting.limits.pending_max.max(1));
     assert!(
-        waiting
-            .ids
-            .values()
-            .all(|slots| (1..=waiting.limits.pending_per_id.max(1)).contains(&slots.len()))
+        waiting.ids.values().all(|slots| (1..=waiting.limits.pending_per_id.max(1)).contains(&slots.len()))
     );
 }
 
@@ -36,10 +26,7 @@ fn a_key_that_knocks_again_is_one_key() {
     assert_eq!(waiting.knock(knocker("a", "k", "192.0.2.1"), at(0)), []);
     assert_eq!(waiting.knock(knocker("a", "k", "192.0.2.2"), at(9)), []);
     let key = waiting.get(&id("a"), fingerprint("k")).unwrap();
-    assert_eq!(
-        (key.first_seen, key.last_seen, key.attempts),
-        (at(0), at(9), 2)
-    );
+    assert_eq!((key.first_seen, key.last_seen, key.attempts), (at(0), at(9), 2));
     assert_eq!(keys(&waiting), ["a@192.0.2.2"]);
     assert!(waiting.remove(&id("a"), fingerprint("k")).is_some());
     assert!(waiting.remove(&id("a"), fingerprint("k")).is_none());
@@ -50,10 +37,7 @@ fn a_key_that_knocks_again_is_one_key() {
 fn ten_thousand_ids_from_one_address_push_out_themselves() {
     let mut waiting = waiting(10_000, 8);
     for i in 0..20 {
-        waiting.knock(
-            knocker(&format!("good{i}"), "k", &format!("192.0.2.{i}")),
-            at(0),
-        );
+        waiting.knock(knocker(&format!("good{i}"), "k", &format!("192.0.2.{i}")), at(0));
     }
     for i in 0..500 {
         waiting.knock(knocker(&format!("site{i}"), "k", "198.51.100.1"), at(1));
@@ -61,33 +45,16 @@ fn ten_thousand_ids_from_one_address_push_out_themselves() {
     let mut dropped = Vec::new();
     for i in 0..30_000 {
         // Half of it from all over one IPv6 network, which counts as one address.
-        let from = if i % 2 == 0 {
-            "203.0.113.66".to_owned()
-        } else {
-            format!("2001:db8::{:x}", i % 65_536)
-        };
+        let from = if i % 2 == 0 { "203.0.113.66".to_owned() } else { format!("2001:db8::{:x}", i % 65_536) };
         dropped.extend(waiting.knock(knocker(&format!("evil{i}"), "k", &from), at(2)));
     }
     assert_eq!(waiting.len(), 10_000);
     assert_eq!(dropped.len(), 20_520);
-    assert!(
-        dropped
-            .iter()
-            .all(|name| name.id.as_str().starts_with("evil"))
-    );
-    assert_eq!(
-        waiting
-            .iter()
-            .filter(|key| !key.id.as_str().starts_with("evil"))
-            .count(),
-        520
-    );
+    assert!(dropped.iter().all(|name| name.id.as_str().starts_with("evil")));
+    assert_eq!(waiting.iter().filter(|key| !key.id.as_str().starts_with("evil")).count(), 520);
     // Somebody new still gets in.
     let gone = waiting.knock(knocker("late", "k", "192.0.2.77"), at(3));
-    assert!(
-        gone.len() == 1 && gone[0].id.as_str().starts_with("evil"),
-        "{gone:?}"
-    );
+    assert!(gone.len() == 1 && gone[0].id.as_str().starts_with("evil"), "{gone:?}");
     assert!(waiting.get(&id("late"), fingerprint("k")).is_some());
     check(&waiting);
 }
@@ -100,10 +67,7 @@ fn a_full_id_drops_its_longest_unheard_of_the_address_that_crowds_it() {
     }
     full.heard(&id("a"), fingerprint("k0"), at(3));
     let gone = full.knock(knocker("a", "k3", "192.0.2.3"), at(4));
-    assert_eq!(
-        gone.iter().map(|name| name.fingerprint).collect::<Vec<_>>(),
-        [fingerprint("k1")]
-    );
+    assert_eq!(gone.iter().map(|name| name.fingerprint).collect::<Vec<_>>(), [fingerprint("k1")]);
 
     let mut squatted = waiting(100, 3);
     squatted.knock(knocker("a", "good", "192.0.2.1"), at(0));
@@ -119,33 +83,21 @@ fn a_full_id_drops_its_longest_unheard_of_the_address_that_crowds_it() {
 fn when_all_have_one_the_longest_unheard_goes() {
     let mut waiting = waiting(3, 8);
     for i in 0..5 {
-        waiting.knock(
-            knocker(&format!("m{i}"), "k", &format!("192.0.2.{i}")),
-            at(i),
-        );
+        waiting.knock(knocker(&format!("m{i}"), "k", &format!("192.0.2.{i}")), at(i));
     }
-    assert_eq!(
-        keys(&waiting),
-        ["m2@192.0.2.2", "m3@192.0.2.3", "m4@192.0.2.4"]
-    );
+    assert_eq!(keys(&waiting), ["m2@192.0.2.2", "m3@192.0.2.3", "m4@192.0.2.4"]);
     check(&waiting);
 }
 
 #[test]
 fn keys_age() {
-    let mut waiting = Waiting::new(WaitingLimits {
-        pending_age_s: 10,
-        ..WaitingLimits::default()
-    });
+    let mut waiting = Waiting::new(WaitingLimits { pending_age_s: 10, ..WaitingLimits::default() });
     waiting.knock(knocker("a", "k", "192.0.2.1"), at(0));
     waiting.knock(knocker("b", "k", "192.0.2.1"), at(0));
     waiting.heard(&id("a"), fingerprint("k"), at(5));
     assert_eq!(waiting.expire(at(10)), []);
     let gone = waiting.knock(knocker("c", "k", "192.0.2.1"), at(11));
-    assert_eq!(
-        gone.iter().map(|name| name.id.as_str()).collect::<Vec<_>>(),
-        ["b"]
-    );
+    assert_eq!(gone.iter().map(|name| name.id.as_str()).collect::<Vec<_>>(), ["b"]);
     assert_eq!(waiting.expire(at(100)).len(), 2);
 }
 
@@ -167,10 +119,7 @@ fn reads_back_what_it_wrote() {
     assert!(load(WaitingLimits::default()).0.is_empty());
     let mut before = waiting(100, 8);
     for i in 0..50 {
-        before.knock(
-            knocker(&format!("m{}", i / 2), &format!("k{i}"), "2001:db8::1"),
-            at(i),
-        );
+        before.knock(knocker(&format!("m{}", i / 2), &format!("k{i}"), "2001:db8::1"), at(i));
     }
     assert!(before.take_changed() && !before.take_changed());
     fs::write(&path, before.to_json()).unwrap();
@@ -178,11 +127,7 @@ fn reads_back_what_it_wrote() {
     assert_eq!(damage, None);
     assert!(after.iter().eq(before.iter()) && !after.take_changed());
     // Limits that were lowered hold at once.
-    let (fewer, _) = load(WaitingLimits {
-        pending_max: 10,
-        pending_per_id: 1,
-        ..before.limits
-    });
+    let (fewer, _) = load(WaitingLimits { pending_max: 10, pending_per_id: 1, ..before.limits });
     check(&fewer);
     assert_eq!(fewer.len(), 10);
     assert!(fewer.get(&id("m24"), fingerprint("k49")).is_some());
@@ -199,10 +144,7 @@ fn a_damaged_file_is_set_aside() {
         ("", "EOF while parsing a value at line 1 column 0"),
         ("{\"v\":2,\"keys\":[]}", "version 2 is not known here"),
         (&good[..good.len() / 2], "?"),
-        (
-            &good.replace("\"key\":\"d", "\"key\":\"e"),
-            "a key of a does not belong to its fingerprint",
-        ),
+        (&good.replace("\"key\":\"d", "\"key\":\"e"), "a key of a does not belong to its fingerprint"),
         (&good.replace("192.0.2.1", "192.0.2"), "?"),
     ];
     for (n, (bytes, reason)) in (1..).zip(damaged) {
@@ -211,10 +153,7 @@ fn a_damaged_file_is_set_aside() {
         let damage = damage.unwrap();
         assert!(empty.is_empty() && !path.exists());
         assert!(reason == "?" || damage.reason == reason, "{damage}");
-        assert_eq!(
-            damage.aside,
-            dir.path().join(format!("waiting.json.damaged-{n}"))
-        );
+        assert_eq!(damage.aside, dir.path().join(format!("waiting.json.damaged-{n}")));
         assert_eq!(fs::read_to_string(&damage.aside).unwrap(), bytes);
     }
     fs::create_dir(&path).unwrap();

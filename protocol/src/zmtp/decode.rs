@@ -7,8 +7,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
-    COMMAND, FRAME_HEADER_MAX, GREETING, LONG, MORE, PING_CONTEXT_MAX, Refusal, SocketType,
-    metadata,
+    COMMAND, FRAME_HEADER_MAX, GREETING, LONG, MORE, PING_CONTEXT_MAX, Refusal, SocketType, metadata,
 };
 use crate::limits::WireLimits;
 
@@ -217,27 +216,17 @@ impl Decoder {
             }
         } else {
             match buf.get(1..FRAME_HEADER_MAX) {
-                Some(len) => (
-                    FRAME_HEADER_MAX,
-                    u64::from_be_bytes(len.try_into().expect("eight bytes")),
-                ),
+                Some(len) => (FRAME_HEADER_MAX, u64::from_be_bytes(len.try_into().expect("eight bytes"))),
                 None => return Ok(None),
             }
         };
         let (max, refusal) = self.body_max(is_command);
-        let body = usize::try_from(announced)
-            .ok()
-            .filter(|body| *body <= max)
-            .ok_or(refusal)?;
+        let body = usize::try_from(announced).ok().filter(|body| *body <= max).ok_or(refusal)?;
         // Both are at most message_max here, so the sum cannot overflow.
         if !is_command && self.parts_bytes + body > self.limits.message_max {
             return Err(Refusal::MessageTooLarge);
         }
-        Ok(Some(Header {
-            flags,
-            header,
-            body,
-        }))
+        Ok(Some(Header { flags, header, body }))
     }
 
     fn body_max(&self, is_command: bool) -> (usize, Refusal) {
@@ -245,10 +234,7 @@ impl Decoder {
         if is_command && !self.is_ready() {
             (self.limits.ready_max, Refusal::ReadyTooLarge)
         } else if is_command && self.ours.is_publisher() {
-            (
-                COMMAND_MAX.max(subscription.saturating_add(10)),
-                Refusal::CommandTooLarge,
-            )
+            (COMMAND_MAX.max(subscription.saturating_add(10)), Refusal::CommandTooLarge)
         } else if is_command {
             (COMMAND_MAX, Refusal::CommandTooLarge)
         } else if self.ours.is_publisher() {
@@ -259,16 +245,9 @@ impl Decoder {
     }
 
     fn command(&mut self, body: &Bytes) -> Result<Event, Refusal> {
-        let malformed = if self.is_ready() {
-            Refusal::CommandMalformed
-        } else {
-            Refusal::FirstNotReady
-        };
+        let malformed = if self.is_ready() { Refusal::CommandMalformed } else { Refusal::FirstNotReady };
         let name_len = usize::from(*body.first().ok_or(malformed)?);
-        let name = body
-            .get(1..=name_len)
-            .filter(|name| !name.is_empty())
-            .ok_or(malformed)?;
+        let name = body.get(1..=name_len).filter(|name| !name.is_empty()).ok_or(malformed)?;
         let data = body.slice(1 + name_len..);
         match (self.is_ready(), name) {
             (false, b"READY") => {
@@ -280,17 +259,15 @@ impl Decoder {
                 Ok(Event::Ready { socket, identity })
             }
             (_, b"ERROR") => match data.split_first() {
-                Some((len, reason)) if reason.len() == usize::from(*len) => Ok(Event::Error {
-                    reason: data.slice(1..),
-                }),
+                Some((len, reason)) if reason.len() == usize::from(*len) => {
+                    Ok(Event::Error { reason: data.slice(1..) })
+                }
                 _ => Err(malformed),
             },
             (false, _) => Err(Refusal::FirstNotReady),
             (true, b"READY") => Err(Refusal::SecondReady),
             (true, b"PING") if (2..=2 + PING_CONTEXT_MAX).contains(&data.len()) => {
-                Ok(Event::Ping {
-                    context: data.slice(2..),
-                })
+                Ok(Event::Ping { context: data.slice(2..) })
             }
             (true, b"PONG") if data.len() <= PING_CONTEXT_MAX => Ok(Event::Pong),
             (true, b"PING" | b"PONG") => Err(Refusal::CommandMalformed),

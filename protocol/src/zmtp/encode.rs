@@ -26,10 +26,7 @@ pub fn ready(socket: SocketType) -> Bytes {
     data.put_slice(b"Socket-Type");
     data.put_u32(u32::try_from(name.len()).expect("socket names have at most six bytes"));
     data.put_slice(name);
-    if matches!(
-        socket,
-        SocketType::Dealer | SocketType::Router | SocketType::Req
-    ) {
+    if matches!(socket, SocketType::Dealer | SocketType::Router | SocketType::Req) {
         data.put_u8(8);
         data.put_slice(b"Identity");
         data.put_u32(0);
@@ -88,11 +85,7 @@ fn put_header(flags: u8, len: usize, out: &mut BytesMut) {
 /// How many bytes [`encode_frame`] appends for a body of `len` bytes.
 #[must_use]
 pub fn encoded_frame_len(len: usize) -> usize {
-    len + if len <= usize::from(u8::MAX) {
-        2
-    } else {
-        FRAME_HEADER_MAX
-    }
+    len + if len <= usize::from(u8::MAX) { 2 } else { FRAME_HEADER_MAX }
 }
 
 /// Appends one frame of a message, with the short header where it fits.

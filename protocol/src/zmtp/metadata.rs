@@ -23,8 +23,7 @@ pub(super) fn read(mut data: &[u8]) -> Result<(SocketType, Bytes), Refusal> {
                 return Err(Refusal::ReadyMalformed);
             }
         } else if name.eq_ignore_ascii_case(b"Identity")
-            && (value.len() > IDENTITY_MAX
-                || identity.replace(Bytes::copy_from_slice(value)).is_some())
+            && (value.len() > IDENTITY_MAX || identity.replace(Bytes::copy_from_slice(value)).is_some())
         {
             return Err(Refusal::ReadyMalformed);
         }
@@ -41,7 +40,6 @@ fn property(data: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
         return None;
     }
     let (value_len, rest) = rest.split_first_chunk::<4>()?;
-    let (value, rest) =
-        rest.split_at_checked(usize::try_from(u32::from_be_bytes(*value_len)).ok()?)?;
+    let (value, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*value_len)).ok()?)?;
     Some((name, value, rest))
 }

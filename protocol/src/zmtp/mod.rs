@@ -23,9 +23,7 @@ mod socket;
 
 pub use crate::limits::WireLimits;
 pub use decode::{Decoder, Event};
-pub use encode::{
-    encode_frame, encode_message, encoded_frame_len, greeting, ping, pong, ready, subscribe,
-};
+pub use encode::{encode_frame, encode_message, encoded_frame_len, greeting, ping, pong, ready, subscribe};
 pub use refusal::{REFUSALS, Refusal};
 pub use socket::SocketType;
 

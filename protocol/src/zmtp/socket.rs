@@ -55,9 +55,7 @@ impl SocketType {
     /// The type with this name, which is written in capitals.
     #[must_use]
     pub fn from_name(name: &[u8]) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|socket| socket.name().as_bytes() == name)
+        Self::ALL.into_iter().find(|socket| socket.name().as_bytes() == name)
     }
 
     /// Whether RFC 23 lets a socket of this type talk to one of `other`.

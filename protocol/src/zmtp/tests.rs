@@ -28,11 +28,7 @@ fn run_in_steps(ours: SocketType, bytes: &[u8], step: usize) -> (Vec<Event>, Opt
                 Ok(Some(event)) => events.push(event),
                 Ok(None) => break,
                 Err(refusal) => {
-                    assert_eq!(
-                        decoder.decode(&mut buf),
-                        Err(refusal),
-                        "a refusal is for good"
-                    );
+                    assert_eq!(decoder.decode(&mut buf), Err(refusal), "a refusal is for good");
                     return (events, Some(refusal));
                 }
             }
@@ -72,10 +68,7 @@ fn golden_bytes() {
     let hello = greeting();
     assert_eq!(&hello[..16], b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\x00NULL");
     assert!(hello[16..].iter().all(|b| *b == 0));
-    assert_eq!(
-        &ready(SocketType::Pub)[..],
-        b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03PUB"
-    );
+    assert_eq!(&ready(SocketType::Pub)[..], b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03PUB");
     assert_eq!(
         &ready(SocketType::Router)[..],
         b"\x04\x29\x05READY\x0bSocket-Type\0\0\0\x06ROUTER\x08Identity\0\0\0\0"
@@ -92,10 +85,7 @@ fn golden_bytes() {
     assert_eq!(out.len(), encoded_frame_len(256));
     out.clear();
     encode_frame(false, &[7; 255], &mut out);
-    assert_eq!(
-        (&out[..2], out.len()),
-        (&b"\x00\xff"[..], encoded_frame_len(255))
-    );
+    assert_eq!((&out[..2], out.len()), (&b"\x00\xff"[..], encoded_frame_len(255)));
 }
 
 #[test]
@@ -103,12 +93,7 @@ fn a_libzmq_peer_is_understood() {
     let mut hello = greeting();
     hello[11] = 1;
     let ready = b"\x04\x26\x05READY\x0bSocket-Type\0\0\0\x06DEALER\x08Identity\0\0\0\x01i";
-    let mut bytes = [
-        &hello[..],
-        &[4, u8::try_from(ready.len() - 2).unwrap()],
-        &ready[2..],
-    ]
-    .concat();
+    let mut bytes = [&hello[..], &[4, u8::try_from(ready.len() - 2).unwrap()], &ready[2..]].concat();
     bytes.extend_from_slice(&ping(10, b"abc"));
     bytes.extend_from_slice(&frame(MORE, b"one"));
     // libzmq may put a heartbeat between the frames of a message.
@@ -120,13 +105,8 @@ fn a_libzmq_peer_is_understood() {
         events,
         [
             Event::Greeting,
-            Event::Ready {
-                socket: SocketType::Dealer,
-                identity: Bytes::from_static(b"i")
-            },
-            Event::Ping {
-                context: Bytes::from_static(b"abc")
-            },
+            Event::Ready { socket: SocketType::Dealer, identity: Bytes::from_static(b"i") },
+            Event::Ping { context: Bytes::from_static(b"abc") },
             Event::Pong,
             Event::Message(vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")]),
         ]
@@ -171,17 +151,9 @@ fn unsubscribing_what_is_not_there_makes_no_room() {
 
 #[test]
 fn error_command_is_told() {
-    let (events, refusal) = run(
-        SocketType::Dealer,
-        &with_greeting(&frame(COMMAND, b"\x05ERROR\x04busy")),
-    );
+    let (events, refusal) = run(SocketType::Dealer, &with_greeting(&frame(COMMAND, b"\x05ERROR\x04busy")));
     assert_eq!(refusal, None);
-    assert_eq!(
-        events[1],
-        Event::Error {
-            reason: Bytes::from_static(b"busy")
-        }
-    );
+    assert_eq!(events[1], Event::Error { reason: Bytes::from_static(b"busy") });
 }
 
 #[test]
@@ -201,18 +173,11 @@ fn hostile_greetings() {
         (&longer, Refusal::Mechanism),
     ];
     for (bytes, expected) in cases {
-        assert_eq!(
-            run(SocketType::Router, bytes).1,
-            Some(expected),
-            "{bytes:?}"
-        );
+        assert_eq!(run(SocketType::Router, bytes).1, Some(expected), "{bytes:?}");
     }
     let mut newer = greeting();
     newer[10] = 4;
-    assert_eq!(
-        run(SocketType::Router, &newer),
-        (vec![Event::Greeting], None)
-    );
+    assert_eq!(run(SocketType::Router, &newer), (vec![Event::Greeting], None));
 }
 
 #[test]
@@ -225,26 +190,14 @@ fn hostile_handshakes() {
         ("2^63 command", long(COMMAND, 1 << 63), ReadyTooLarge),
         ("2^64 command", long(COMMAND, u64::MAX), ReadyTooLarge),
         ("2^60 message", long(0, 1 << 60), FirstNotReady),
-        (
-            "one above ready_max",
-            frame(COMMAND, &[0; 129]),
-            ReadyTooLarge,
-        ),
+        ("one above ready_max", frame(COMMAND, &[0; 129]), ReadyTooLarge),
         ("message first", frame(0, b"x"), FirstNotReady),
         ("endless more", frame(MORE, b""), FirstNotReady),
         ("ping first", ping(1, b"").to_vec(), FirstNotReady),
         ("empty command", frame(COMMAND, b""), FirstNotReady),
         ("nameless command", frame(COMMAND, b"\0"), FirstNotReady),
-        (
-            "name beyond the end",
-            frame(COMMAND, b"\xffREADY"),
-            FirstNotReady,
-        ),
-        (
-            "lower-case ready",
-            frame(COMMAND, b"\x05ready"),
-            FirstNotReady,
-        ),
+        ("name beyond the end", frame(COMMAND, b"\xffREADY"), FirstNotReady),
+        ("lower-case ready", frame(COMMAND, b"\x05ready"), FirstNotReady),
         ("command with more", vec![COMMAND | MORE], BadFlags),
         ("reserved flag", vec![0x80], BadFlags),
         ("reserved flag 8", vec![0x0c], BadFlags),
@@ -254,199 +207,75 @@ fn hostile_handshakes() {
         ("name cut", ready(b"\x0bSocket"), ReadyMalformed),
         ("bad name", ready(b"\x01 \0\0\0\0"), ReadyMalformed),
         ("no value length", ready(b"\x0bSocket-Type"), ReadyMalformed),
-        (
-            "value length cut",
-            ready(b"\x0bSocket-Type\0\0"),
-            ReadyMalformed,
-        ),
-        (
-            "value cut",
-            ready(b"\x0bSocket-Type\0\0\0\x07DEALER"),
-            ReadyMalformed,
-        ),
-        (
-            "value of 2^32",
-            ready(b"\x0bSocket-Type\xff\xff\xff\xffDEALER"),
-            ReadyMalformed,
-        ),
-        (
-            "value of 2^31",
-            ready(b"\x0bSocket-Type\x80\0\0\0DEALER"),
-            ReadyMalformed,
-        ),
-        (
-            "trailing byte",
-            ready(&[dealer, b"\x05"].concat()),
-            ReadyMalformed,
-        ),
-        (
-            "type twice",
-            ready(&[dealer, dealer].concat()),
-            ReadyMalformed,
-        ),
+        ("value length cut", ready(b"\x0bSocket-Type\0\0"), ReadyMalformed),
+        ("value cut", ready(b"\x0bSocket-Type\0\0\0\x07DEALER"), ReadyMalformed),
+        ("value of 2^32", ready(b"\x0bSocket-Type\xff\xff\xff\xffDEALER"), ReadyMalformed),
+        ("value of 2^31", ready(b"\x0bSocket-Type\x80\0\0\0DEALER"), ReadyMalformed),
+        ("trailing byte", ready(&[dealer, b"\x05"].concat()), ReadyMalformed),
+        ("type twice", ready(&[dealer, dealer].concat()), ReadyMalformed),
         (
             "identity twice",
             ready(&[dealer, b"\x08Identity\0\0\0\0\x08identity\0\0\0\0"].concat()),
             ReadyMalformed,
         ),
         ("no type", ready(b"\x08Identity\0\0\0\0"), ReadyMalformed),
-        (
-            "unknown type",
-            ready(b"\x0bSocket-Type\0\0\0\x04JUNK"),
-            SocketMismatch,
-        ),
-        (
-            "empty type",
-            ready(b"\x0bSocket-Type\0\0\0\0"),
-            SocketMismatch,
-        ),
-        (
-            "sub to router",
-            super::ready(SocketType::Sub).to_vec(),
-            SocketMismatch,
-        ),
+        ("unknown type", ready(b"\x0bSocket-Type\0\0\0\x04JUNK"), SocketMismatch),
+        ("empty type", ready(b"\x0bSocket-Type\0\0\0\0"), SocketMismatch),
+        ("sub to router", super::ready(SocketType::Sub).to_vec(), SocketMismatch),
     ];
     for (what, bytes, expected) in cases {
-        assert_eq!(
-            run(SocketType::Router, &with_greeting(&bytes)).1,
-            Some(expected),
-            "{what}"
-        );
+        assert_eq!(run(SocketType::Router, &with_greeting(&bytes)).1, Some(expected), "{what}");
     }
 }
 
 #[test]
 fn hostile_traffic() {
     use Refusal::{
-        BadFlags, CommandMalformed, CommandTooLarge, FrameTooLarge, MessageTooLarge,
-        NotASubscription, SecondReady, SubscriptionTooLong, TooManyFrames, TooManySubscriptions,
-        UnknownCommand,
+        BadFlags, CommandMalformed, CommandTooLarge, FrameTooLarge, MessageTooLarge, NotASubscription,
+        SecondReady, SubscriptionTooLong, TooManyFrames, TooManySubscriptions, UnknownCommand,
     };
     use SocketType::{Pub, Router};
     let cases: Vec<(&str, SocketType, Vec<u8>, Refusal)> = vec![
         ("2^60 message", Router, long(0, 1 << 60), FrameTooLarge),
         ("2^63 message", Router, long(0, 1 << 63), FrameTooLarge),
-        (
-            "2^63 - 64 KiB",
-            Router,
-            long(0, (1 << 63) - 65536),
-            FrameTooLarge,
-        ),
+        ("2^63 - 64 KiB", Router, long(0, (1 << 63) - 65536), FrameTooLarge),
         ("2^64 - 1", Router, long(MORE, u64::MAX), FrameTooLarge),
-        (
-            "one above message_max",
-            Router,
-            long(0, 4097),
-            FrameTooLarge,
-        ),
+        ("one above message_max", Router, long(0, 4097), FrameTooLarge),
         (
             "parts above message_max",
             Router,
             [frame(MORE, &[0; 200]), long(0, 3897)].concat(),
             MessageTooLarge,
         ),
-        (
-            "endless more",
-            Router,
-            frame(MORE, b"").repeat(5),
-            TooManyFrames,
-        ),
-        (
-            "2^60 command",
-            Router,
-            long(COMMAND, 1 << 60),
-            CommandTooLarge,
-        ),
+        ("endless more", Router, frame(MORE, b"").repeat(5), TooManyFrames),
+        ("2^60 command", Router, long(COMMAND, 1 << 60), CommandTooLarge),
         ("long command", Router, long(COMMAND, 263), CommandTooLarge),
         ("reserved flag", Router, vec![0x10], BadFlags),
         ("command with more", Router, vec![COMMAND | MORE], BadFlags),
-        (
-            "second ready",
-            Router,
-            ready(SocketType::Dealer).to_vec(),
-            SecondReady,
-        ),
-        (
-            "unknown command",
-            Router,
-            frame(COMMAND, b"\x03FOO"),
-            UnknownCommand,
-        ),
-        (
-            "subscribe to a router",
-            Router,
-            frame(COMMAND, b"\x09SUBSCRIBEa"),
-            UnknownCommand,
-        ),
-        (
-            "ping without ttl",
-            Router,
-            frame(COMMAND, b"\x04PING\0"),
-            CommandMalformed,
-        ),
-        (
-            "ping with 17 bytes",
-            Router,
-            ping(0, &[0; 17]).to_vec(),
-            CommandMalformed,
-        ),
-        (
-            "pong with 17 bytes",
-            Router,
-            pong(&[0; 17]).to_vec(),
-            CommandMalformed,
-        ),
-        (
-            "empty command",
-            Router,
-            frame(COMMAND, b""),
-            CommandMalformed,
-        ),
-        (
-            "error cut",
-            Router,
-            frame(COMMAND, b"\x05ERROR\x09x"),
-            CommandMalformed,
-        ),
-        (
-            "2^60 subscription",
-            Pub,
-            long(0, 1 << 60),
-            SubscriptionTooLong,
-        ),
-        (
-            "subscription too long",
-            Pub,
-            subscribe(&[b'x'; 81]).to_vec(),
-            SubscriptionTooLong,
-        ),
+        ("second ready", Router, ready(SocketType::Dealer).to_vec(), SecondReady),
+        ("unknown command", Router, frame(COMMAND, b"\x03FOO"), UnknownCommand),
+        ("subscribe to a router", Router, frame(COMMAND, b"\x09SUBSCRIBEa"), UnknownCommand),
+        ("ping without ttl", Router, frame(COMMAND, b"\x04PING\0"), CommandMalformed),
+        ("ping with 17 bytes", Router, ping(0, &[0; 17]).to_vec(), CommandMalformed),
+        ("pong with 17 bytes", Router, pong(&[0; 17]).to_vec(), CommandMalformed),
+        ("empty command", Router, frame(COMMAND, b""), CommandMalformed),
+        ("error cut", Router, frame(COMMAND, b"\x05ERROR\x09x"), CommandMalformed),
+        ("2^60 subscription", Pub, long(0, 1 << 60), SubscriptionTooLong),
+        ("subscription too long", Pub, subscribe(&[b'x'; 81]).to_vec(), SubscriptionTooLong),
         (
             "new subscription too long",
             Pub,
             frame(COMMAND, &[b"\x09SUBSCRIBE", &[0; 81][..]].concat()),
             SubscriptionTooLong,
         ),
-        (
-            "too many",
-            Pub,
-            subscribe(b"x").repeat(4),
-            TooManySubscriptions,
-        ),
+        ("too many", Pub, subscribe(b"x").repeat(4), TooManySubscriptions),
         ("other message", Pub, frame(0, b"\x02x"), NotASubscription),
         ("empty message", Pub, frame(0, b""), NotASubscription),
         ("multipart", Pub, vec![MORE], NotASubscription),
     ];
     for (what, ours, rest, expected) in cases {
-        let peer = if ours == Pub {
-            SocketType::Sub
-        } else {
-            SocketType::Dealer
-        };
-        assert_eq!(
-            run(ours, &after_ready(peer, &rest)).1,
-            Some(expected),
-            "{what}"
-        );
+        let peer = if ours == Pub { SocketType::Sub } else { SocketType::Dealer };
+        assert_eq!(run(ours, &after_ready(peer, &rest)).1, Some(expected), "{what}");
     }
 }
 
@@ -457,16 +286,8 @@ fn limits_themselves_fit() {
     encode_message(&[b"", b"", b"", &[2; 4096]], &mut bytes);
     let (events, refusal) = run(SocketType::Router, &after_ready(SocketType::Dealer, &bytes));
     assert_eq!((events.len(), refusal), (4, None));
-    let topics = [
-        &subscribe(&[b'x'; 80])[..],
-        &subscribe(b"")[..],
-        &subscribe(b"")[..],
-    ]
-    .concat();
-    assert_eq!(
-        run(SocketType::XPub, &after_ready(SocketType::XSub, &topics)).1,
-        None
-    );
+    let topics = [&subscribe(&[b'x'; 80])[..], &subscribe(b"")[..], &subscribe(b"")[..]].concat();
+    assert_eq!(run(SocketType::XPub, &after_ready(SocketType::XSub, &topics)).1, None);
 }
 
 #[test]
@@ -504,21 +325,14 @@ fn near_traffic() -> impl Strategy<Value = Vec<u8>> {
         Just(subscribe(b"topic").to_vec()),
         Just(ping(1, b"c").to_vec()),
     ];
-    (
-        any::<bool>(),
-        any::<bool>(),
-        proptest::collection::vec(piece, 0..12),
-    )
-        .prop_map(|(greet, sub, pieces)| {
-            let peer = if sub {
-                SocketType::Sub
-            } else {
-                SocketType::Dealer
-            };
+    (any::<bool>(), any::<bool>(), proptest::collection::vec(piece, 0..12)).prop_map(
+        |(greet, sub, pieces)| {
+            let peer = if sub { SocketType::Sub } else { SocketType::Dealer };
             let mut bytes = if greet { opening(peer) } else { Vec::new() };
             bytes.extend(pieces.concat());
             bytes
-        })
+        },
+    )
 }
 
 proptest! {

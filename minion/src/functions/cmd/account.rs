@@ -44,19 +44,14 @@ pub(super) async fn look_up(name: String) -> Result<Account, Fault> {
             shell: user.shell,
         }),
         Ok(None) => Err(Fault::Execution(format!("User '{name}' is not available"))),
-        Err(reason) => Err(Fault::Execution(format!(
-            "User '{name}' cannot be looked up: {reason}"
-        ))),
+        Err(reason) => Err(Fault::Execution(format!("User '{name}' cannot be looked up: {reason}"))),
     }
 }
 
 /// The program that becomes another user.
 pub(super) fn setpriv(account: &Account) -> Result<PathBuf, Fault> {
     if !geteuid().is_root() {
-        let why = format!(
-            "runas: only a minion that runs as root can become the user '{}'",
-            account.name
-        );
+        let why = format!("runas: only a minion that runs as root can become the user '{}'", account.name);
         return Err(Fault::Execution(why));
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -66,8 +61,7 @@ pub(super) fn setpriv(account: &Account) -> Result<PathBuf, Fault> {
         .find(|program| program.is_absolute() && access(program, AccessFlags::X_OK).is_ok())
         .ok_or_else(|| {
             Fault::Execution(
-                "runas: the program 'setpriv' (package util-linux) is not on this machine"
-                    .to_owned(),
+                "runas: the program 'setpriv' (package util-linux) is not on this machine".to_owned(),
             )
         })
 }

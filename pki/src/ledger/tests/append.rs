@@ -30,11 +30,7 @@ impl Write for Disk {
 
 impl Medium for Disk {
     fn sync(&mut self) -> io::Result<()> {
-        if self.can_sync.get() {
-            Ok(())
-        } else {
-            Err(io::Error::other("no flush"))
-        }
+        if self.can_sync.get() { Ok(()) } else { Err(io::Error::other("no flush")) }
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
@@ -51,17 +47,8 @@ fn a_failed_append_leaves_no_half_line_or_takes_no_more() {
     for can_cut in [true, false] {
         for fails_to in ["write", "flush"] {
             let (room, can_sync) = (Rc::new(Cell::new(100)), Rc::new(Cell::new(true)));
-            let medium = Disk {
-                room: room.clone(),
-                can_sync: can_sync.clone(),
-                can_cut,
-                ..Disk::default()
-            };
-            let mut end = End {
-                medium,
-                length: 0,
-                is_poisoned: false,
-            };
+            let medium = Disk { room: room.clone(), can_sync: can_sync.clone(), can_cut, ..Disk::default() };
+            let mut end = End { medium, length: 0, is_poisoned: false };
             end.append(b"one\n").unwrap();
             if fails_to == "write" {
                 room.set(2);
@@ -88,23 +75,14 @@ fn a_full_disk_is_one_sentence_and_changes_nothing() {
     let head = ledger.head();
     // Every write to this device says that the disk is full.
     ledger.end.medium = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let error = ledger
-        .append(draft(Act::Suspend, "m0", "k"), at(1))
-        .unwrap_err()
-        .to_string();
+    let error = ledger.append(draft(Act::Suspend, "m0", "k"), at(1)).unwrap_err().to_string();
     assert_eq!(
         error,
-        format!(
-            "cannot append to {}: No space left on device (os error 28)",
-            place.path.display()
-        )
+        format!("cannot append to {}: No space left on device (os error 28)", place.path.display())
     );
     assert_eq!(ledger.head(), head);
     // A device cannot be cut either.
-    let error = ledger
-        .append(draft(Act::Suspend, "m0", "k"), at(1))
-        .unwrap_err()
-        .to_string();
+    let error = ledger.append(draft(Act::Suspend, "m0", "k"), at(1)).unwrap_err().to_string();
     assert!(error.contains("takes no more"), "{error}");
 }
 
@@ -112,21 +90,9 @@ fn a_full_disk_is_one_sentence_and_changes_nothing() {
 fn a_line_has_a_limit() {
     let place = Place::filled(1);
     let mut ledger = place.open().unwrap().ledger;
-    let long = Draft {
-        by: "x".repeat(LINE_MAX),
-        ..draft(Act::Suspend, "m0", "k")
-    };
-    assert!(matches!(
-        ledger.append(long, at(1)),
-        Err(LedgerError::TooLong(_))
-    ));
-    assert_eq!(
-        ledger
-            .append(draft(Act::Suspend, "m0", "k"), at(1))
-            .unwrap()
-            .seq,
-        2
-    );
+    let long = Draft { by: "x".repeat(LINE_MAX), ..draft(Act::Suspend, "m0", "k") };
+    assert!(matches!(ledger.append(long, at(1)), Err(LedgerError::TooLong(_))));
+    assert_eq!(ledger.append(draft(Act::Suspend, "m0", "k"), at(1)).unwrap().seq, 2);
 }
 
 #[test]
@@ -135,11 +101,7 @@ fn thirty_thousand_decisions_are_read_in_a_fraction_of_a_second() {
     let mut chain = Chain::default();
     let mut text = String::new();
     for i in 0..30_000 {
-        let mut draft = draft(
-            Act::Accept,
-            &format!("m{i}"),
-            &format!("{i} {}", "x".repeat(520)),
-        );
+        let mut draft = draft(Act::Accept, &format!("m{i}"), &format!("{i} {}", "x".repeat(520)));
         draft.reason = Some("the first day".into());
         let (entry, line) = chain.next(draft, at(i)).unwrap();
         chain = Chain::after(&entry, &line);
@@ -153,10 +115,7 @@ fn thirty_thousand_decisions_are_read_in_a_fraction_of_a_second() {
     let registry = crate::registry::Registry::fold(&opened.entries);
     let folded = started.elapsed();
     assert_eq!(registry.accepted().count(), 30_000);
-    println!(
-        "30,000 lines: read in {read:?}, folded in {:?}",
-        folded - read
-    );
+    println!("30,000 lines: read in {read:?}, folded in {:?}", folded - read);
     // Generous for an unoptimised build on a busy machine.
     assert!(folded < Duration::from_secs(10), "{folded:?}");
 }
