@@ -65,7 +65,8 @@ pub struct Config {
     pub waiting_share_percent: usize,
     /// Descriptors kept free for the control socket, the ledger and the store.
     pub descriptors_reserved: usize,
-    /// Greeting, READY and Hello have to come within this many milliseconds.
+    /// Each step of a handshake has to come within this many milliseconds: greeting and READY, the
+    /// Hello, the first sealed frame.
     pub handshake_timeout_ms: u64,
     /// A message that has begun has to be complete within this many milliseconds.
     pub message_timeout_ms: u64,
@@ -198,6 +199,16 @@ impl Config {
         }
         if !(8 * 1024..=self.message_max).contains(&self.stranger_message_max) {
             return Err("option \"stranger_message_max\" is between 8192 and message_max".to_owned());
+        }
+        // Less would lock every minion out: a token's topic has 78 bytes, and there are two topics.
+        let room = [
+            ("ready_max", self.ready_max, 64),
+            ("frames_max", self.frames_max, 2),
+            ("subscriptions_max", self.subscriptions_max, 2),
+            ("subscription_bytes_max", self.subscription_bytes_max, 78),
+        ];
+        if let Some((name, _, min)) = room.iter().find(|(_, value, min)| value < min) {
+            return Err(format!("option {name:?} has to be at least {min}"));
         }
         if self.send_queue_max < self.message_max {
             return Err(

@@ -111,6 +111,7 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
         node: options.node,
         heartbeat: Duration::from_secs_f64(options.heartbeat),
         lost_after: Duration::from_secs(options.lost_after),
+        keep_jobs: Duration::from_secs(options.keep_jobs_seconds),
         open_orders_max: options.open_orders_max,
         message_max: options.message_max,
     };

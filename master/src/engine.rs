@@ -182,6 +182,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// An order without an answer is lost this long after its minion's session ended.
     pub lost_after: Duration,
+    /// How long jobs are kept, and with them the idempotency keys that made them.
+    pub keep_jobs: Duration,
     /// Orders open at the same time.
     pub open_orders_max: usize,
     /// Largest message of a session.
@@ -233,6 +235,7 @@ pub struct Engine<L: Log = FileLedger> {
     disk_problem: Option<String>,
     next_event: u64,
     next_sweep: Duration,
+    next_forgetting: Duration,
 }
 
 impl<L: Log> Engine<L> {
@@ -266,6 +269,7 @@ impl<L: Log> Engine<L> {
             disk_problem: None,
             next_event: u64::try_from(now.wall.0).unwrap_or(1),
             next_sweep: Duration::ZERO,
+            next_forgetting: Duration::ZERO,
         };
         for open in memory.open {
             engine.reopen(open);
@@ -312,6 +316,7 @@ impl<L: Log> Engine<L> {
         }
         self.next_sweep = self.now.steady + Duration::from_secs(1);
         self.end_overdue_orders();
+        self.forget_idempotency();
         for name in self.trust.expire(self.now.wall) {
             self.event(
                 format!("brine/key/{}/expired", name.id),
@@ -319,6 +324,17 @@ impl<L: Log> Engine<L> {
             );
             self.close_waiting(&(name.id, name.fingerprint), "key_expired");
         }
+    }
+
+    /// A key lives as long as the job that it made is kept.
+    fn forget_idempotency(&mut self) {
+        if self.now.steady < self.next_forgetting {
+            return;
+        }
+        self.next_forgetting = self.now.steady + Duration::from_secs(60);
+        let keep = i64::try_from(self.settings.keep_jobs.as_micros()).unwrap_or(i64::MAX);
+        let oldest = self.now.wall.plus_micros(-keep);
+        self.idempotency.retain(|_, (_, jid)| jid.time() >= oldest);
     }
 
     fn output(&mut self, output: Output) {

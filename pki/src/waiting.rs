@@ -36,7 +36,7 @@ pub struct WaitingLimits {
 
 impl Default for WaitingLimits {
     fn default() -> Self {
-        Self { pending_max: 10_000, pending_per_id: 8, pending_age_s: 30 * 24 * 3600 }
+        Self { pending_max: 10_000, pending_per_id: 8, pending_age_s: 7 * 24 * 3600 }
     }
 }
 

@@ -303,7 +303,7 @@ impl JobEvent {
     }
 }
 
-/// One line of `GET /v1/minions`: an accepted (or suspended) minion.
+/// One line of `GET /v1/minions`: a minion whose key is accepted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Minion {
     /// Its id.

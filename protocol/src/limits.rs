@@ -16,7 +16,7 @@ pub struct WireLimits {
     pub ready_max: usize,
     /// Most subscriptions of one subscriber. Ours make two.
     pub subscriptions_max: usize,
-    /// Longest subscription, in bytes. Ours have at most 72.
+    /// Longest subscription, in bytes. Ours have at most 78.
     pub subscription_bytes_max: usize,
 }
 

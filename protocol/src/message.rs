@@ -106,7 +106,7 @@ pub struct Order {
     pub calls: Vec<Call>,
     /// The target, so that the minion can check that it is meant.
     pub target: Target,
-    /// For a broadcast that is not for all: nothing. Reserved for terms resolved by the master.
+    /// After so many milliseconds of running, everything it started is killed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_timeout_ms: Option<u64>,
     /// Remaining validity in milliseconds; none means it does not expire.

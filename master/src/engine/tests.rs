@@ -125,6 +125,7 @@ fn settings() -> Settings {
         node: 0,
         heartbeat: Duration::from_secs(10),
         lost_after: Duration::from_secs(100),
+        keep_jobs: Duration::from_secs(86_400),
         open_orders_max: 10,
         message_max: 1024 * 1024,
     }
@@ -576,6 +577,8 @@ fn the_same_idempotency_key_makes_one_job() {
     assert!(out.orders(1).is_empty());
     assert_eq!(problem(&submit(&mut world, "web1", "k")).kind, ProblemKind::Conflict);
     assert_eq!(problem(&submit(&mut world, "*", "")).kind, ProblemKind::BadRequest);
+    world.pass(86_500);
+    assert!(matches!(*submit(&mut world, "*", "k").answer(), Answer::Job { made: Some(_), .. }), "kept as long as its job");
 }
 
 #[test]

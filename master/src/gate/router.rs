@@ -56,7 +56,7 @@ struct Connection {
     wire: Wire,
     ticket: Ticket,
     phase: Phase,
-    opened_at: Instant,
+    stage_since: Instant,
     last_heard: Instant,
     last_sent: Instant,
     heartbeat: Duration,
@@ -76,7 +76,7 @@ pub(super) async fn serve(gate: Arc<Gate>, stream: TcpStream, ticket: Ticket) {
         wire,
         ticket,
         phase: Phase::Greeting,
-        opened_at: now,
+        stage_since: now,
         last_heard: now,
         last_sent: now,
         closing: None,
@@ -126,7 +126,7 @@ impl Connection {
                 let silence = self.last_heard + self.heartbeat * BEATS_MISSED;
                 silence.min(self.last_sent + self.heartbeat)
             }
-            _ => self.opened_at + Duration::from_millis(self.gate.config.handshake_timeout_ms),
+            _ => self.stage_since + Duration::from_millis(self.gate.config.handshake_timeout_ms),
         }
     }
 
@@ -220,6 +220,7 @@ impl Connection {
             .welcome(random::bytes(), standing, pace, self.gate.now_s())
             .map_err(|_| "hello_degenerate")?;
         self.wire.write_message(&welcome);
+        self.stage_since = Instant::now();
         self.phase = Phase::Open(Box::new(Open { channel, unproven: Some(opened) }));
         Ok(())
     }
@@ -232,6 +233,7 @@ impl Connection {
                 let offer = agreement.offer(random::bytes());
                 self.wire.write_message(offer.message());
                 self.phase = Phase::Offered(offer);
+                self.stage_since = Instant::now();
                 Ok(())
             }
             Event::Ping { context } => {
@@ -274,6 +276,7 @@ impl Connection {
                     fingerprint: verified.key().fingerprint(),
                 };
                 self.phase = Phase::Judged(Box::new(verified));
+                self.stage_since = Instant::now();
                 self.known_to_engine = true;
                 self.gate.inputs.send(input).await.map_err(|_| "stopping")
             }
