@@ -3,8 +3,8 @@
 use std::io::{BufRead, Write};
 
 use brine_client::Exit;
-use brine_client::output::{Format, Style, escape, render};
 use brine_client::prompt::{self, Answer};
+use brine_local::output::{Format, Style, escape, render};
 use brine_protocol::control::{Act, KEY_STATES, Key, KeyActRequest, KeyActResult, KeyName, KeyState};
 use serde_json::{Map, Value, json};
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use brine_client::Exit;
-use brine_client::output::{Style, render};
 use brine_local::file;
+use brine_local::output::{Style, render};
 use brine_pki::key::{BITS_MAX, BITS_MIN, PrivateKey};
 use serde_json::{Map, json};
 
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn a_pair_is_private_and_never_overwritten() {
         let folder = tempfile::tempdir().expect("a folder");
-        let quiet = Style { format: brine_client::output::Format::Quiet, ..Style::default() };
+        let quiet = Style { format: brine_local::output::Format::Quiet, ..Style::default() };
         let make =
             |name: &str, bits| run(name, folder.path(), bits, &quiet).map_err(|failure| failure.exit());
         assert_eq!(make("web9", 2048), Ok(Exit::Ok));

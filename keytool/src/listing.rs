@@ -1,7 +1,7 @@
 //! Lists of keys, public keys and fingerprints, in salt-key's shapes.
 
 use brine_client::Exit;
-use brine_client::output::{Colour, Format, Style, escape, render};
+use brine_local::output::{Colour, Format, Style, escape, render};
 use brine_protocol::Fingerprint;
 use brine_protocol::control::{KEY_STATES, Key, KeyState};
 use serde_json::{Map, Value, json};

@@ -18,7 +18,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use brine_client::Exit;
-use brine_client::output::{Style, wants_colours};
+use brine_local::output::{Style, wants_colours};
 use clap::Parser;
 
 use failure::Failure;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use brine_client::output::Format;
 use brine_local::Paths;
+use brine_local::output::Format;
 use brine_protocol::Fingerprint;
 use brine_protocol::control::{Act, KEY_STATES, KeyState};
 use clap::{ArgGroup, Parser};

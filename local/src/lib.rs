@@ -4,9 +4,11 @@
 //! **Invariant:** nothing here talks to another process or machine, and every error names the
 //! file it is about.
 
+pub mod arguments;
 pub mod config;
 pub mod file;
 pub mod log;
+pub mod output;
 pub mod paths;
 pub mod text;
 

@@ -3,11 +3,9 @@
 //! `brine '<target>' <module.function> …` runs functions ([`run`]); nouns look after jobs, minions
 //! and the master. **Invariant:** nothing here opens the master's files, its options apart.
 
-mod args;
 mod doctor;
 mod events;
 mod failure;
-mod flow;
 mod jobs;
 mod minions;
 mod options;
@@ -32,7 +30,6 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::config::Config;
-pub use args::{ArgsError, calls, typed};
 pub use failure::Failure;
 use options::{Kind, Noun, NounLine, RunLine};
 use show::{Show, Wishes};
@@ -144,7 +141,7 @@ fn request(line: &RunLine) -> Result<JobRequest, Failure> {
     };
     Ok(JobRequest {
         target,
-        calls: calls(function, words, &line.no_parse)?,
+        calls: brine_local::arguments::calls(function, words, &line.no_parse)?,
         delivery: Delivery::Now,
         job_timeout_ms: line.job_timeout.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
     })

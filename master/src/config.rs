@@ -12,6 +12,9 @@ use serde_json::Value;
 
 use crate::roles::RoleEntry;
 
+/// The longest pace of beats, in seconds. Minions take none that is slower.
+const HEARTBEAT_MAX: f64 = 600.0;
+
 /// The options of a master.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -175,9 +178,9 @@ impl Config {
         positive("verify_queue_max", self.verify_queue_max > 0)?;
         positive("pending_max", self.pending_max > 0)?;
         positive("pending_per_id", self.pending_per_id > 0)?;
-        if !(0.1..=3600.0).contains(&self.heartbeat) {
+        if !(0.1..=HEARTBEAT_MAX).contains(&self.heartbeat) {
             return Err(format!(
-                "option \"heartbeat\" is between 0.1 and 3600 seconds, not {}",
+                "option \"heartbeat\" is between 0.1 and {HEARTBEAT_MAX} seconds, not {}",
                 self.heartbeat
             ));
         }

@@ -125,9 +125,13 @@ impl Driver {
                 biased;
                 () = &mut stop => break,
                 received = inputs.recv_many(&mut batch, 256) => if received == 0 { break },
-                () = tokio::time::sleep(wait) => batch.push(Input::Tick),
+                () = tokio::time::sleep(wait) => {}
             }
             let now = self.clock.now();
+            // Inputs that never stop must not hold up what is due.
+            if now.steady >= self.engine.next_deadline() {
+                batch.push(Input::Tick);
+            }
             if now.steady >= disk_due {
                 disk_due = now.steady + DISK_EVERY;
                 batch.push(Input::Disk(self.disk_problem()));
@@ -166,7 +170,7 @@ impl Driver {
                 match new_agreement(self.engine.trust(), &self.key, now.wall) {
                     Ok(agreement) => self.gate.rotate(agreement),
                     Err(error) => {
-                        tracing::error!(%error, "cannot rotate the key-agreement config, keeping the old one")
+                        tracing::error!(%error, "cannot rotate the key-agreement config, keeping the old one");
                     }
                 }
             }
@@ -221,7 +225,7 @@ impl Hands {
                 self.desk.answer(request, *answer);
             }
             Output::Event(event) => self.desk.publish(event),
-            Output::JobEvent { jid, event } => self.desk.tell_followers(jid, event),
+            Output::JobEvent { jid, event } => self.desk.tell_followers(jid, &event),
             Output::Count(name) => self.counters.count(name),
         }
     }

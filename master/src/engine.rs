@@ -205,12 +205,15 @@ pub struct Memory {
     pub idempotency: Vec<(String, [u8; 32], Jid)>,
 }
 
+/// Fills with random bytes: the operating system's in a master, chosen ones in tests.
+pub type Random = Box<dyn FnMut(&mut [u8]) + Send>;
+
 /// The decisions of one master.
 pub struct Engine<L: Log = FileLedger> {
     settings: Settings,
     trust: Trust<L>,
     /// Fills with random bytes.
-    random: Box<dyn FnMut(&mut [u8]) + Send>,
+    random: Random,
     now: Now,
     outputs: VecDeque<Output>,
 
@@ -240,13 +243,7 @@ pub struct Engine<L: Log = FileLedger> {
 
 impl<L: Log> Engine<L> {
     /// An engine that goes on where the last one stopped.
-    pub fn new(
-        settings: Settings,
-        trust: Trust<L>,
-        memory: Memory,
-        random: Box<dyn FnMut(&mut [u8]) + Send>,
-        now: Now,
-    ) -> Self {
+    pub fn new(settings: Settings, trust: Trust<L>, memory: Memory, random: Random, now: Now) -> Self {
         let mut engine = Self {
             settings,
             trust,
@@ -318,7 +315,7 @@ impl<L: Log> Engine<L> {
         self.end_overdue_orders();
         self.forget_idempotency();
         for name in self.trust.expire(self.now.wall) {
-            self.event(
+            self.passing_event(
                 format!("brine/key/{}/expired", name.id),
                 serde_json::json!({"fingerprint": name.fingerprint}),
             );
@@ -352,7 +349,7 @@ impl<L: Log> Engine<L> {
         self.output(Output::Event(event));
     }
 
-    /// Emits an event that can be derived from what is stored anyway.
+    /// Emits an event that can be derived from what is stored anyway, or that a stranger causes.
     fn passing_event(&mut self, tag: String, data: Value) {
         let event = self.make_event(tag, data);
         self.output(Output::Event(event));

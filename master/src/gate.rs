@@ -221,7 +221,11 @@ impl Gate {
     }
 
     fn expect_subscriber(&self, conn: ConnId, token: [u8; 32]) {
-        self.tokens.lock().expect("no holder panics").insert(token, conn);
+        // Under the lock of the routers: a connection that has ended takes its token with it.
+        let routers = self.routers.lock().expect("no holder panics");
+        if routers.contains_key(&conn) {
+            self.tokens.lock().expect("no holder panics").insert(token, conn);
+        }
     }
 
     fn reclassify(&self, ticket: &mut Ticket, class: Class) -> bool {

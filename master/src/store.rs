@@ -64,6 +64,13 @@ pub enum Record {
         /// The minion.
         id: MinionId,
     },
+    /// Somebody killed the job: minions that come back are told so.
+    Cancelled {
+        /// The job.
+        jid: Jid,
+        /// Who.
+        by: String,
+    },
     /// No minion of this job is open any more.
     Closed(Jid),
     /// A request with this key made this job.
@@ -172,6 +179,8 @@ pub struct OpenJob {
     pub ended: BTreeSet<MinionId>,
     /// The minions that a queued order was handed to.
     pub handed: BTreeSet<MinionId>,
+    /// Who killed it, if somebody did.
+    pub cancelled_by: Option<String>,
 }
 
 impl Store {
@@ -252,10 +261,11 @@ impl Store {
                 | Record::Row { .. }
                 | Record::Report { .. }
                 | Record::Handed { .. }
+                | Record::Cancelled { .. }
                 | Record::Closed(_)
                 | Record::Idempotency { .. }
                 | Record::Event(_) => {
-                    let bucket = self.bucket_for(record_time(record))?;
+                    let bucket = self.bucket_of(record)?;
                     let (bucket, batch) =
                         batches.entry(bucket.span()).or_insert_with(|| (bucket, sled::Batch::default()));
                     bucket.add(batch, record, self.options.orphans_per_minion)?;
@@ -388,6 +398,38 @@ impl Store {
         self.all().into_iter().filter(|bucket| bucket.span().contains(at)).collect()
     }
 
+    /// Where a record belongs: beside its job. Buckets overlap when their length was changed.
+    fn bucket_of(&self, record: &Record) -> Result<Arc<Bucket>, StoreError> {
+        let at = record_time(record);
+        let jid = match record {
+            Record::Row { jid, .. }
+            | Record::Report { jid, .. }
+            | Record::Handed { jid, .. }
+            | Record::Cancelled { jid, .. }
+            | Record::Closed(jid) => *jid,
+            Record::Job(_)
+            | Record::Idempotency { .. }
+            | Record::Event(_)
+            | Record::Facts(..)
+            | Record::Forget(_)
+            | Record::Ceiling(_) => return self.bucket_for(at),
+        };
+        let mut holding = self.holding(jid);
+        if holding.len() > 1 {
+            for bucket in &holding {
+                if bucket.has_job(jid)? {
+                    return Ok(Arc::clone(bucket));
+                }
+            }
+        }
+        match (holding.is_empty(), record) {
+            (false, _) => Ok(holding.swap_remove(0)),
+            // The jid is the minion's word: it must not be able to have a bucket made for any time.
+            (true, Record::Report { row, .. }) => self.bucket_for(row.at),
+            (true, _) => self.bucket_for(at),
+        }
+    }
+
     fn bucket_for(&self, at: Timestamp) -> Result<Arc<Bucket>, StoreError> {
         let at = at.seconds();
         let found = self
@@ -421,6 +463,7 @@ fn record_time(record: &Record) -> Timestamp {
         Record::Row { jid, .. }
         | Record::Report { jid, .. }
         | Record::Handed { jid, .. }
+        | Record::Cancelled { jid, .. }
         | Record::Closed(jid)
         | Record::Idempotency { jid, .. } => jid.time(),
         Record::Event(event) => event.at,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use brine_client::output::Format;
+use brine_local::output::Format;
 use clap::{Args, Parser, Subcommand};
 
 /// The agent of Brine: runs on each managed machine, dials its master, runs what it is ordered to.

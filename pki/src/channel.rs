@@ -12,7 +12,7 @@ use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
 use brine_protocol::frame::{self, Frame, FrameError};
 use brine_protocol::version::CURRENT;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -159,14 +159,16 @@ impl Opener {
     ///
     /// # Errors
     /// Any error is final: drop the connection.
-    pub fn open(&mut self, message: Bytes) -> Result<Frame, ChannelError> {
+    pub fn open(&mut self, mut message: Bytes) -> Result<Frame, ChannelError> {
         if message.len() < OVERHEAD || message[..PREFIX.len()] != PREFIX {
             return Err(ChannelError::NotSealed);
         }
         if self.direction.under_key >= KEY_FRAMES_MAX {
             return Err(ChannelError::KeyWornOut);
         }
-        let mut opened = BytesMut::from(message.slice(PREFIX.len()..));
+        message.advance(PREFIX.len());
+        // Opened in place when nobody else holds these bytes.
+        let mut opened = BytesMut::from(message);
         self.direction
             .cipher
             .decrypt_in_place(&self.direction.nonce(), &PREFIX, &mut opened)

@@ -136,8 +136,8 @@ struct Schedule {
 
 impl Schedule {
     fn new(
-        config_exchange: Zeroizing<[u8; 32]>,
-        fresh_exchange: Zeroizing<[u8; 32]>,
+        config_exchange: &Zeroizing<[u8; 32]>,
+        fresh_exchange: &Zeroizing<[u8; 32]>,
         offer: &[u8],
         hello: &[u8],
         welcome_head: &[u8],
@@ -149,8 +149,8 @@ impl Schedule {
             transcript.update(part);
         }
         let mut secret = Zeroizing::new([0; 64]);
-        secret[..32].copy_from_slice(&*config_exchange);
-        secret[32..].copy_from_slice(&*fresh_exchange);
+        secret[..32].copy_from_slice(&**config_exchange);
+        secret[32..].copy_from_slice(&**fresh_exchange);
         let hkdf = Hkdf::<Sha256>::new(Some(&transcript.finalize()), &*secret);
         let derive = |info: &[u8]| {
             let mut key = Zeroizing::new([0; 32]);

@@ -135,6 +135,8 @@ struct Known {
     id: [u8; 16],
     cipher: Aes256Gcm,
     verifier: VerifyingKey,
+    /// The first that was meant for this minion.
+    first: u64,
     next: u64,
 }
 
@@ -167,23 +169,20 @@ impl Reader {
             id: epoch.id,
             cipher: Aes256Gcm::new(&Key::<Aes256Gcm>::from(epoch.key)),
             verifier,
+            first: epoch.next,
             next: epoch.next,
         });
         let held = std::mem::take(&mut self.held);
         self.held_bytes = 0;
         let mut frames = Vec::new();
         for message in held {
-            // What was broadcast before this minion got the key was never meant for it.
-            let sequence = u64::from_be_bytes(message[16..HEAD].try_into().expect("checked when held"));
-            if message[..16] == epoch.id && sequence < epoch.next {
-                continue;
-            }
             frames.extend(self.open(message)?);
         }
         Ok(frames)
     }
 
-    /// Opens a broadcast; nothing comes back while its epoch's key has not arrived.
+    /// Opens a broadcast; nothing comes back while its epoch's key has not arrived, and of what was
+    /// broadcast before the master gave this minion the key.
     ///
     /// # Errors
     /// Any error ends the session.
@@ -208,6 +207,8 @@ impl Reader {
         let got = u64::from_be_bytes(signed[16..HEAD].try_into().expect("eight bytes"));
         let expected = known.next;
         match got.cmp(&expected) {
+            // Never meant for this minion, and slower than the key, which comes another way.
+            std::cmp::Ordering::Less if got < known.first => return Ok(None),
             std::cmp::Ordering::Less => return Err(PublishError::Replayed { got, expected }),
             std::cmp::Ordering::Greater => return Err(PublishError::Gap { got, expected }),
             std::cmp::Ordering::Equal => {}
@@ -291,8 +292,12 @@ mod tests {
         let mut reader = Reader::new();
         let before = writer.seal(&frame(1));
         assert_eq!(reader.open(before), Ok(None));
+        let overtaken = writer.seal(&frame(2));
         assert_eq!(reader.install(&writer.epoch()), Ok(vec![]));
-        assert_eq!(reader.open(writer.seal(&frame(2))), Ok(Some(frame(2))));
+        assert_eq!(reader.open(overtaken), Ok(None), "the key was quicker");
+        let meant = writer.seal(&frame(3));
+        assert_eq!(reader.open(meant.clone()), Ok(Some(frame(3))));
+        assert_eq!(reader.open(meant), Err(PublishError::Replayed { got: 2, expected: 3 }));
     }
 
     #[test]

@@ -184,7 +184,7 @@ impl Registry {
             Deed::Config { serial } => self.config_serial = self.config_serial.max(*serial),
             Deed::Repair { .. } => {}
             Deed::Key { act, id, fingerprint, key } => {
-                self.apply_act(entry, *act, id, *fingerprint, key.as_deref())
+                self.apply_act(entry, *act, id, *fingerprint, key.as_deref());
             }
         }
     }

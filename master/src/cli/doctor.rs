@@ -1,7 +1,7 @@
 //! `brine doctor`: is the master there, and is it well?
 
-use brine_client::output::{Format, Style, escape, render_value};
 use brine_client::{Client, Exit};
+use brine_local::output::{Format, Style, escape, render_value};
 use brine_protocol::control::Health;
 use serde_json::{Map, Value};
 

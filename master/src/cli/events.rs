@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use brine_client::output::{Format, Style, escape, render_value};
 use brine_client::{Client, ClientError, EventStream, Exit};
+use brine_local::output::{Format, Style, escape, render_value};
 use brine_protocol::control::Event;
 
 use super::failure::Failure;

@@ -5,7 +5,7 @@ use std::io;
 use brine_client::{ClientError, Exit};
 use brine_local::config::ConfigError;
 
-use super::args::ArgsError;
+use brine_local::arguments::ArgsError;
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! `brine jobs`: lists, one job in full, the end of one.
 
-use brine_client::output::{Colour, Format, Style, render_one, render_value, table};
 use brine_client::{Client, Exit};
+use brine_local::output::{Colour, Format, Style, render_one, render_value, table};
 use brine_protocol::control::{JobRow, JobSummary, JobView, JobsQuery, Presence};
 use brine_protocol::job::{Call, Delivery, Ending, TargetKind};
 use brine_protocol::{Jid, MinionId};
@@ -94,7 +94,7 @@ fn page(view: &JobView, style: &Style) -> String {
     }
     let mut page = String::new();
     for (name, value) in head {
-        page.push_str(&format!("{:<12} {}\n", format!("{name}:"), brine_client::output::escape(&value)));
+        page.push_str(&format!("{:<12} {}\n", format!("{name}:"), brine_local::output::escape(&value)));
     }
     for row in &view.rows {
         page.push('\n');
@@ -143,7 +143,7 @@ fn row_text(row: &JobRow, style: &Style) -> String {
             Ending::Returned(returned) => format!("returned with retcode {}", returned.retcode),
             other => reason(other),
         };
-        text.push_str(&format!("    [later, and without effect: {}]\n", brine_client::output::escape(&said)));
+        text.push_str(&format!("    [later, and without effect: {}]\n", brine_local::output::escape(&said)));
     }
     text
 }

@@ -1,7 +1,7 @@
 //! `brine minions`: who is accepted, and who is there.
 
-use brine_client::output::{Format, Style, render_value, table};
 use brine_client::{Client, Exit};
+use brine_local::output::{Format, Style, render_value, table};
 use brine_protocol::MinionId;
 use brine_protocol::control::{Minion, Presence};
 

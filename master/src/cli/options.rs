@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use brine_client::output::{Format, Style, wants_colours};
 use brine_local::Paths;
+use brine_local::output::{Format, Style, wants_colours};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 /// Options of every form of the command.

@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use brine_client::output::{Format, Style};
+use brine_local::output::{Format, Style};
 use brine_protocol::control::{JobRow, Presence, Problem};
 use brine_protocol::job::{Delivery, Ending, Job, Returned, Target};
 use brine_protocol::time::Timestamp;

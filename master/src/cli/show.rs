@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use brine_client::output::{Style, escape, render, render_one};
+use brine_local::output::{Style, escape, render, render_one};
 use brine_protocol::job::{Job, Returned};
 use serde_json::{Map, Value};
 
@@ -137,7 +137,7 @@ const RULE: &str = "-------------------------------------------";
 
 #[cfg(test)]
 mod tests {
-    use brine_client::output::Format;
+    use brine_local::output::Format;
     use brine_protocol::job::{Delivery, Target};
     use brine_protocol::time::Timestamp;
     use serde_json::json;
@@ -229,7 +229,10 @@ mod tests {
             let mut show = Show::new(Wishes { is_static, ..wishes(format) }, &mut out, &mut err);
             show.nothing_matched("no accepted minion matches \"x\"").expect("memory does not fail");
             assert_eq!(String::from_utf8_lossy(&out), expected);
-            assert!(String::from_utf8_lossy(&err).ends_with("ERROR: No return received: no accepted minion matches \"x\"\n"));
+            assert!(
+                String::from_utf8_lossy(&err)
+                    .ends_with("ERROR: No return received: no accepted minion matches \"x\"\n")
+            );
         }
     }
 }

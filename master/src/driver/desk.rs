@@ -86,19 +86,23 @@ impl Desk {
                 _ => None,
             };
             if let Some(jid) = jid {
-                self.followers.lock().expect("no holder panics").entry(jid).or_default().push(follow.events);
+                let mut followers = self.followers.lock().expect("no holder panics");
+                let listening = followers.entry(jid).or_default();
+                // Of a job without news nobody else would notice who has hung up.
+                listening.retain(|follower| !follower.is_closed());
+                listening.push(follow.events);
             }
         }
         // Nobody listens when the caller has hung up.
         let _ = reply.send(answer);
     }
 
-    pub(super) fn tell_followers(&self, jid: Jid, event: JobEvent) {
+    pub(super) fn tell_followers(&self, jid: Jid, event: &JobEvent) {
         let mut followers = self.followers.lock().expect("no holder panics");
         let Some(listening) = followers.get_mut(&jid) else {
             return;
         };
-        let is_end = event == JobEvent::End;
+        let is_end = *event == JobEvent::End;
         listening.retain(|follower| follower.send(event.clone()).is_ok());
         if is_end || listening.is_empty() {
             followers.remove(&jid);

@@ -14,27 +14,17 @@ pub(super) struct Epochs(Option<Writer>);
 impl<L: Log> Engine<L> {
     /// Broadcasts an order to every subscriber. Only for orders that are for all of them.
     pub(super) fn broadcast(&mut self, message: &ToMinion) {
-        if self.epochs.0.is_none() {
-            self.new_epoch();
-            let subscribed: Vec<ConnId> =
-                self.sessions.values().filter(|s| s.is_subscribed()).map(|s| s.conn).collect();
-            for conn in subscribed {
-                self.send_epoch(conn);
-            }
-        }
+        self.need_epoch();
         let writer = self.epochs.0.as_mut().expect("made above when there was none");
         let body = writer.seal(&message.to_frame());
         self.output(Output::Broadcast(body));
     }
 
-    /// Gives a new subscriber what it needs to read from now on.
+    /// Gives a new subscriber, whose session is live, what it needs to read from now on.
     pub(super) fn send_epoch(&mut self, conn: ConnId) {
-        if self.epochs.0.is_none() {
-            self.new_epoch();
+        if !self.need_epoch() {
+            self.tell_epoch(conn);
         }
-        let writer = self.epochs.0.as_ref().expect("made above when there was none");
-        let epoch = Box::new(writer.epoch());
-        self.send(conn, ToMinion::Epoch(epoch));
     }
 
     /// Somebody who could read broadcasts may not any more: the next one gets a new epoch, told
@@ -43,8 +33,25 @@ impl<L: Log> Engine<L> {
         self.epochs.0 = None;
     }
 
-    fn new_epoch(&mut self) {
+    /// Makes an epoch if there is none, and tells it to every subscriber: whoever is not told
+    /// could not read the next broadcast. Whether it made one.
+    fn need_epoch(&mut self) -> bool {
+        if self.epochs.0.is_some() {
+            return false;
+        }
         let (id, key, seed) = (self.random(), self.random(), self.random());
         self.epochs.0 = Some(Writer::new(id, key, &seed));
+        let subscribed: Vec<ConnId> =
+            self.sessions.values().filter(|s| s.is_subscribed()).map(|s| s.conn).collect();
+        for conn in subscribed {
+            self.tell_epoch(conn);
+        }
+        true
+    }
+
+    fn tell_epoch(&mut self, conn: ConnId) {
+        let writer = self.epochs.0.as_ref().expect("told only when there is one");
+        let epoch = Box::new(writer.epoch());
+        self.send(conn, ToMinion::Epoch(epoch));
     }
 }

@@ -10,7 +10,7 @@ use brine_protocol::job::{CALLS_MAX, Delivery, Ending, Job};
 use brine_protocol::message::{Cancel, Order, Return, Stored, ToMinion, is_repeatable};
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Jid, MinionId};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::mint::delivery_number;
 use super::{Engine, Now, Output};
@@ -21,6 +21,10 @@ use crate::store::{OpenJob, Record, Row};
 /// The longest name of a function.
 const FUNCTION_MAX: usize = 128;
 
+/// The deepest nesting of an argument. A reader of JSON goes 128 deep; what a function gives back
+/// may be its arguments with more around them, in a return, in a journal and in events.
+const NESTED_MAX: usize = 64;
+
 /// What a message needs around an order's calls.
 const ORDER_SLACK: usize = 4096;
 
@@ -28,6 +32,9 @@ const ORDER_SLACK: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) job: Arc<Job>,
+    /// Who killed the job, if somebody did: a minion that did not hear it then hears it when it is
+    /// back, instead of the order.
+    cancelled_by: Option<String>,
     /// Minions that have not ended, with the key generation that the order is for, and when the
     /// order is given up if no session comes.
     pub(super) minions: BTreeMap<MinionId, Waits>,
@@ -76,7 +83,7 @@ impl<L: Log> Engine<L> {
             .filter(|(id, waits)| !self.trust.is_accepted(id, waits.generation))
             .map(|(id, _)| id.clone())
             .collect();
-        self.open.insert(jid, Open { job: open.job, minions });
+        self.open.insert(jid, Open { job: open.job, cancelled_by: open.cancelled_by, minions });
         for id in gone {
             let by = "the removal of its key".to_owned();
             self.end(jid, &id, Ending::Cancelled { by });
@@ -148,7 +155,7 @@ impl<L: Log> Engine<L> {
             self.orders.entry(id.clone()).or_default().insert(job.number, job.jid);
         }
         self.orders_open += waits.len();
-        self.open.insert(job.jid, Open { job: Arc::clone(job), minions: waits });
+        self.open.insert(job.jid, Open { job: Arc::clone(job), cancelled_by: None, minions: waits });
 
         for (id, _) in &job.minions {
             if job.delivery == Delivery::Now && !self.is_connected(id) {
@@ -196,7 +203,10 @@ impl<L: Log> Engine<L> {
                 waits.lost_at = None;
             }
             let job = Arc::clone(&open.job);
-            if !taken.contains(&number) {
+            if let Some(by) = open.cancelled_by.clone() {
+                // Good for an order that runs, one that waits, and one that never arrived.
+                self.send(conn, ToMinion::Cancel(Cancel { jid, number, by }));
+            } else if !taken.contains(&number) {
                 self.note_handed(jid, id);
                 let order = self.order(&job);
                 self.send(conn, ToMinion::Order(Box::new(order)));
@@ -239,8 +249,19 @@ impl<L: Log> Engine<L> {
         }
     }
 
-    /// A minion's session has ended: its orders have so long to find another.
+    /// A minion's session has ended: its orders have so long to find another. A now-mode order
+    /// that waited for a Start which never came was handed to nobody.
     pub(super) fn session_lost(&mut self, id: &MinionId) {
+        let orders: Vec<Jid> = self.orders.get(id).into_iter().flat_map(BTreeMap::values).copied().collect();
+        for jid in orders {
+            let is_offline = self.open.get(&jid).is_some_and(|open| {
+                open.job.delivery == Delivery::Now && open.minions.get(id).is_some_and(|waits| !waits.handed)
+            });
+            if is_offline {
+                let since = self.facts.get(id).map(|facts| facts.last_seen);
+                self.end(jid, id, Ending::Offline { since });
+            }
+        }
         let lost_at = Some(self.now.steady + self.settings.lost_after);
         for jid in self.orders.get(id).into_iter().flat_map(BTreeMap::values) {
             if let Some(waits) = self.open.get_mut(jid).and_then(|open| open.minions.get_mut(id)) {
@@ -365,11 +386,13 @@ impl<L: Log> Engine<L> {
     /// Ends a job before its time: connected minions are told and say how it ended, the others
     /// are cancelled here and now.
     pub(super) fn cancel(&mut self, jid: Jid, by: &Principal) -> Vec<MinionId> {
-        let Some(open) = self.open.get(&jid) else {
+        let Some(open) = self.open.get_mut(&jid) else {
             return Vec::new();
         };
+        open.cancelled_by = Some(by.to_string());
         let number = open.job.number;
         let minions: Vec<MinionId> = open.minions.keys().cloned().collect();
+        self.output(Output::Persist(Record::Cancelled { jid, by: by.to_string() }));
         for id in &minions {
             match self.live(id).map(|session| session.conn) {
                 Some(conn) => self.send(conn, ToMinion::Cancel(Cancel { jid, number, by: by.to_string() })),
@@ -377,6 +400,15 @@ impl<L: Log> Engine<L> {
             }
         }
         minions
+    }
+}
+
+/// How deep arrays and objects lie inside each other.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(items) => 1 + items.values().map(depth).max().unwrap_or(0),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
     }
 }
 
@@ -406,8 +438,18 @@ fn check(request: &JobRequest, message_max: usize) -> Result<(), Problem> {
     if request.delivery == (Delivery::Queue { ttl_ms: 0 }) {
         return bad("a queued order's time to live has to be greater than 0".to_owned());
     }
+    let nested = |values: &mut dyn Iterator<Item = &Value>| values.map(depth).max().unwrap_or(0);
+    let depth = request
+        .calls
+        .iter()
+        .map(|call| nested(&mut call.arguments.iter()).max(nested(&mut call.keywords.values())))
+        .max()
+        .unwrap_or(0);
+    if depth > NESTED_MAX {
+        return bad(format!("an argument is nested {depth} deep, at most {NESTED_MAX} is taken"));
+    }
     let size = serde_json::to_vec(&request.calls).map_or(usize::MAX, |json| json.len())
-        + request.target.expression.len();
+        + serde_json::to_vec(&request.target).map_or(usize::MAX / 2, |json| json.len());
     let max = message_max - ORDER_SLACK;
     if size > max {
         return bad(format!("target and arguments have {size} bytes, an order carries at most {max}"));

@@ -107,8 +107,9 @@ impl<L: Log> Engine<L> {
                     self.output(Output::Cut { conn: older, why: "displaced" });
                 }
                 if knocked.is_new {
+                    // Not stored: strangers must not be able to fill the disk by knocking.
                     let data = json!({"fingerprint": fingerprint, "address": address.to_string()});
-                    self.event(format!("brine/key/{id}/{}", verdict.state().name()), data);
+                    self.passing_event(format!("brine/key/{id}/{}", verdict.state().name()), data);
                 }
                 if verdict == Verdict::Rejected {
                     self.output(Output::Close { conn, why: "key_rejected" });
@@ -135,10 +136,10 @@ impl<L: Log> Engine<L> {
             (_, ToMaster::Beat(beat)) => self.on_beat(conn, beat),
             (_, ToMaster::Bye) => self.output(Output::Close { conn, why: "bye" }),
             (Stage::Starting { generation }, ToMaster::Start(start)) => {
-                self.go_live(conn, generation, *start)
+                self.go_live(conn, generation, *start);
             }
             (Stage::Live { generation }, ToMaster::Return(report)) => {
-                self.on_return(conn, &id, generation, *report)
+                self.on_return(conn, &id, generation, *report);
             }
             (Stage::Live { .. }, ToMaster::Grains(grains)) => {
                 if let Some(facts) = self.facts.get_mut(&id) {
@@ -259,9 +260,12 @@ impl<L: Log> Engine<L> {
             return;
         };
         session.running = beat.running.into_iter().collect();
-        let (id, fingerprint) = (session.id.clone(), session.fingerprint);
+        let (id, fingerprint, is_live) = (session.id.clone(), session.fingerprint, session.is_live());
         self.trust.heard(&id, fingerprint, wall);
-        self.on_sign_of_life(&id, steady);
+        // Somebody else who waits under the same name does not answer for it.
+        if is_live {
+            self.on_sign_of_life(&id, steady);
+        }
     }
 
     /// Ends the session over which a waiting key's minion listens.

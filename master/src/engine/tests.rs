@@ -523,7 +523,12 @@ fn a_restart_goes_on_with_what_was_open() {
     let (_, generation) = job.minions[0].clone();
     let facts = Facts { generation, journal: "j".to_owned(), ..Facts::default() };
     let memory = Memory {
-        open: vec![OpenJob { job: Arc::clone(&job), ended: BTreeSet::new(), handed: BTreeSet::new() }],
+        open: vec![OpenJob {
+            job: Arc::clone(&job),
+            ended: BTreeSet::new(),
+            handed: BTreeSet::new(),
+            cancelled_by: None,
+        }],
         facts: vec![(id("web1"), facts)],
         last_jid: job.jid.time(),
         ..memory()
@@ -578,7 +583,10 @@ fn the_same_idempotency_key_makes_one_job() {
     assert_eq!(problem(&submit(&mut world, "web1", "k")).kind, ProblemKind::Conflict);
     assert_eq!(problem(&submit(&mut world, "*", "")).kind, ProblemKind::BadRequest);
     world.pass(86_500);
-    assert!(matches!(*submit(&mut world, "*", "k").answer(), Answer::Job { made: Some(_), .. }), "kept as long as its job");
+    assert!(
+        matches!(*submit(&mut world, "*", "k").answer(), Answer::Job { made: Some(_), .. }),
+        "kept as long as its job"
+    );
 }
 
 #[test]

@@ -237,7 +237,7 @@ impl Connection {
                 Ok(())
             }
             Event::Ping { context } => {
-                self.wire.write(brine_protocol::zmtp::pong(&context));
+                self.wire.pong(&context);
                 Ok(())
             }
             Event::Message(mut parts) => {

@@ -96,7 +96,7 @@ impl Connection {
         match event {
             Event::Greeting | Event::Ready { .. } | Event::Pong => Ok(()),
             Event::Ping { context } => {
-                self.wire.write(brine_protocol::zmtp::pong(&context));
+                self.wire.pong(&context);
                 Ok(())
             }
             Event::Subscribe(topic) => self.on_subscribe(&topic).await,

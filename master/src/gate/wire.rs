@@ -13,6 +13,9 @@ use super::outbox::Outbox;
 /// Bytes read at once. A bigger message takes several reads; an idle connection keeps none of it.
 const READ: usize = 16 * 1024;
 
+/// Messages that may wait to be written while PINGs are still answered.
+const PONGS_MAX: usize = 16;
+
 /// What woke a connection's task.
 pub(super) enum Woken {
     /// There may be something to read.
@@ -64,6 +67,13 @@ impl Wire {
     /// Queues bytes that are ready for the wire.
     pub(super) fn write(&mut self, bytes: Bytes) {
         self.output.push_back(bytes);
+    }
+
+    /// Answers a PING. A peer that asks without reading the answers gets fewer of them.
+    pub(super) fn pong(&mut self, context: &[u8]) {
+        if self.output.len() < PONGS_MAX {
+            self.output.push_back(zmtp::pong(context));
+        }
     }
 
     /// Queues a message of one frame.

@@ -5,6 +5,7 @@
 //! o/<jid>              empty: the job is open for somebody
 //! r/<jid>/<minion>     mark, then row, JSON: the final state
 //! h/<jid>/<minion>     empty: a queued order was handed to the minion
+//! c/<jid>              who killed the job, while it is open
 //! l/<jid>/<minion>/<n> row, JSON: a later report
 //! x/<minion>/<jid>     row, JSON: a return of a job that is not known here
 //! k/<key>              digest 32, jid 20: an idempotency key
@@ -185,7 +186,11 @@ impl Bucket {
             }
             Record::Report { jid, id, row } => self.add_report(batch, *jid, id, row, orphans_max)?,
             Record::Handed { jid, id } => batch.insert(format!("h/{jid}/{id}").as_bytes(), &[]),
-            Record::Closed(jid) => batch.remove(format!("o/{jid}").as_bytes()),
+            Record::Cancelled { jid, by } => batch.insert(format!("c/{jid}").as_bytes(), by.as_bytes()),
+            Record::Closed(jid) => {
+                batch.remove(format!("o/{jid}").as_bytes());
+                batch.remove(format!("c/{jid}").as_bytes());
+            }
             Record::Idempotency { key, digest, jid } => {
                 let value = [&digest[..], jid.as_str().as_bytes()].concat();
                 batch.insert(format!("k/{key}").as_bytes(), value);
@@ -217,17 +222,18 @@ impl Bucket {
             Some(_) => (format!("l/{jid}/{id}/"), LATE_MAX),
             None => (format!("x/{id}/"), orphans_max),
         };
+        let is_late = known_is_late(&prefix);
+        let orphan = format!("{prefix}{jid}");
         let mut count = 0;
         for item in self.db.scan_prefix(&prefix) {
-            let (_, stored) = item.map_err(|error| self.failed(&error))?;
-            if is_same(&stored) {
+            let (key, stored) = item.map_err(|error| self.failed(&error))?;
+            if is_same(&stored) && (is_late || key == orphan.as_bytes()) {
                 return Ok(());
             }
             count += 1;
         }
         if count < max {
-            let name =
-                if known_is_late(&prefix) { format!("{prefix}{count}") } else { format!("{prefix}{jid}") };
+            let name = if is_late { format!("{prefix}{count}") } else { orphan };
             batch.insert(name.as_bytes(), value);
         }
         Ok(())
@@ -252,6 +258,10 @@ impl Bucket {
             .and_then(|jid| std::str::from_utf8(jid).ok())
             .and_then(|jid| jid.parse().ok())
             .ok_or_else(|| self.damaged(key))
+    }
+
+    pub(super) fn has_job(&self, jid: Jid) -> Result<bool, StoreError> {
+        self.db.contains_key(format!("j/{jid}")).map_err(|error| self.failed(&error))
     }
 
     pub(super) fn job(&self, jid: Jid) -> Result<Option<Job>, StoreError> {
@@ -339,7 +349,9 @@ impl Bucket {
             };
             let ended = self.ids_under(&format!("r/{jid}/"))?;
             let handed = self.ids_under(&format!("h/{jid}/"))?;
-            open.push(OpenJob { job: Arc::new(job), ended, handed });
+            let cancelled_by = self.db.get(format!("c/{jid}")).map_err(|error| self.failed(&error))?;
+            let cancelled_by = cancelled_by.map(|by| String::from_utf8_lossy(&by).into_owned());
+            open.push(OpenJob { job: Arc::new(job), ended, handed, cancelled_by });
         }
         Ok(())
     }

@@ -73,6 +73,7 @@ fn keeps_jobs_rows_and_facts_across_a_restart() {
                 ended(&second, "a", row(2, 3)),
                 Record::Closed(second.jid),
                 Record::Handed { jid: first.jid, id: id("b") },
+                Record::Cancelled { jid: first.jid, by: "ann".to_owned() },
                 Record::Facts(id("a"), Box::new(facts.clone())),
                 Record::Idempotency { key: "k".to_owned(), digest: [7; 32], jid: first.jid },
             ])
@@ -95,6 +96,7 @@ fn keeps_jobs_rows_and_facts_across_a_restart() {
             job: Arc::clone(&first),
             ended: BTreeSet::from([id("a")]),
             handed: BTreeSet::from([id("b")]),
+            cancelled_by: Some("ann".to_owned()),
         }]
     );
     let list = store.jobs(10, |_| true).expect("reads");

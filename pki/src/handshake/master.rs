@@ -172,8 +172,8 @@ impl Verified {
         let mut message = begin(kind::WELCOME);
         message.raw(Exchange::from(&ephemeral).as_bytes());
         let mut channel = Schedule::new(
-            exchange(&offer.config.secret, theirs)?,
-            exchange(&ephemeral, theirs)?,
+            &exchange(&offer.config.secret, theirs)?,
+            &exchange(&ephemeral, theirs)?,
             &offer.message,
             &hello,
             &message.0,

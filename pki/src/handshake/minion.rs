@@ -166,8 +166,8 @@ impl Waiting {
             return Err(malformed);
         }
         let mut channel = Schedule::new(
-            exchange(&self.secret, self.offered.exchange)?,
-            exchange(&self.secret, theirs)?,
+            &exchange(&self.secret, self.offered.exchange)?,
+            &exchange(&self.secret, theirs)?,
             &self.offered.message,
             &self.hello,
             head,

@@ -3,7 +3,7 @@
 //! A command line needs nothing else of YAML, and needs this with YAML 1.1's words (`yes`, `010`),
 //! which no crate gives. Tags, anchors and anything unclear make the whole text no flow value.
 
-use brine_client::output::scalar::{Scalar, resolve};
+use crate::output::scalar::{Scalar, resolve};
 use serde_json::{Map, Number, Value};
 
 /// Deeper nesting on a command line is a mistake.

@@ -3,10 +3,10 @@
 //! A word means what YAML 1.1 makes of it, as long as that is a scalar or stands in brackets;
 //! otherwise it is text. `name=value` is a keyword argument.
 
+mod flow;
+
 use brine_protocol::job::{CALLS_MAX, Call};
 use serde_json::{Map, Value};
-
-use super::flow;
 
 /// What is wrong with a function and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

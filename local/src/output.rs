@@ -17,7 +17,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-pub use brine_local::text::escape;
+pub use crate::text::escape;
 pub use colour::Colour;
 
 /// The outputters.
