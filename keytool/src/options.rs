@@ -114,7 +114,7 @@ pub(crate) struct Line {
     /// Print only what went wrong.
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,
-    /// First wait until so many matching keys wait for a decision, and for the master as well.
+    /// First wait until so many keys wait for a decision, and for the master as well.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) wait_for: Option<u64>,
     /// How long --wait-for waits.

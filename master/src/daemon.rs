@@ -93,6 +93,8 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
         keep_jobs_seconds: options.keep_jobs_seconds,
         cache_bytes: options.store_cache_bytes,
         orphans_per_minion: options.orphans_per_minion,
+        // New orders stop first; what runs already may still end.
+        room_min: options.disk_free_min / 4,
     };
     let (store, warnings) = Store::open(&paths.store_dir(), &paths.jid_ceiling(), store_options)?;
     for warning in warnings {
@@ -142,10 +144,10 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
         since: wall(),
         request_max: options.request_max,
     });
-    let driver = Driver {
+    let mut driver = Driver {
         engine,
         gate: Arc::clone(&gate),
-        store,
+        store: Arc::clone(&store),
         desk,
         config: Arc::clone(&options),
         counters,
@@ -166,11 +168,17 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
     tracing::info!(%fingerprint, publish_port = numbers.0, ret_port = numbers.1, "listening");
 
     let result = driver.run(received, stopped()).await;
-    // The socket goes first: whoever sees it gone knows that nobody answers.
+    // The socket goes first: whoever sees it gone knows that nobody answers. The driver holds the
+    // ledger's lock until then, so that these are not a successor's files.
     let _ = std::fs::remove_file(paths.control_socket());
     let _ = std::fs::remove_file(paths.master_json());
     tracing::info!("stopped");
-    result.map_err(Into::into)
+    drop(driver);
+    if result.is_err() {
+        // A database that broke does not end: dropping it would wait for ever.
+        std::mem::forget(store);
+    }
+    result
 }
 
 /// The master's own key: read, or made on the first start.

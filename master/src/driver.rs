@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::engine::{Engine, Input, Now, Output};
 use crate::gate::Gate;
-use crate::store::{Record, Store};
+use crate::store::{Record, Store, StoreError};
 pub use desk::{Desk, Follow, Waiter};
 
 /// Batches that may wait for the writing thread before the engine waits for it.
@@ -102,10 +102,10 @@ impl Driver {
     /// # Errors
     /// What is on disk could not be left as it should be.
     pub async fn run(
-        mut self,
+        &mut self,
         mut inputs: mpsc::Receiver<Input>,
         stop: impl Future<Output = ()>,
-    ) -> Result<(), brine_local::file::FileError> {
+    ) -> anyhow::Result<()> {
         let hands = Arc::new(Hands {
             gate: Arc::clone(&self.gate),
             desk: Arc::clone(&self.desk),
@@ -118,12 +118,16 @@ impl Driver {
         let mut rotate_due = self.clock.now().steady + Duration::from_secs(self.config.config_rotation);
         let mut head = self.engine.trust().head();
         tokio::pin!(stop);
+        // Without the writing thread nothing would ever be answered again: better to end, which
+        // loses nothing that was promised, and be started anew.
+        let broken = || anyhow::anyhow!("the master ends because the store cannot be written any more");
         loop {
             let until = self.engine.next_deadline().min(disk_due).min(rotate_due);
             let wait = until.saturating_sub(self.clock.now().steady);
             tokio::select! {
                 biased;
                 () = &mut stop => break,
+                () = writer.batches.closed() => return Err(broken()),
                 received = inputs.recv_many(&mut batch, 256) => if received == 0 { break },
                 () = tokio::time::sleep(wait) => {}
             }
@@ -151,7 +155,13 @@ impl Driver {
                     }
                 }
             }
-            writer.take(ordered).await;
+            // A disk that takes nothing must not hold up the end either.
+            tokio::select! {
+                is_taken = writer.take(ordered) => if !is_taken {
+                    return Err(broken());
+                },
+                () = &mut stop => break,
+            }
 
             if let Some((path, bytes)) = self.engine.trust().unsaved(now.wall) {
                 tokio::task::spawn_blocking(move || {
@@ -185,7 +195,7 @@ impl Driver {
             }
         }
         writer.finish().await;
-        self.engine.trust().save()
+        Ok(self.engine.trust().save()?)
     }
 
     /// Why the disk takes no new orders, if it does not.
@@ -254,7 +264,8 @@ impl Writer {
     }
 
     /// Takes outputs in order. Without anything to write, now or before, they happen at once.
-    async fn take(&self, outputs: Vec<Output>) {
+    /// False when the thread has ended.
+    async fn take(&self, outputs: Vec<Output>) -> bool {
         let is_idle = self.under_way.load(Ordering::Acquire) == 0;
         if is_idle && !outputs.iter().any(|output| matches!(output, Output::Persist(_))) {
             for output in outputs {
@@ -262,9 +273,9 @@ impl Writer {
             }
         } else if !outputs.is_empty() {
             self.under_way.fetch_add(1, Ordering::AcqRel);
-            // The thread lives as long as this.
-            let _ = self.batches.send(outputs).await;
+            return self.batches.send(outputs).await.is_ok();
         }
+        true
     }
 
     async fn finish(self) {
@@ -292,8 +303,8 @@ fn write(store: &Store, hands: &Hands, mut received: mpsc::Receiver<Vec<Output>>
                 effect => effects.push(effect),
             }
         }
-        if !records.is_empty() {
-            commit(store, hands, &records);
+        if !records.is_empty() && !commit(store, hands, &records, || received.is_closed()) {
+            return;
         }
         for effect in effects {
             hands.perform(effect);
@@ -302,15 +313,21 @@ fn write(store: &Store, hands: &Hands, mut received: mpsc::Receiver<Vec<Output>>
     }
 }
 
-/// Commits until it works: nothing behind these records may happen before.
-fn commit(store: &Store, hands: &Hands, records: &[Record]) {
+/// Commits until it works: nothing behind these records may happen before. False when it never
+/// will, or nobody waits for it any more: what was not committed was promised to nobody.
+fn commit(store: &Store, hands: &Hands, records: &[Record], is_stopping: impl Fn() -> bool) -> bool {
     while let Err(error) = store.commit(records) {
         hands.counters.count("commit_failed");
-        tracing::error!(%error, "cannot write to the store, trying again; new orders are refused meanwhile");
         hands.desk.set_write_problem(Some(error.to_string()));
+        if matches!(error, StoreError::Broken { .. }) || is_stopping() {
+            tracing::error!(%error, "cannot write to the store");
+            return false;
+        }
+        tracing::error!(%error, "cannot write to the store, trying again; new orders are refused meanwhile");
         std::thread::sleep(RETRY);
     }
     hands.desk.set_write_problem(None);
     hands.counters.count("commits");
     hands.counters.add("records_committed", records.len() as u64);
+    true
 }

@@ -23,7 +23,7 @@ use brine_protocol::{Jid, MinionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use bucket::{Bucket, Span, open_guarded, sync};
+use bucket::{Blobs, Bucket, Span, open_guarded, sync};
 use ceiling::Ceiling;
 
 /// Buckets that share the time for which jobs are kept: when one is dropped, at most a quarter
@@ -132,6 +132,24 @@ pub enum StoreError {
     /// A file beside it.
     #[error(transparent)]
     File(#[from] file::FileError),
+    /// The disk has too little room to begin writing.
+    #[error("the disk under {} has {free} bytes left, writing begins with {room}", .path.display())]
+    NoRoom {
+        /// Where.
+        path: PathBuf,
+        /// What is left.
+        free: u64,
+        /// What there has to be.
+        room: u64,
+    },
+    /// A write failed within the database. It takes no more, ever: only opening it anew helps.
+    #[error("the store at {} is broken until it is opened anew: {why}", .path.display())]
+    Broken {
+        /// Where.
+        path: PathBuf,
+        /// Its words.
+        why: String,
+    },
     /// A value in it is none that was written.
     #[error("the store at {}: the value of {key:?} is damaged", .path.display())]
     Value {
@@ -146,6 +164,10 @@ impl StoreError {
     fn database(path: &Path, why: &impl ToString) -> Self {
         Self::Database { path: path.to_owned(), why: why.to_string() }
     }
+
+    fn broken(path: &Path, why: &impl ToString) -> Self {
+        Self::Broken { path: path.to_owned(), why: why.to_string() }
+    }
 }
 
 /// How the store is to be kept.
@@ -157,6 +179,9 @@ pub struct StoreOptions {
     pub cache_bytes: u64,
     /// Orphans kept per minion and bucket.
     pub orphans_per_minion: usize,
+    /// Nothing is written while the disk has less room than this. sled does not recover from a
+    /// disk that fills up under it: after the error it hangs.
+    pub room_min: u64,
 }
 
 /// The store.
@@ -166,6 +191,7 @@ pub struct Store {
     id: String,
     options: StoreOptions,
     facts: sled::Db,
+    facts_blobs: Blobs,
     buckets: RwLock<BTreeMap<Span, Arc<Bucket>>>,
     ceiling: Ceiling,
 }
@@ -216,8 +242,15 @@ impl Store {
             }
         }
         let ceiling = Ceiling::open(ceiling)?;
-        let store =
-            Self { path: path.to_owned(), id, options, facts, buckets: RwLock::new(buckets), ceiling };
+        let store = Self {
+            path: path.to_owned(),
+            id,
+            options,
+            facts,
+            facts_blobs: Blobs::default(),
+            buckets: RwLock::new(buckets),
+            ceiling,
+        };
         Ok((store, warnings))
     }
 
@@ -242,11 +275,12 @@ impl Store {
     }
 
     /// Writes everything and makes it durable. On an error nothing was promised: call again with
-    /// the same records.
+    /// the same records, except after [`StoreError::Broken`].
     ///
     /// # Errors
     /// The disk is full, read-only or broken.
     pub fn commit(&self, records: &[Record]) -> Result<(), StoreError> {
+        self.look_for_room()?;
         let mut batches: BTreeMap<Span, (Arc<Bucket>, sled::Batch)> = BTreeMap::new();
         let mut facts: Option<sled::Batch> = None;
         for record in records {
@@ -277,8 +311,8 @@ impl Store {
         }
         if let Some(batch) = facts {
             let path = self.path.join("facts");
-            self.facts.apply_batch(batch).map_err(|error| StoreError::database(&path, &error))?;
-            sync(&self.facts, &path)?;
+            self.facts.apply_batch(batch).map_err(|error| StoreError::broken(&path, &error))?;
+            sync(&self.facts, &path, &self.facts_blobs)?;
         }
         Ok(())
     }
@@ -396,6 +430,17 @@ impl Store {
     fn holding(&self, jid: Jid) -> Vec<Arc<Bucket>> {
         let at = jid.time().seconds();
         self.all().into_iter().filter(|bucket| bucket.span().contains(at)).collect()
+    }
+
+    fn look_for_room(&self) -> Result<(), StoreError> {
+        let stat = nix::sys::statvfs::statvfs(&self.path)
+            .map_err(|error| StoreError::database(&self.path, &error))?;
+        let free = stat.blocks_available().saturating_mul(stat.fragment_size());
+        let room = self.options.room_min;
+        if free < room {
+            return Err(StoreError::NoRoom { path: self.path.clone(), free, room });
+        }
+        Ok(())
     }
 
     /// Where a record belongs: beside its job. Buckets overlap when their length was changed.

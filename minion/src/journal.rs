@@ -33,6 +33,8 @@ pub struct Journal {
     len: u64,
     /// Whether there may be something behind that.
     is_dirty: bool,
+    /// Whether the path may name another file than the open one, which nobody would read again.
+    is_replaced: bool,
 }
 
 /// What was found.
@@ -109,7 +111,7 @@ impl Journal {
             .open(path)
             .with_context(|| format!("cannot open {}", path.display()))?;
         let len = file.seek(SeekFrom::End(0)).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), file, len, is_dirty: false })
+        Ok(Self { path: path.to_owned(), file, len, is_dirty: false, is_replaced: false })
     }
 
     /// Appends entries; if one of them is a promise, all are on disk when this returns.
@@ -119,6 +121,9 @@ impl Journal {
     pub fn append(&mut self, entries: &[Entry]) -> Result<()> {
         if entries.is_empty() {
             return Ok(());
+        }
+        if self.is_replaced {
+            *self = Self::reopen(&self.path)?;
         }
         // What a failed attempt wrote may be whole lines, so it must not stay.
         if self.is_dirty {
@@ -149,11 +154,13 @@ impl Journal {
     /// Writes the file anew when most of it is about jobs that are settled.
     ///
     /// # Errors
-    /// It cannot be written; the old one stays in use.
+    /// It cannot be written, or not be opened: the next entry is appended to what is there then.
     pub fn compact(&mut self, book: &Book) -> Result<bool> {
         if self.len < 2 * book.bytes() + SLACK {
             return Ok(false);
         }
+        // Also when it fails: the folder may not have been flushed, out of descriptors say.
+        self.is_replaced = true;
         file::replace(&self.path, &encode(&book.entries()), 0o600)?;
         *self = Self::reopen(&self.path)?;
         Ok(true)
@@ -296,6 +303,19 @@ mod tests {
         let path = dir.path().join("journal");
         std::fs::write(&path, encode(&[Entry::Journal { version: 2, id: "x".into() }])).unwrap();
         assert!(matches!(Journal::open(&path, "new", MAX).unwrap().2, Found::Damaged { line: 1, .. }));
+    }
+
+    #[test]
+    fn nothing_is_appended_to_a_file_that_was_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let (mut journal, mut book, _) = Journal::open(&path, "j", MAX).unwrap();
+        // As a compaction leaves it whose last step failed.
+        journal.is_replaced = true;
+        file::replace(&path, &encode(&book.entries()), 0o600).unwrap();
+        journal.append(&[end(1)]).unwrap();
+        book.apply(&end(1));
+        assert_eq!(Journal::open(&path, "other", MAX).unwrap().1, book);
     }
 
     #[test]

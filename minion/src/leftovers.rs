@@ -2,7 +2,8 @@
 //!
 //! Done before any session: the master is told `interrupted` only when it is true. Processes are
 //! found by number and start time from the journal, and by the markers that every process of a
-//! job inherits; a start time tells a process from a stranger that got its number later.
+//! job inherits; a start time tells a process from a stranger that got its number later. What an
+//! ended job left in the background, a service it started say, is no leftover and lives on.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -53,14 +54,16 @@ fn find(book: &Book) -> BTreeSet<u32> {
         }
     }
     let spared = ancestry();
-    left.extend(marked(book.id()).into_iter().filter(|pid| !spared.contains(pid)));
+    let open = book.jobs().filter(|(_, held)| !held.is_ended());
+    let jids: Vec<String> = open.map(|(jid, _)| format!("{MARK_JID}={jid}")).collect();
+    left.extend(marked(book.id(), &jids).into_iter().filter(|pid| !spared.contains(pid)));
     left
 }
 
-/// Living processes with the journal's mark. Those of other users cannot be looked into; then
+/// Living processes with the journal's mark and that of one of these jobs. Those of other users cannot be looked into; then
 /// they are not ours either, or we are not root.
-fn marked(journal: &str) -> Vec<u32> {
-    if journal.is_empty() {
+fn marked(journal: &str, jids: &[String]) -> Vec<u32> {
+    if journal.is_empty() || jids.is_empty() {
         return Vec::new();
     }
     let mark = format!("{MARK_JOURNAL}={journal}");
@@ -69,8 +72,10 @@ fn marked(journal: &str) -> Vec<u32> {
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
         .filter(|pid| {
-            fs::read(format!("/proc/{pid}/environ"))
-                .is_ok_and(|environ| environ.split(|b| *b == 0).any(|variable| variable == mark.as_bytes()))
+            fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
+                let has = |mark: &str| environ.split(|b| *b == 0).any(|variable| variable == mark.as_bytes());
+                has(&mark) && jids.iter().any(|jid| has(jid))
+            })
         })
         .collect()
 }
@@ -119,11 +124,11 @@ mod tests {
     use crate::book::Entry;
     use crate::book::tests::jid;
 
-    fn sleeper(mark: Option<&str>) -> Child {
+    fn sleeper(mark: Option<(&str, u64)>) -> Child {
         let mut command = Command::new("sleep");
         command.arg("600").process_group(0);
-        if let Some(mark) = mark {
-            command.env(MARK_JOURNAL, mark);
+        if let Some((journal, n)) = mark {
+            command.env(MARK_JOURNAL, journal).env(MARK_JID, jid(n).to_string());
         }
         command.spawn().unwrap()
     }
@@ -156,14 +161,19 @@ mod tests {
     #[test]
     fn found_by_its_mark() {
         let mark = format!("mark-{}", std::process::id());
-        let child = sleeper(Some(&mark));
+        let child = sleeper(Some((&mark, 1)));
+        let mut service = sleeper(Some((&mark, 2)));
         let pid = child.id();
         // The environment is the new program's only once it runs.
-        while marked(&mark).is_empty() {
+        let jids = [1, 2].map(|n| format!("{MARK_JID}={}", jid(n)));
+        while marked(&mark, &jids).len() < 2 {
             std::thread::sleep(Duration::from_millis(5));
         }
         let (found, left) = while_reaping(child, &book(&mark, None));
-        assert!(found.contains(&pid) && left.is_empty());
+        assert_eq!((found, left), (BTreeSet::from([pid]), BTreeSet::new()));
+        assert!(service.try_wait().unwrap().is_none(), "its job is not open any more");
+        service.kill().unwrap();
+        service.wait().unwrap();
     }
 
     #[test]

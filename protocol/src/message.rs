@@ -130,7 +130,7 @@ pub struct Return {
 }
 
 /// A master's decision about the minion's key, told over a session that is already sealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Standing {
     /// Accepted: the minion may start, and connect its subscriber with this token.
@@ -147,6 +147,19 @@ pub enum Standing {
     Denied,
     /// Known, and cut off for now.
     Suspended,
+}
+
+/// Without the token, which is a secret.
+impl std::fmt::Debug for Standing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Standing::Accepted { .. } => "Accepted",
+            Standing::Pending => "Pending",
+            Standing::Rejected => "Rejected",
+            Standing::Denied => "Denied",
+            Standing::Suspended => "Suspended",
+        })
+    }
 }
 
 /// The keys of one epoch of broadcasts.

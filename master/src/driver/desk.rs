@@ -150,3 +150,21 @@ impl Desk {
         self.write_problem.lock().expect("no holder panics").clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn followers_that_hung_up_make_room_for_the_next() {
+        let desk = Desk::new(10);
+        let jid = Jid::at(brine_protocol::time::Timestamp(1_795_327_652_000_000), 0);
+        for _ in 0..5 {
+            let (reply, _) = oneshot::channel();
+            let (events, _) = mpsc::unbounded_channel();
+            let request = desk.expect(Waiter { reply, follow: Some(Follow { jid: Some(jid), events }) });
+            desk.answer(request, Answer::Following { is_open: true });
+        }
+        assert_eq!(desk.followers.lock().expect("no holder panics")[&jid].len(), 1);
+    }
+}

@@ -6,7 +6,9 @@ use std::net::Ipv4Addr;
 use brine_pki::ledger::MemoryLedger;
 use brine_pki::publish::Reader;
 use brine_pki::waiting::WaitingLimits;
-use brine_protocol::control::{Act, JobRequest, KeyActRequest, KeyName, KeyState, Problem, ProblemKind};
+use brine_protocol::control::{
+    Act, JobRequest, KeyActRequest, KeyName, KeyState, Presence, Problem, ProblemKind,
+};
 use brine_protocol::job::{Call, Delivery, Ending, Returned, Target};
 use brine_protocol::message::{Beat, Knock, Order, Return, Start, ToMinion};
 use serde_json::Map;
@@ -277,6 +279,16 @@ fn an_order_submitted_between_acceptance_and_start_is_not_lost() {
 }
 
 #[test]
+fn an_order_kept_for_a_start_that_never_comes_ends_offline() {
+    let mut world = World::new();
+    world.knock(1, "web1");
+    world.act(Act::Accept, "web1");
+    world.submit("*");
+    let out = world.input(Input::Closed { conn: ConnId(1), why: "peer_gone" });
+    assert_eq!(out.endings(), [("web1".to_owned(), Ending::Offline { since: None })]);
+}
+
+#[test]
 fn nothing_is_sent_before_it_is_stored() {
     let mut world = World::new();
     world.live(1, "web1");
@@ -379,6 +391,31 @@ fn removal_cuts_the_session_cancels_its_orders_and_changes_the_epoch() {
         assert!(out.orders(1).is_empty());
         let epochs = |conn| out.sent(conn).iter().filter(|m| matches!(m, ToMinion::Epoch(_))).count();
         assert_eq!((epochs(1), epochs(2), epochs(3)), (0, 1, 1), "{act:?}");
+    }
+}
+
+#[test]
+fn a_subscriber_that_comes_after_a_removal_leaves_nobody_without_the_new_epoch() {
+    let mut world = World::new();
+    for (conn, name) in [(1, "web1"), (2, "web2"), (3, "web3")] {
+        world.live(conn, name);
+        world.subscribe(conn);
+    }
+    world.act(Act::Delete, "web1");
+    world.live(4, "web4");
+    let out = world.subscribe(4);
+    let mut readers: Vec<Reader> = [2, 3, 4]
+        .map(|conn| {
+            let [ToMinion::Epoch(epoch)] = out.sent(conn)[..] else { panic!("{conn}: {out:?}") };
+            let mut reader = Reader::new();
+            reader.install(epoch).expect("an epoch");
+            reader
+        })
+        .into();
+    assert!(out.sent(1).is_empty(), "{out:?}");
+    let out = world.submit("*");
+    for reader in &mut readers {
+        assert!(reader.open(out.broadcasts()[0].clone()).expect("opens").is_some());
     }
 }
 
@@ -490,6 +527,60 @@ fn killing_tells_the_connected_and_ends_the_others() {
 }
 
 #[test]
+fn a_killed_order_is_not_handed_out_again() {
+    let mut world = World::new();
+    world.live(1, "web1");
+    let taken = world.submit("*").orders(1)[0].clone();
+    let missed = world.submit("*").orders(1)[0].clone();
+    for order in [&taken, &missed] {
+        let out = world.ask(Ask::Kill(order.jid));
+        let stored = out.position(|o| matches!(o, Output::Persist(Record::Cancelled { .. })));
+        let told = out.position(|o| matches!(o, Output::Answer { .. }));
+        assert!(stored < told, "{out:?}");
+    }
+    // Neither Cancel arrived.
+    world.input(Input::Closed { conn: ConnId(1), why: "silent" });
+    let out = world.start(2, "web1", "j", &[taken.number]);
+    assert!(out.orders(2).is_empty(), "{out:?}");
+    let cancelled: Vec<Jid> = out
+        .sent(2)
+        .into_iter()
+        .filter_map(|message| match message {
+            ToMinion::Cancel(cancel) => Some(cancel.jid),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(cancelled, [taken.jid, missed.jid]);
+}
+
+#[test]
+fn a_stranger_of_the_same_name_does_not_answer_a_probe() {
+    let mut world = World::new();
+    world.live(1, "web1");
+    world.knock(2, "web1'");
+    let out = world.submit("*");
+    let Answer::Job { jid, .. } = *out.answer() else { panic!() };
+    world.now.steady += Duration::from_secs(3);
+    world.ask(Ask::Probe(jid));
+    assert!(world.frame(2, ToMaster::Beat(Beat::default())).0.is_empty());
+    let out = world.pass(2);
+    let Answer::Rows(rows) = out.answer() else { panic!() };
+    assert!(matches!(rows[0].presence, Some(Presence::Silent { .. })), "{rows:?}");
+}
+
+#[test]
+fn strangers_write_nothing_to_the_store() {
+    let mut world = World::new();
+    let out = world.knock(1, "web1");
+    assert_eq!(out.tags(), ["brine/key/web1/pending"]);
+    assert!(!out.0.iter().any(|o| matches!(o, Output::Persist(_))), "{out:?}");
+    let age = WaitingLimits::default().pending_age_s;
+    let out = world.pass(age + 1);
+    assert_eq!(out.tags(), ["brine/key/web1/expired"]);
+    assert!(!out.0.iter().any(|o| matches!(o, Output::Persist(_))), "{out:?}");
+}
+
+#[test]
 fn a_probe_tells_who_runs_it_and_who_is_silent() {
     let mut world = World::new();
     world.live(1, "web1");
@@ -597,7 +688,13 @@ fn refusals_leave_nothing_behind() {
     no_calls.calls.clear();
     let mut large = request("*", "test.echo");
     large.calls[0].arguments.push("x".repeat(1024 * 1024).into());
+    let mut deep = request("*", "test.echo");
+    let nested = (0..100).fold(serde_json::Value::Null, |inner, _| vec![inner].into());
+    deep.calls[0].keywords.insert("x".to_owned(), nested);
+    let escaped = request(&format!("*{}", "\u{1}".repeat(300_000)), "test.ping");
     for (bad, kind) in [
+        (deep, ProblemKind::BadRequest),
+        (escaped, ProblemKind::BadRequest),
         (no_calls, ProblemKind::BadRequest),
         (request("*", "test"), ProblemKind::BadRequest),
         (request("*", "te st.ping"), ProblemKind::BadRequest),

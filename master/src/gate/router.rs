@@ -301,7 +301,6 @@ impl Connection {
             ChannelError::Frame(_) => "frame_malformed",
         })?;
         let message = ToMaster::from_frame(&frame).map_err(|_| "frame_malformed")?;
-        self.last_heard = Instant::now();
         let input = match unproven {
             Some(opened) => Input::Opened { opened: Box::new(opened), first: message },
             None if self.ticket.class() == Class::Live || is_allowed_while_waiting(&message) => {
@@ -309,7 +308,10 @@ impl Connection {
             }
             None => return Err("not_accepted"),
         };
-        self.gate.inputs.send(input).await.map_err(|_| "stopping")
+        self.gate.inputs.send(input).await.map_err(|_| "stopping")?;
+        // Behind the send: waiting for a busy engine is not the peer's silence.
+        self.last_heard = Instant::now();
+        Ok(())
     }
 }
 

@@ -171,3 +171,22 @@ impl Wire {
         Ok(event)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_asks_and_does_not_read_gets_few_answers() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("bound");
+        let (ours, _theirs) = tokio::join!(listener.accept(), TcpStream::connect(address));
+        let config = crate::config::Config::default();
+        let (stream, _) = ours.expect("accepts");
+        let mut wire = Wire::new(stream, SocketType::Router, config.stranger_limits(), &config);
+        for _ in 0..10_000 {
+            wire.pong(b"are you there?");
+        }
+        assert!(wire.output.len() <= PONGS_MAX, "{}", wire.output.len());
+    }
+}

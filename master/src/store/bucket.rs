@@ -15,10 +15,11 @@
 //! needs no JSON. One batch is atomic because there is one tree.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use brine_local::file;
 use brine_protocol::control::{JobRow, JobSummary};
@@ -97,11 +98,14 @@ pub(super) fn open_guarded(
         }
         Err(_panic) => {}
     }
+    set_aside(path, holds).map(|said| (None, Some(said)))
+}
+
+/// Takes a folder out of the way, and says so.
+fn set_aside(path: &Path, holds: &str) -> Result<String, StoreError> {
     let aside = aside(path);
     std::fs::rename(path, &aside).map_err(|error| StoreError::database(path, &error))?;
-    let said =
-        format!("{} is damaged and was set aside as {}: it holds {holds}", path.display(), aside.display());
-    Ok((None, Some(said)))
+    Ok(format!("{} is damaged and was set aside as {}: it holds {holds}", path.display(), aside.display()))
 }
 
 fn aside(path: &Path) -> PathBuf {
@@ -119,11 +123,43 @@ fn aside(path: &Path) -> PathBuf {
         .expect("some number is free")
 }
 
+/// What sled keeps in files of their own because it is large, as far as it was flushed. sled
+/// itself never flushes these.
+#[derive(Debug, Default)]
+pub(super) struct Blobs(pub(super) Mutex<BTreeSet<OsString>>);
+
+impl Blobs {
+    fn sync(&self, folder: &Path) -> std::io::Result<()> {
+        let mut flushed = self.0.lock().expect("no holder panics");
+        let mut found = BTreeSet::new();
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if !flushed.contains(&name) {
+                match File::open(entry.path()) {
+                    Ok(file) => file.sync_data()?,
+                    // sled has removed it meanwhile.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                }
+            }
+            found.insert(name);
+        }
+        if !found.is_subset(&flushed) {
+            File::open(folder)?.sync_all()?;
+        }
+        *flushed = found;
+        Ok(())
+    }
+}
+
 /// Makes everything written so far durable. sled's own flush on Linux starts the write-out and
 /// does not wait for the disk, so its log file is synced through a second descriptor.
-pub(super) fn sync(db: &sled::Db, path: &Path) -> Result<(), StoreError> {
-    db.flush().map_err(|error| StoreError::database(path, &error))?;
-    File::open(path.join("db"))
+pub(super) fn sync(db: &sled::Db, path: &Path, blobs: &Blobs) -> Result<(), StoreError> {
+    db.flush().map_err(|error| StoreError::broken(path, &error))?;
+    blobs
+        .sync(&path.join("blobs"))
+        .and_then(|()| File::open(path.join("db")))
         .and_then(|file| file.sync_data())
         .map_err(|error| StoreError::database(path, &error))
 }
@@ -133,6 +169,7 @@ pub(super) struct Bucket {
     span: Span,
     path: PathBuf,
     pub(super) db: sled::Db,
+    pub(super) blobs: Blobs,
 }
 
 impl Bucket {
@@ -147,7 +184,26 @@ impl Bucket {
         if is_new {
             file::sync_folder(&path)?;
         }
-        Ok((db.map(|db| Self { span, path, db }), said))
+        let Some(bucket) = db.map(|db| Self { span, path, db, blobs: Blobs::default() }) else {
+            return Ok((None, said));
+        };
+        // A database that lost its end may open, and panic or be damaged when it is read.
+        let is_readable =
+            catch_unwind(AssertUnwindSafe(|| bucket.try_reading())).is_ok_and(|read| read.is_ok());
+        if is_readable {
+            return Ok((Some(bucket), said));
+        }
+        let path = bucket.path.clone();
+        // Closing what panicked once would panic again.
+        std::mem::forget(bucket);
+        set_aside(&path, &span.to_string()).map(|said| (None, Some(said)))
+    }
+
+    /// Reads what a starting master reads.
+    fn try_reading(&self) -> Result<(), StoreError> {
+        self.newest()?;
+        self.open_jobs(&mut Vec::new())?;
+        self.idempotency(&mut Vec::new())
     }
 
     pub(super) fn span(&self) -> Span {
@@ -241,8 +297,8 @@ impl Bucket {
 
     /// Writes a batch and makes it durable.
     pub(super) fn apply(&self, batch: sled::Batch) -> Result<(), StoreError> {
-        self.db.apply_batch(batch).map_err(|error| self.failed(&error))?;
-        sync(&self.db, &self.path)
+        self.db.apply_batch(batch).map_err(|error| StoreError::broken(&self.path, &error))?;
+        sync(&self.db, &self.path, &self.blobs)
     }
 
     pub(super) fn newest(&self) -> Result<Option<Jid>, StoreError> {

@@ -5,7 +5,7 @@ const DAY: i64 = 86_400;
 const T0: i64 = 1_795_305_600; // 2026-11-22T00:00:00Z
 
 fn options() -> StoreOptions {
-    StoreOptions { keep_jobs_seconds: DAY as u64, cache_bytes: 1 << 22, orphans_per_minion: 3 }
+    StoreOptions { keep_jobs_seconds: DAY as u64, cache_bytes: 1 << 22, orphans_per_minion: 3, room_min: 0 }
 }
 
 struct Scratch(tempfile::TempDir);
@@ -138,6 +138,48 @@ fn orphans_have_a_quota() {
 }
 
 #[test]
+fn a_report_cannot_have_buckets_made_for_any_time() {
+    let scratch = Scratch::new();
+    let (store, _) = scratch.open();
+    for year in 1..20 {
+        store.commit(&[report(&job(year * 365 * DAY, &[]), "a", row(1, 0))]).expect("commits");
+    }
+    assert_eq!(Span::found_in(&scratch.folder()).expect("reads").len(), 1);
+    assert_eq!(store.all()[0].orphans("a"), 3, "the quota holds for all of them, equal as they are");
+}
+
+#[test]
+fn rows_stay_beside_their_job_when_buckets_get_longer() {
+    let scratch = Scratch::new();
+    let open = |days: i64| {
+        let options = StoreOptions { keep_jobs_seconds: (days * DAY) as u64, ..options() };
+        Store::open(&scratch.folder(), &scratch.0.path().join("jid.ceiling"), options).expect("opens").0
+    };
+    let quarter = DAY / 4;
+    let first = job(T0 + quarter, &["a"]);
+    open(1).commit(&[Record::Job(Arc::clone(&first))]).expect("commits");
+    {
+        let store = open(4);
+        store.commit(&[Record::Job(job(T0 + 3 * quarter, &[]))]).expect("a bucket that begins before");
+        assert_eq!(store.holding(first.jid).len(), 2);
+        store.commit(&[ended(&first, "a", row(1, 0)), Record::Closed(first.jid)]).expect("commits");
+    }
+    let still: Vec<Jid> = open(4).open_jobs().expect("reads").iter().map(|open| open.job.jid).collect();
+    assert!(!still.contains(&first.jid), "{still:?}");
+}
+
+#[test]
+fn nothing_is_begun_without_room() {
+    let scratch = Scratch::new();
+    let options = StoreOptions { room_min: u64::MAX, ..options() };
+    let (store, _) =
+        Store::open(&scratch.folder(), &scratch.0.path().join("jid.ceiling"), options).expect("opens");
+    let refused = store.commit(&[Record::Job(job(T0, &["a"]))]).expect_err("no room");
+    assert!(matches!(refused, StoreError::NoRoom { .. }), "{refused}");
+    assert!(store.all().is_empty(), "nothing was touched");
+}
+
+#[test]
 fn retention_drops_whole_buckets_and_their_space() {
     let scratch = Scratch::new();
     let (store, _) = scratch.open();
@@ -177,6 +219,44 @@ fn a_damaged_bucket_is_set_aside_and_the_rest_goes_on() {
     assert!(is_aside || store.job(bad.jid).expect("reads").is_none(), "{said}");
     assert!(store.job(good.jid).expect("reads").is_some());
     store.commit(&[Record::Job(job(T0 + 1, &["a"]))]).expect("that time can be written again");
+}
+
+#[test]
+fn large_values_are_flushed_too() {
+    let scratch = Scratch::new();
+    let (store, _) = scratch.open();
+    let job = job(T0, &["a"]);
+    let mut large = row(1, 0);
+    large.ending = Ending::Failed { why: "x".repeat(900_000) };
+    store.commit(&[Record::Job(Arc::clone(&job)), ended(&job, "a", large)]).expect("commits");
+    let bucket = &store.all()[0];
+    let folder = scratch.folder().join(bucket.span().folder()).join("blobs");
+    let there: BTreeSet<_> =
+        std::fs::read_dir(folder).expect("reads").flatten().map(|entry| entry.file_name()).collect();
+    assert!(!there.is_empty(), "sled keeps large values in files of their own");
+    assert_eq!(*bucket.blobs.0.lock().expect("no holder panics"), there);
+}
+
+/// A power cut can leave a log without its end that still opens.
+#[test]
+fn a_bucket_that_opens_and_cannot_be_read_is_set_aside() {
+    let scratch = Scratch::new();
+    {
+        let (store, _) = scratch.open();
+        for n in 0..40 {
+            let job = job(T0 + n, &["a"]);
+            let mut large = row(n, 0);
+            large.ending = Ending::Failed { why: "x".repeat(40_000) };
+            store.commit(&[Record::Job(Arc::clone(&job)), ended(&job, "a", large)]).expect("commits");
+        }
+    }
+    let span = *Span::found_in(&scratch.folder()).expect("reads").first().expect("a bucket");
+    let log = std::fs::OpenOptions::new().write(true).open(scratch.folder().join(span.folder()).join("db"));
+    log.and_then(|log| log.set_len(520_000)).expect("cut");
+    let (store, said) = scratch.open();
+    assert!(said.iter().any(|said| said.contains("set aside")), "{said:?}");
+    assert_eq!(store.open_jobs().expect("reads"), vec![]);
+    store.commit(&[Record::Job(job(T0 + 50, &["a"]))]).expect("a new bucket of that time");
 }
 
 #[test]

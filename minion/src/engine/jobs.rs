@@ -8,7 +8,8 @@ use brine_protocol::message::{Cancel, Order, Return, is_meant, is_repeatable};
 use serde_json::Value;
 
 use super::{
-    Engine, FLEETING_MAX, Fleeting, HELD_MAX, Job, Note, Output, QUEUE_MAX, Queued, Running, functions,
+    Engine, FLEETING_MAX, Fleeting, HELD_MAX, Job, Note, Output, QUEUE_MAX, Queued, Running, Session,
+    functions,
 };
 use crate::book::{Entry, Process, Stage};
 
@@ -195,11 +196,24 @@ impl Engine {
         let returned = self.returned(jid, number, functions, ending);
         self.fleeting.insert(jid, Fleeting { number, returned: Some(returned) });
         self.tell(jid);
-        let ended = |fleeting: &&Fleeting| fleeting.returned.is_some();
-        if self.fleeting.values().filter(ended).count() > FLEETING_MAX {
-            let oldest =
-                self.fleeting.iter().find(|(_, fleeting)| fleeting.returned.is_some()).map(|(jid, _)| *jid);
-            oldest.map(|jid| self.fleeting.remove(&jid));
+        self.forget_sent_answer();
+    }
+
+    /// Keeps few answers of jobs that may run again: the oldest one goes that does not wait to be
+    /// sent. Its acknowledgement will find nothing, so it leaves the window now.
+    fn forget_sent_answer(&mut self) {
+        let ended = |fleeting: &Fleeting| fleeting.returned.is_some();
+        if self.fleeting.values().filter(|fleeting| ended(fleeting)).count() <= FLEETING_MAX {
+            return;
+        }
+        let waits = |jid: Jid| matches!(&self.session, Session::Live(_, live) if live.unsent.contains(&jid));
+        let mut answers = self.fleeting.iter().filter(|(_, fleeting)| ended(fleeting)).map(|(jid, _)| *jid);
+        if let Some(jid) = answers.find(|jid| !waits(*jid)) {
+            self.fleeting.remove(&jid);
+            if let Session::Live(_, live) = &mut self.session {
+                live.in_flight.remove(&jid);
+            }
+            self.send_returns();
         }
     }
 

@@ -399,3 +399,22 @@ fn stopping_says_bye() {
     check(&Rig::live().handle(Input::Stop), &["bye", "hang up: Stopping"]);
     check(&Rig::new().handle(Input::Stop), &["hang up: Stopping"]);
 }
+
+#[test]
+fn a_burst_of_repeatable_orders_is_answered_and_does_not_close_the_window() {
+    let mut rig = Rig::live();
+    let count = FLEETING_MAX as u64 + 200;
+    let mut sent = Vec::new();
+    for number in 1..=count {
+        rig.order(number, "test.ping");
+        sent.extend(words(&rig.end(number)));
+    }
+    // The master acknowledges them one by one, as they were sent.
+    for number in 1..=count {
+        sent.extend(words(&rig.stored(&[number], number)));
+    }
+    let expected: Vec<String> = (1..=count).map(|number| format!("send returned {number}")).collect();
+    assert_eq!(sent, expected);
+    rig.order(count + 1, "test.ping");
+    assert_eq!(words(&rig.end(count + 1)), [format!("send returned {}", count + 1)]);
+}
