@@ -100,6 +100,8 @@ pub struct Config {
 
     /// Orders open at the same time, in all.
     pub open_orders_max: usize,
+    /// What the arguments of jobs that are open may hold in memory, in bytes.
+    pub open_orders_bytes_max: usize,
     /// Returns kept of jobs that this master does not know, per minion and bucket of time.
     pub orphans_per_minion: usize,
     /// Events that can be resumed from.
@@ -154,6 +156,7 @@ impl Default for Config {
             subscriptions_max: wire.subscriptions_max,
             subscription_bytes_max: wire.subscription_bytes_max,
             open_orders_max: 1_000_000,
+            open_orders_bytes_max: 256 * 1024 * 1024,
             orphans_per_minion: 100,
             events_kept: 10_000,
             request_max: 16 * 1024 * 1024,

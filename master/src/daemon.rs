@@ -115,7 +115,9 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
         lost_after: Duration::from_secs(options.lost_after),
         keep_jobs: Duration::from_secs(options.keep_jobs_seconds),
         open_orders_max: options.open_orders_max,
+        open_bytes_max: options.open_orders_bytes_max,
         message_max: options.message_max,
+        hand_window: options.send_queue_max / 2,
     };
     let random = Box::new(|bytes: &mut [u8]| {
         for chunk in bytes.chunks_mut(32) {

@@ -12,13 +12,14 @@
 //! ```
 
 mod broadcast;
+mod handing;
 mod jobs;
 mod keys;
 mod mint;
 mod requests;
 mod sessions;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,9 @@ use jobs::Open;
 use mint::Mint;
 pub use requests::{Answer, Ask, Request, RequestId};
 use sessions::Session;
+
+/// How long it is remembered that a subscriber was quicker than its session's first frame.
+const EARLY_KEPT: Duration = Duration::from_secs(60);
 
 /// The time, on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -186,8 +190,12 @@ pub struct Settings {
     pub keep_jobs: Duration,
     /// Orders open at the same time.
     pub open_orders_max: usize,
+    /// What the orders of open jobs may hold in memory, in bytes.
+    pub open_bytes_max: usize,
     /// Largest message of a session.
     pub message_max: usize,
+    /// What is handed to a session that begins with a backlog, before it has shown that it reads.
+    pub hand_window: usize,
 }
 
 /// What an engine starts from.
@@ -223,7 +231,7 @@ pub struct Engine<L: Log = FileLedger> {
     /// The session over which a waiting key's minion listens.
     waiting: BTreeMap<(MinionId, Fingerprint), ConnId>,
     /// Subscribers that were quicker than their session's first frame.
-    early_subscribers: BTreeSet<ConnId>,
+    early_subscribers: BTreeMap<ConnId, Duration>,
     epochs: Epochs,
 
     store: String,
@@ -232,6 +240,8 @@ pub struct Engine<L: Log = FileLedger> {
     /// The orders that are open for each minion, by delivery number.
     orders: BTreeMap<MinionId, BTreeMap<u64, Jid>>,
     orders_open: usize,
+    /// What the orders of open jobs hold in memory, roughly.
+    open_bytes: usize,
     facts: BTreeMap<MinionId, Facts>,
     idempotency: BTreeMap<String, ([u8; 32], Jid)>,
     probes: Vec<requests::Probing>,
@@ -253,13 +263,14 @@ impl<L: Log> Engine<L> {
             sessions: BTreeMap::new(),
             by_id: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            early_subscribers: BTreeSet::new(),
+            early_subscribers: BTreeMap::new(),
             epochs: Epochs::default(),
             store: memory.store,
             mint: Mint::new(settings.node, memory.last_jid),
             open: BTreeMap::new(),
             orders: BTreeMap::new(),
             orders_open: 0,
+            open_bytes: 0,
             facts: memory.facts.into_iter().collect(),
             idempotency: memory.idempotency.into_iter().map(|(k, d, j)| (k, (d, j))).collect(),
             probes: Vec::new(),
@@ -312,6 +323,10 @@ impl<L: Log> Engine<L> {
             return;
         }
         self.next_sweep = self.now.steady + Duration::from_secs(1);
+        self.prepare_epoch();
+        // A session that ended before its first frame leaves its subscriber's word behind.
+        let now = self.now.steady;
+        self.early_subscribers.retain(|_, since| now.saturating_sub(*since) < EARLY_KEPT);
         self.end_overdue_orders();
         self.forget_idempotency();
         for name in self.trust.expire(self.now.wall) {

@@ -40,6 +40,8 @@ pub enum Entry {
         jid: Jid,
         /// The functions, for its return.
         functions: String,
+        /// SHA-256 of calls and target, in hex.
+        digest: String,
     },
     /// A process of a job was started.
     Pid {
@@ -82,7 +84,7 @@ impl Entry {
 pub const VERSION: u8 = 1;
 
 /// What an open order costs on disk, roughly, in bytes: its own lines.
-const OPEN_BYTES: u64 = 256;
+const OPEN_BYTES: u64 = 320;
 
 /// A process that a job started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +100,8 @@ pub struct Process {
 pub enum Stage {
     /// Taken, not ended.
     Open {
+        /// SHA-256 of what it was ordered to do, in hex.
+        digest: String,
         /// Every process it was seen to start.
         processes: Vec<Process>,
     },
@@ -231,13 +235,13 @@ impl Book {
                     self.store = Some(id.clone());
                 }
             }
-            Entry::Open { number, jid, functions } => {
+            Entry::Open { number, jid, functions, digest } => {
                 self.taken.insert(*number, *jid);
-                let stage = Stage::Open { processes: Vec::new() };
+                let stage = Stage::Open { digest: digest.clone(), processes: Vec::new() };
                 self.hold(*jid, *number, functions.clone(), stage, false, OPEN_BYTES);
             }
             Entry::Pid { jid, pid, start } => {
-                if let Some(Held { stage: Stage::Open { processes }, .. }) = self.held.get_mut(jid)
+                if let Some(Held { stage: Stage::Open { processes, .. }, .. }) = self.held.get_mut(jid)
                     && processes.len() < PROCESSES_MAX
                 {
                     processes.push(Process { pid: *pid, start: *start });
@@ -327,8 +331,9 @@ impl Held {
             Stage::Ended(returned) => {
                 vec![Entry::End { returned: returned.clone(), foreign: self.is_foreign }]
             }
-            Stage::Open { processes } => {
-                let open = Entry::Open { number: self.number, jid, functions: self.functions.clone() };
+            Stage::Open { digest, processes } => {
+                let (functions, digest) = (self.functions.clone(), digest.clone());
+                let open = Entry::Open { number: self.number, jid, functions, digest };
                 let pids = processes.iter().map(|p| Entry::Pid { jid, pid: p.pid, start: p.start });
                 std::iter::once(open).chain(pids).collect()
             }
@@ -353,7 +358,7 @@ pub(crate) mod tests {
     }
 
     fn open(number: u64) -> Entry {
-        Entry::Open { number, jid: jid(number), functions: "cmd.run".into() }
+        Entry::Open { number, jid: jid(number), functions: "cmd.run".into(), digest: "d1".into() }
     }
 
     fn store(id: &str) -> Entry {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Room that sealing, framing and a message's fields take around a return.
-const MESSAGE_OVERHEAD: usize = 16 * 1024;
+pub(crate) const MESSAGE_OVERHEAD: usize = 16 * 1024;
 
 /// Every option, with its default. Names are Salt's where the meaning is Salt's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

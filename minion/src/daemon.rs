@@ -82,6 +82,7 @@ fn serve(paths: &Paths, options: &Options, id: MinionId) -> Result<()> {
         knock: knock(&all),
         version: VERSION.to_owned(),
         return_max: options.return_max,
+        message_max: options.message_max,
         spool_max: options.spool_max,
         process_count_max: options.process_count_max,
     };

@@ -248,12 +248,12 @@ impl Driver {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Opened { standing, heartbeat, master, address } => {
+            Event::Opened { standing, heartbeat, message_max, master, address } => {
                 self.say_standing(&standing, Some((master, address)));
                 if let Some(link) = &mut self.link {
                     link.standing = Some(standing);
                 }
-                self.handle(Input::Opened { standing, heartbeat });
+                self.handle(Input::Opened { standing, heartbeat, message_max });
             }
             Event::Heard(message) => {
                 if let ToMinion::Standing(standing) = &message {
@@ -452,6 +452,10 @@ impl Driver {
 fn say_note(note: &Note) {
     match note {
         Note::Duplicate(jid) => tracing::debug!(%jid, "an order that is known already"),
+        Note::Conflict(jid) => tracing::error!(
+            %jid,
+            "the master gives another order under a jid that is open here; ignored: was its store restored from a backup?"
+        ),
         Note::NotLive => tracing::warn!("the master gave an order outside a live session; ignored"),
         Note::Refused { jid, why } => tracing::warn!(%jid, why, "order refused"),
         Note::StoreChanged => tracing::warn!("the master's store is another one than before"),

@@ -58,6 +58,8 @@ pub struct Settings {
     pub version: String,
     /// Largest return, as JSON.
     pub return_max: usize,
+    /// Largest message taken of the master, in bytes.
+    pub message_max: usize,
     /// Most bytes held on disk.
     pub spool_max: u64,
     /// Most jobs at a time.
@@ -73,6 +75,8 @@ pub enum Input {
         standing: Standing,
         /// How often to beat.
         heartbeat: Duration,
+        /// Largest message that the master takes, in bytes, if it says so.
+        message_max: Option<usize>,
     },
     /// The master said something over the session, or broadcast it.
     Heard(ToMinion),
@@ -174,6 +178,8 @@ impl fmt::Display for Hangup {
 pub enum Note {
     /// An order that is known already.
     Duplicate(Jid),
+    /// Another order under the jid of one that is open: this master's store is not what it was.
+    Conflict(Jid),
     /// An order or another message that only counts in a live session.
     NotLive,
     /// An order was declined.
@@ -247,6 +253,8 @@ pub struct Engine {
     running: BTreeMap<Jid, Running>,
     queue: VecDeque<Queued>,
     fleeting: BTreeMap<Jid, Fleeting>,
+    /// Largest return of the present session.
+    return_room: usize,
     outputs: VecDeque<Output>,
 }
 
@@ -256,6 +264,7 @@ impl Engine {
     #[must_use]
     pub fn new(settings: Settings, book: Book, grains: Map<String, Value>) -> Self {
         let mut engine = Self {
+            return_room: settings.return_max,
             settings,
             book,
             grains,
@@ -278,7 +287,9 @@ impl Engine {
     /// Takes any input in any state.
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
-            Input::Opened { standing, heartbeat } => self.on_opened(&standing, heartbeat, now),
+            Input::Opened { standing, heartbeat, message_max } => {
+                self.on_opened(&standing, heartbeat, message_max, now);
+            }
             Input::Heard(message) => self.on_heard(message, now),
             Input::Lost => self.session = Session::None,
             Input::Ended { jid, ending } => self.on_ended(jid, ending, now),

@@ -219,11 +219,11 @@ mod tests {
         vec![
             Entry::Journal { version: VERSION, id: "6f1c".into() },
             Entry::Store { id: "5a0e".into() },
-            Entry::Open { number: 7, jid: jid(7), functions: "cmd.run".into() },
+            Entry::Open { number: 7, jid: jid(7), functions: "cmd.run".into(), digest: "d7".into() },
             Entry::Pid { jid: jid(7), pid: 4711, start: Some(123_456) },
             end(7),
             Entry::Stored { numbers: vec![7], floor: 3 },
-            Entry::Open { number: 9, jid: jid(9), functions: "cmd.run,test.ping".into() },
+            Entry::Open { number: 9, jid: jid(9), functions: "cmd.run,test.ping".into(), digest: "d9".into() },
         ]
     }
 

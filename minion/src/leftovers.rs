@@ -46,7 +46,7 @@ pub fn kill_leftovers(book: &Book) -> (BTreeSet<u32>, BTreeSet<u32>) {
 fn find(book: &Book) -> BTreeSet<u32> {
     let mut left = BTreeSet::new();
     for (_, held) in book.jobs() {
-        if let Stage::Open { processes } = &held.stage {
+        if let Stage::Open { processes, .. } = &held.stage {
             let is_same = |p: &&crate::book::Process| {
                 p.start.is_some() && start_ticks(p.pid) == p.start && !is_zombie(p.pid)
             };
@@ -135,7 +135,7 @@ mod tests {
 
     fn book(journal: &str, process: Option<(u32, Option<u64>)>) -> Book {
         let mut book = Book::new(journal.into());
-        book.apply(&Entry::Open { number: 1, jid: jid(1), functions: "cmd.run".into() });
+        book.apply(&Entry::Open { number: 1, jid: jid(1), functions: "cmd.run".into(), digest: "d".into() });
         if let Some((pid, start)) = process {
             book.apply(&Entry::Pid { jid: jid(1), pid, start });
         }

@@ -52,6 +52,8 @@ pub enum Event {
         standing: Standing,
         /// How often to beat.
         heartbeat: Duration,
+        /// Largest message that the master takes, in bytes, if it says so.
+        message_max: Option<usize>,
         /// The master's trust key.
         master: Fingerprint,
         /// Where it is.
@@ -197,6 +199,7 @@ async fn open<D: Dial>(
     let event = Event::Opened {
         standing: welcome.standing,
         heartbeat: heartbeat(welcome.pace.heartbeat_ms),
+        message_max: welcome.pace.message_max.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
         master: trust_key.fingerprint(),
         address,
     };

@@ -79,6 +79,9 @@ pub struct Start {
     /// acknowledged as stored.
     #[serde(default)]
     pub open: Vec<u64>,
+    /// Largest message that the minion takes, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_max: Option<u64>,
     /// The minion's grains.
     pub grains: Map<String, Value>,
 }
@@ -207,11 +210,14 @@ pub struct Cancel {
     pub by: String,
 }
 
-/// How often both sides give a sign of life.
+/// How often both sides give a sign of life, and how much they may say at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pace {
     /// A sealed frame at least this often in each direction, in milliseconds.
     pub heartbeat_ms: u64,
+    /// Largest message that the master takes of a live session, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_max: Option<u64>,
 }
 
 /// The master's first sealed frame: its verdict on the key that the Hello was signed with.

@@ -63,6 +63,7 @@ fn to_master() -> Vec<(&'static str, u8, ToMaster)> {
                 journal: "6f1c8e4d2b7a49d0a3c5e1f0b2d4968a".into(),
                 store: Some(STORE.into()),
                 open: vec![NUMBER, NUMBER + 100],
+                message_max: Some(1_048_576),
                 grains: map(grains),
             })),
         ),
@@ -125,7 +126,7 @@ fn golden_verify_key() -> [u8; 32] {
 }
 
 fn welcome() -> Welcome {
-    Welcome { standing: Standing::Pending, pace: Pace { heartbeat_ms: 10_000 } }
+    Welcome { standing: Standing::Pending, pace: Pace { heartbeat_ms: 10_000, message_max: Some(1_048_576) } }
 }
 
 fn standings() -> Vec<Standing> {
@@ -211,7 +212,14 @@ fn what_may_be_left_out_and_what_may_be_added() {
     assert_eq!(up(1, "{}"), Ok(ToMaster::Knock(Knock::default())));
     assert_eq!(up(3, r#"{"load":0.5}"#), Ok(ToMaster::Beat(Beat::default())));
     let start =
-        Start { version: "1".into(), journal: "j".into(), store: None, open: vec![], grains: Map::new() };
+        Start {
+            version: "1".into(),
+            journal: "j".into(),
+            store: None,
+            open: vec![],
+            message_max: None,
+            grains: Map::new(),
+        };
     assert_eq!(up(2, r#"{"version":"1","journal":"j","grains":{}}"#), Ok(ToMaster::Start(Box::new(start))));
     let stored = Stored { store: "s".into(), numbers: vec![], floor: 7 };
     assert_eq!(text(&ToMinion::Stored(stored.clone()).to_frame().json), r#"{"store":"s","floor":7}"#);

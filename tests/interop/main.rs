@@ -54,6 +54,7 @@ async fn the_crates_dealer_and_sub_talk_to_the_master() {
         journal: "ab".repeat(16),
         store: None,
         open: Vec::new(),
+        message_max: None,
         grains: serde_json::Map::new(),
     };
     let start = channel.sealer.seal(&ToMaster::Start(Box::new(start)).to_frame(), now_s());
@@ -116,7 +117,7 @@ async fn the_minion_talks_to_the_crates_router_and_pub() {
     assert_eq!(verified.id().as_str(), "m1");
     assert_eq!(verified.key(), private_key("m1").public());
     let standing = Standing::Accepted { token: random() };
-    let pace = brine_protocol::message::Pace { heartbeat_ms: 10_000 };
+    let pace = brine_protocol::message::Pace { heartbeat_ms: 10_000, message_max: None };
     let (welcome, mut channel) = verified.welcome(random(), standing, pace, now_s()).unwrap();
     router.send(to(&welcome)).await.unwrap();
     let started = receive(&mut router).await;

@@ -142,6 +142,7 @@ impl Peer {
             journal: random().iter().take(16).map(|b| format!("{b:02x}")).collect(),
             store: None,
             open: Vec::new(),
+            message_max: None,
             grains,
         })));
     }

@@ -163,6 +163,7 @@ fn a_waiting_minion_may_only_knock_and_beat() {
             journal: "0".repeat(32),
             store: None,
             open: Vec::new(),
+            message_max: None,
             grains: serde_json::Map::new(),
         })),
         ToMaster::Grains(serde_json::Map::new()),

@@ -1,4 +1,8 @@
 //! Orders that go out once for everybody: epochs, and when a new one is due.
+//!
+//! An epoch ends when somebody who could read broadcasts may not any more, and when somebody is
+//! let in who may not read earlier ones. The next is made when it is needed, or within a second of
+//! a subscriber that waits for one: so a thousand acceptances in a row make few epochs.
 
 use brine_pki::ledger::Log;
 use brine_pki::publish::Writer;
@@ -7,7 +11,7 @@ use brine_protocol::message::ToMinion;
 use super::{Engine, Output};
 use crate::gate::ConnId;
 
-/// The present epoch; none until the first subscriber, and none once it is stale.
+/// The present epoch; none until it is needed, and none once it is stale.
 #[derive(Debug, Default)]
 pub(super) struct Epochs(Option<Writer>);
 
@@ -20,24 +24,29 @@ impl<L: Log> Engine<L> {
         self.output(Output::Broadcast(body));
     }
 
-    /// Gives a new subscriber, whose session is live, what it needs to read from now on.
+    /// Gives a new subscriber, whose session is live, what it needs to read from now on. Without
+    /// an epoch it is told the next one with everybody else.
     pub(super) fn send_epoch(&mut self, conn: ConnId) {
-        if !self.need_epoch() {
-            self.tell_epoch(conn);
-        }
+        self.tell_epoch(conn);
     }
 
-    /// Somebody who could read broadcasts may not any more: the next one gets a new epoch, told
-    /// to those who remain.
+    /// Those who can read broadcasts are no longer those who may.
     pub(super) fn end_epoch(&mut self) {
         self.epochs.0 = None;
     }
 
+    /// Makes the epoch that subscribers wait for, so that no broadcast has to.
+    pub(super) fn prepare_epoch(&mut self) {
+        if self.sessions.values().any(super::Session::is_subscribed) {
+            self.need_epoch();
+        }
+    }
+
     /// Makes an epoch if there is none, and tells it to every subscriber: whoever is not told
-    /// could not read the next broadcast. Whether it made one.
-    fn need_epoch(&mut self) -> bool {
+    /// could not read the next broadcast.
+    fn need_epoch(&mut self) {
         if self.epochs.0.is_some() {
-            return false;
+            return;
         }
         let (id, key, seed) = (self.random(), self.random(), self.random());
         self.epochs.0 = Some(Writer::new(id, key, &seed));
@@ -46,12 +55,12 @@ impl<L: Log> Engine<L> {
         for conn in subscribed {
             self.tell_epoch(conn);
         }
-        true
     }
 
     fn tell_epoch(&mut self, conn: ConnId) {
-        let writer = self.epochs.0.as_ref().expect("told only when there is one");
-        let epoch = Box::new(writer.epoch());
-        self.send(conn, ToMinion::Epoch(epoch));
+        if let Some(writer) = &self.epochs.0 {
+            let epoch = Box::new(writer.epoch());
+            self.send(conn, ToMinion::Epoch(epoch));
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! Orders: from a submitted job to one ending per minion.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use brine_pki::ledger::Log;
 use brine_protocol::control::{JobEvent, JobRequest, JobRow, Problem, ProblemKind};
-use brine_protocol::job::{CALLS_MAX, Delivery, Ending, Job};
-use brine_protocol::message::{Cancel, Order, Return, Stored, ToMinion, is_repeatable};
+use brine_protocol::job::{CALLS_MAX, Call, Delivery, Ending, Job, Target};
+use brine_protocol::message::{Cancel, Return, Stored, ToMinion, is_repeatable};
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Jid, MinionId};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ const FUNCTION_MAX: usize = 128;
 const NESTED_MAX: usize = 64;
 
 /// What a message needs around an order's calls.
-const ORDER_SLACK: usize = 4096;
+pub(super) const ORDER_SLACK: usize = 4096;
 
 /// A job with minions that have not ended.
 #[derive(Debug)]
@@ -34,7 +34,9 @@ pub(super) struct Open {
     pub(super) job: Arc<Job>,
     /// Who killed the job, if somebody did: a minion that did not hear it then hears it when it is
     /// back, instead of the order.
-    cancelled_by: Option<String>,
+    pub(super) cancelled_by: Option<String>,
+    /// What the order takes on the wire, roughly, in bytes.
+    pub(super) order_bytes: usize,
     /// Minions that have not ended, with the key generation that the order is for, and when the
     /// order is given up if no session comes.
     pub(super) minions: BTreeMap<MinionId, Waits>,
@@ -44,9 +46,9 @@ pub(super) struct Open {
 pub(super) struct Waits {
     generation: u64,
     /// Whether the order was handed to a session: from then on it may have run.
-    handed: bool,
+    pub(super) handed: bool,
     /// When a handed order is given up, while its minion has no session.
-    lost_at: Option<Duration>,
+    pub(super) lost_at: Option<Duration>,
 }
 
 impl Open {
@@ -83,15 +85,24 @@ impl<L: Log> Engine<L> {
             .filter(|(id, waits)| !self.trust.is_accepted(id, waits.generation))
             .map(|(id, _)| id.clone())
             .collect();
-        self.open.insert(jid, Open { job: open.job, cancelled_by: open.cancelled_by, minions });
+        let order_bytes = order_bytes(&open.job.calls, &open.job.target);
+        self.open_bytes += order_bytes;
+        self.open.insert(jid, Open { job: open.job, cancelled_by: open.cancelled_by, order_bytes, minions });
         for id in gone {
             let by = "the removal of its key".to_owned();
             self.end(jid, &id, Ending::Cancelled { by });
         }
         if is_over {
-            self.open.remove(&jid);
-            self.output(Output::Persist(Record::Closed(jid)));
+            self.close(jid);
         }
+    }
+
+    /// Nobody is open in this job any more.
+    fn close(&mut self, jid: Jid) {
+        if let Some(open) = self.open.remove(&jid) {
+            self.open_bytes -= open.order_bytes;
+        }
+        self.output(Output::Persist(Record::Closed(jid)));
     }
 
     /// Makes a job of a request: stored first, then sent.
@@ -117,6 +128,13 @@ impl<L: Log> Engine<L> {
             let detail = format!(
                 "{} orders are open, at most {} may be",
                 self.orders_open, self.settings.open_orders_max
+            );
+            return Err(Problem::new(ProblemKind::Busy, detail));
+        }
+        if self.open_bytes >= self.settings.open_bytes_max {
+            let detail = format!(
+                "the orders that are open hold {} bytes, at most {} may be held",
+                self.open_bytes, self.settings.open_bytes_max
             );
             return Err(Problem::new(ProblemKind::Busy, detail));
         }
@@ -155,7 +173,9 @@ impl<L: Log> Engine<L> {
             self.orders.entry(id.clone()).or_default().insert(job.number, job.jid);
         }
         self.orders_open += waits.len();
-        self.open.insert(job.jid, Open { job: Arc::clone(job), cancelled_by: None, minions: waits });
+        let order_bytes = order_bytes(&job.calls, &job.target);
+        self.open_bytes += order_bytes;
+        self.open.insert(job.jid, Open { job: Arc::clone(job), cancelled_by: None, order_bytes, minions: waits });
 
         for (id, _) in &job.minions {
             if job.delivery == Delivery::Now && !self.is_connected(id) {
@@ -164,89 +184,6 @@ impl<L: Log> Engine<L> {
             }
         }
         self.hand_over(job);
-    }
-
-    fn hand_over(&mut self, job: &Job) {
-        let live: Vec<(MinionId, ConnId, bool)> = job
-            .minions
-            .iter()
-            .filter_map(|(id, _)| self.live(id))
-            .map(|session| (session.id.clone(), session.conn, session.is_subscribed()))
-            .collect();
-        for (id, _, _) in &live {
-            self.note_handed(job.jid, id);
-        }
-        let order = ToMinion::Order(Box::new(self.order(job)));
-        // A broadcast is read by every subscriber, so it is only for orders that are for all.
-        let is_for_all = job.minions.len() == self.trust.registry().accepted().count();
-        let by_broadcast = is_for_all && live.iter().any(|(_, _, subscribed)| *subscribed);
-        if by_broadcast {
-            self.broadcast(&order);
-        }
-        for (_, conn, subscribed) in live {
-            if !(by_broadcast && subscribed) {
-                self.send(conn, order.clone());
-            }
-        }
-    }
-
-    /// Sends again what is open for a minion that is back, except what its journal has.
-    pub(super) fn redeliver(&mut self, conn: ConnId, id: &MinionId, taken: &BTreeSet<u64>) {
-        let Some(orders) = self.orders.get(id) else {
-            return;
-        };
-        for (number, jid) in orders.clone() {
-            let Some(open) = self.open.get_mut(&jid) else {
-                continue;
-            };
-            if let Some(waits) = open.minions.get_mut(id) {
-                waits.lost_at = None;
-            }
-            let job = Arc::clone(&open.job);
-            if let Some(by) = open.cancelled_by.clone() {
-                // Good for an order that runs, one that waits, and one that never arrived.
-                self.send(conn, ToMinion::Cancel(Cancel { jid, number, by }));
-            } else if !taken.contains(&number) {
-                self.note_handed(jid, id);
-                let order = self.order(&job);
-                self.send(conn, ToMinion::Order(Box::new(order)));
-            }
-        }
-    }
-
-    /// Remembers, before it is sent, that an order may run from here on. A now-mode order needs
-    /// no record: that it is open says so.
-    fn note_handed(&mut self, jid: Jid, id: &MinionId) {
-        let Some(open) = self.open.get_mut(&jid) else {
-            return;
-        };
-        let is_queued = open.job.delivery != Delivery::Now;
-        let Some(waits) = open.minions.get_mut(id).filter(|waits| !waits.handed) else {
-            return;
-        };
-        waits.handed = true;
-        if is_queued {
-            self.output(Output::Persist(Record::Handed { jid, id: id.clone() }));
-        }
-    }
-
-    fn order(&self, job: &Job) -> Order {
-        let expires_in_ms = match job.delivery {
-            Delivery::Now => None,
-            Delivery::Queue { ttl_ms } => {
-                let waited = u64::try_from((self.now.wall.0 - job.submitted.0) / 1000).unwrap_or(0);
-                Some(ttl_ms.saturating_sub(waited).max(1))
-            }
-        };
-        Order {
-            jid: job.jid,
-            number: job.number,
-            calls: job.calls.clone(),
-            target: job.target.clone(),
-            job_timeout_ms: job.job_timeout_ms,
-            expires_in_ms,
-            principal: job.principal.clone(),
-        }
     }
 
     /// A minion's session has ended: its orders have so long to find another. A now-mode order
@@ -344,8 +281,7 @@ impl<L: Log> Engine<L> {
         let row = Box::new(Row { ending: ending.clone(), at });
         self.output(Output::Persist(Record::Row { jid, id: id.clone(), row }));
         if is_over {
-            self.open.remove(&jid);
-            self.output(Output::Persist(Record::Closed(jid)));
+            self.close(jid);
         }
         self.output(Output::Count("rows_stored"));
         let data = json!({"state": ending.name(), "retcode": ending.retcode(), "functions": functions});
@@ -375,6 +311,7 @@ impl<L: Log> Engine<L> {
         }
         let stored = Stored { store: self.store.clone(), numbers: vec![number], floor: self.floor(id) };
         self.send(conn, ToMinion::Stored(stored));
+        self.on_proof(conn, Some(number));
     }
 
     /// The lowest delivery number that may still be sent to a minion.
@@ -401,6 +338,12 @@ impl<L: Log> Engine<L> {
         }
         minions
     }
+}
+
+/// What an order takes on the wire, but for its envelope.
+fn order_bytes(calls: &[Call], target: &Target) -> usize {
+    let size = |json: Result<Vec<u8>, _>| json.map_or(usize::MAX / 4, |json: Vec<u8>| json.len());
+    size(serde_json::to_vec(calls)) + size(serde_json::to_vec(target))
 }
 
 /// How deep arrays and objects lie inside each other.
@@ -448,8 +391,7 @@ fn check(request: &JobRequest, message_max: usize) -> Result<(), Problem> {
     if depth > NESTED_MAX {
         return bad(format!("an argument is nested {depth} deep, at most {NESTED_MAX} is taken"));
     }
-    let size = serde_json::to_vec(&request.calls).map_or(usize::MAX, |json| json.len())
-        + serde_json::to_vec(&request.target).map_or(usize::MAX / 2, |json| json.len());
+    let size = order_bytes(&request.calls, &request.target);
     let max = message_max - ORDER_SLACK;
     if size > max {
         return bad(format!("target and arguments have {size} bytes, an order carries at most {max}"));

@@ -50,6 +50,8 @@ impl<L: Log> Engine<L> {
         }
         match done.is {
             Some(Verdict::Accepted { generation }) => {
+                // It may not read what was broadcast before it was let in, should it have kept it.
+                self.end_epoch();
                 if let Some(conn) = self.waiting.get(&key).copied() {
                     self.admit(conn, generation);
                 }

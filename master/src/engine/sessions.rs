@@ -6,10 +6,12 @@ use std::time::Duration;
 use brine_pki::ledger::Log;
 use brine_pki::registry::{Knocker, Verdict};
 use brine_protocol::control::Presence;
+use brine_protocol::limits::WireLimits;
 use brine_protocol::message::{Beat, Knock, Standing, Start, Stored, ToMaster, ToMinion};
 use brine_protocol::{Fingerprint, Jid, MinionId};
 use serde_json::json;
 
+use super::handing::Backlog;
 use super::{Engine, Now, Opened, Output};
 use crate::gate::ConnId;
 use crate::store::{Facts, Record};
@@ -35,6 +37,9 @@ pub(super) struct Session {
     subscribed: bool,
     heard: Now,
     pub(super) running: BTreeSet<Jid>,
+    /// Largest message that the minion takes.
+    pub(super) message_max: usize,
+    pub(super) backlog: Backlog,
 }
 
 impl Session {
@@ -85,12 +90,19 @@ impl<L: Log> Engine<L> {
             fingerprint,
             address: address.to_string(),
             stage: Stage::Waiting,
-            subscribed: self.early_subscribers.remove(&conn),
+            subscribed: self.early_subscribers.remove(&conn).is_some(),
             heard: self.now,
             running: BTreeSet::new(),
+            message_max: WireLimits::default().message_max,
+            backlog: Backlog::default(),
         };
         for dropped in knocked.dropped {
             self.close_waiting(&(dropped.id, dropped.fingerprint), "pending_full");
+        }
+        if knocked.is_new {
+            // Not stored: strangers must not be able to fill the disk by knocking.
+            let data = json!({"fingerprint": fingerprint, "address": address.to_string()});
+            self.passing_event(format!("brine/key/{id}/{}", knocked.verdict.state().name()), data);
         }
         match (knocked.verdict, first) {
             (Verdict::Accepted { generation }, ToMaster::Start(start)) => {
@@ -105,11 +117,6 @@ impl<L: Log> Engine<L> {
                 self.sessions.insert(conn, session);
                 if let Some(older) = self.waiting.insert((id.clone(), fingerprint), conn) {
                     self.output(Output::Cut { conn: older, why: "displaced" });
-                }
-                if knocked.is_new {
-                    // Not stored: strangers must not be able to fill the disk by knocking.
-                    let data = json!({"fingerprint": fingerprint, "address": address.to_string()});
-                    self.passing_event(format!("brine/key/{id}/{}", verdict.state().name()), data);
                 }
                 if verdict == Verdict::Rejected {
                     self.output(Output::Close { conn, why: "key_rejected" });
@@ -168,7 +175,7 @@ impl<L: Log> Engine<L> {
                 }
             }
             None => {
-                self.early_subscribers.insert(conn);
+                self.early_subscribers.insert(conn, self.now.steady);
             }
         }
     }
@@ -222,6 +229,9 @@ impl<L: Log> Engine<L> {
             return;
         };
         session.stage = Stage::Live { generation };
+        if let Some(max) = start.message_max {
+            session.message_max = usize::try_from(max).unwrap_or(usize::MAX);
+        }
         let (id, address, subscribed) = (session.id.clone(), session.address.clone(), session.subscribed);
         self.take_over(conn, &id);
 
@@ -265,6 +275,7 @@ impl<L: Log> Engine<L> {
         // Somebody else who waits under the same name does not answer for it.
         if is_live {
             self.on_sign_of_life(&id, steady);
+            self.on_proof(conn, None);
         }
     }
 

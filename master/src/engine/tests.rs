@@ -1,6 +1,7 @@
 //! The engine against a small world: no sockets, no disk, time by hand.
 
 use super::*;
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use brine_pki::ledger::MemoryLedger;
@@ -129,7 +130,9 @@ fn settings() -> Settings {
         lost_after: Duration::from_secs(100),
         keep_jobs: Duration::from_secs(86_400),
         open_orders_max: 10,
+        open_bytes_max: 16 * 1024 * 1024,
         message_max: 1024 * 1024,
+        hand_window: 100_000,
     }
 }
 
@@ -228,6 +231,7 @@ fn start(journal: &str, open: &[u64]) -> ToMaster {
         journal: journal.to_owned(),
         store: Some("s".repeat(32)),
         open: open.to_vec(),
+        message_max: None,
         grains: Map::new(),
     }))
 }
@@ -403,7 +407,8 @@ fn a_subscriber_that_comes_after_a_removal_leaves_nobody_without_the_new_epoch()
     }
     world.act(Act::Delete, "web1");
     world.live(4, "web4");
-    let out = world.subscribe(4);
+    assert!(world.subscribe(4).0.is_empty(), "it may not read what was broadcast before");
+    let out = world.pass(1);
     let mut readers: Vec<Reader> = [2, 3, 4]
         .map(|conn| {
             let [ToMinion::Epoch(epoch)] = out.sent(conn)[..] else { panic!("{conn}: {out:?}") };
@@ -427,7 +432,10 @@ fn a_broadcast_is_only_for_orders_that_are_for_all() {
         world.knock(conn, name);
         world.act(Act::Accept, name);
         world.frame(conn, start("j", &[]));
-        let out = world.subscribe(conn);
+        world.subscribe(conn);
+    }
+    let out = world.pass(1);
+    for conn in 1..4 {
         let ToMinion::Epoch(epoch) = out.sent(conn)[0] else { panic!("{out:?}") };
         let mut reader = Reader::new();
         reader.install(epoch).expect("an epoch");
@@ -678,6 +686,81 @@ fn the_same_idempotency_key_makes_one_job() {
         matches!(*submit(&mut world, "*", "k").answer(), Answer::Job { made: Some(_), .. }),
         "kept as long as its job"
     );
+}
+
+#[test]
+fn whoever_is_let_in_cannot_read_what_was_broadcast_before() {
+    let mut world = World::new();
+    world.live(1, "web1");
+    world.subscribe(1);
+    let before = world.submit("*").broadcasts()[0].clone();
+    world.live(2, "web2");
+    world.subscribe(2);
+    let out = world.pass(1);
+    let [ToMinion::Epoch(epoch)] = out.sent(2)[..] else { panic!("{out:?}") };
+    assert_ne!(epoch.id[..], before[..16], "another epoch than the one it may have recorded");
+    assert!(matches!(out.sent(1)[..], [ToMinion::Epoch(_)]), "and the others are told");
+}
+
+#[test]
+fn a_backlog_is_handed_out_as_it_can_be_held() {
+    let mut world = World::new();
+    world.live(1, "web1");
+    for _ in 0..5 {
+        let mut large = request("*", "cmd.run");
+        large.calls[0].arguments.push("x".repeat(60_000).into());
+        world.ask(Ask::Submit { request: large, idempotency: None });
+    }
+    world.input(Input::Closed { conn: ConnId(1), why: "send_queue_full" });
+    let first = world.start(2, "web1", "j", &[]).orders(2).into_iter().cloned().collect::<Vec<_>>();
+    assert_eq!(first.len(), 2, "hand_window");
+    let out = world.returned(2, &first[0]);
+    assert_eq!(out.orders(2).len(), 1, "one was answered, one more goes out");
+    let out = world.frame(2, ToMaster::Beat(Beat::default()));
+    assert_eq!(out.orders(2).len(), 2, "it reads, so all the rest goes out");
+}
+
+#[test]
+fn an_order_that_a_minion_does_not_take_is_refused_once() {
+    let mut world = World::new();
+    world.knock(1, "web1");
+    world.act(Act::Accept, "web1");
+    let ToMaster::Start(mut small) = start("j", &[]) else { panic!() };
+    small.message_max = Some(65_536);
+    world.frame(1, ToMaster::Start(small));
+    let mut large = request("*", "cmd.run");
+    large.calls[0].arguments.push("x".repeat(70_000).into());
+    let out = world.ask(Ask::Submit { request: large, idempotency: None });
+    assert!(out.orders(1).is_empty());
+    assert!(matches!(&out.endings()[..], [(_, Ending::Refused { why })] if why.contains("65536")), "{out:?}");
+}
+
+#[test]
+fn open_orders_have_a_bound_in_bytes() {
+    let mut world = World::new();
+    world.live(1, "web1");
+    let results: Vec<bool> = (0..40)
+        .map(|_| {
+            let mut large = request("*", "test.echo");
+            large.calls[0].arguments.push("x".repeat(1_000_000).into());
+            let out = world.ask(Ask::Submit { request: large, idempotency: None });
+            let refused = matches!(out.answer(), Answer::Refused(problem) if problem.kind == ProblemKind::Busy);
+            if let Some(order) = out.orders(1).first().copied().cloned() {
+                world.returned(1, &order);
+            }
+            refused
+        })
+        .collect();
+    assert!(!results.contains(&true), "what has ended is not held");
+    world.engine.settings.open_orders_max = 1000;
+    let large = || {
+        let mut large = request("*", "test.echo");
+        large.calls[0].arguments.push("x".repeat(1_000_000).into());
+        Ask::Submit { request: large, idempotency: None }
+    };
+    let refused = (0..40).map(|_| world.ask(large())).find(|out| matches!(out.answer(), Answer::Refused(_)));
+    let refused = refused.expect("before 40 MB are held");
+    assert_eq!(problem(&refused).kind, ProblemKind::Busy);
 }
 
 #[test]

@@ -215,7 +215,10 @@ impl Connection {
             fingerprint: verified.key().fingerprint(),
             address: self.ticket.address,
         };
-        let pace = Pace { heartbeat_ms: self.heartbeat.as_millis() as u64 };
+        let pace = Pace {
+            heartbeat_ms: self.heartbeat.as_millis() as u64,
+            message_max: Some(self.gate.config.message_max as u64),
+        };
         let (welcome, channel) = verified
             .welcome(random::bytes(), standing, pace, self.gate.now_s())
             .map_err(|_| "hello_degenerate")?;

@@ -6,6 +6,7 @@ use brine_protocol::Jid;
 use brine_protocol::job::{CALLS_MAX, Ending, Returned};
 use brine_protocol::message::{Cancel, Order, Return, is_meant, is_repeatable};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::{
     Engine, FLEETING_MAX, Fleeting, HELD_MAX, Job, Note, Output, QUEUE_MAX, Queued, Running, Session,
@@ -34,6 +35,12 @@ impl Engine {
             // Repeatable, and known: the answer may have been lost with an earlier session.
             self.note(Note::Duplicate(jid));
             return self.tell(jid);
+        }
+        let digest = digest(&order);
+        if let Some(Stage::Open { digest: known, .. }) = self.book.job(jid).map(|held| &held.stage)
+            && *known != digest
+        {
+            return self.note(Note::Conflict(jid));
         }
         if self.book.is_taken(number) || self.book.job(jid).is_some() || self.running.contains_key(&jid) {
             return self.note(Note::Duplicate(jid));
@@ -70,7 +77,7 @@ impl Engine {
             }
             self.fleeting.insert(jid, Fleeting { number, returned: None });
         } else {
-            self.record(Entry::Open { number, jid, functions });
+            self.record(Entry::Open { number, jid, functions, digest });
         }
         let job = Job {
             jid,
@@ -224,9 +231,15 @@ impl Engine {
     }
 }
 
+/// SHA-256 of what an order would do, in hex: the same jid never means two things.
+fn digest(order: &Order) -> String {
+    let what = serde_json::to_vec(&(&order.calls, &order.target)).expect("an order came from JSON");
+    Sha256::digest(what).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The last guard: a return that is larger than a message could never be delivered and would be
 /// tried for ever. Functions cut their own output to less, so this hardly ever happens.
-fn shorten(returned: &mut Return, max: usize) {
+pub(super) fn shorten(returned: &mut Return, max: usize) {
     let size = serde_json::to_vec(&returned).map_or(usize::MAX, |json| json.len());
     if size <= max {
         return;

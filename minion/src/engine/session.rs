@@ -5,11 +5,22 @@ use std::time::{Duration, Instant};
 use brine_protocol::Jid;
 use brine_protocol::message::{Beat, RUNNING_MAX, Standing, Start, Stored, ToMaster, ToMinion};
 
+use super::jobs::shorten;
 use super::{BEATS_MISSED_MAX, Beats, EARLY_MAX, Engine, Hangup, Live, Note, Output, Session, WINDOW};
 use crate::book::{Entry, Stage};
+use crate::config::MESSAGE_OVERHEAD;
 
 impl Engine {
-    pub(super) fn on_opened(&mut self, standing: &Standing, every: Duration, now: Instant) {
+    pub(super) fn on_opened(
+        &mut self,
+        standing: &Standing,
+        every: Duration,
+        message_max: Option<usize>,
+        now: Instant,
+    ) {
+        // What the master does not take would be refused and sent again for ever.
+        let room = message_max.map_or(usize::MAX, |max| max.saturating_sub(MESSAGE_OVERHEAD));
+        self.return_room = room.min(self.settings.return_max);
         let beats = Beats { every, next: now + every, silent_at: now + every * BEATS_MISSED_MAX };
         self.session = Session::Waiting(beats);
         if !self.on_standing(standing) {
@@ -50,6 +61,7 @@ impl Engine {
             journal: self.book.id().to_owned(),
             store: self.book.store().map(str::to_owned),
             open: self.book.open_numbers(),
+            message_max: Some(self.settings.message_max as u64),
             grains: self.grains.clone(),
         };
         self.send(ToMaster::Start(Box::new(start)));
@@ -143,7 +155,9 @@ impl Engine {
             });
             let of_memory = || self.fleeting.get(&jid).and_then(|fleeting| fleeting.returned.as_ref());
             if let Some(returned) = of_book.or_else(of_memory) {
-                self.outputs.push_back(Output::Send(ToMaster::Return(returned.clone())));
+                let mut returned = returned.clone();
+                shorten(&mut returned, self.return_room);
+                self.outputs.push_back(Output::Send(ToMaster::Return(returned)));
                 live.in_flight.insert(jid);
             }
         }

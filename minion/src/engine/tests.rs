@@ -21,6 +21,7 @@ fn settings() -> Settings {
         knock: Knock { host: "h".into(), ..Knock::default() },
         version: "0".into(),
         return_max: 4096,
+        message_max: 1 << 20,
         spool_max: 20_000,
         process_count_max: 2,
     }
@@ -49,7 +50,7 @@ impl Rig {
     }
 
     fn open(&mut self, standing: Standing) -> Vec<Output> {
-        self.handle(Input::Opened { standing, heartbeat: BEAT })
+        self.handle(Input::Opened { standing, heartbeat: BEAT, message_max: None })
     }
 
     fn hear(&mut self, message: ToMinion) -> Vec<Output> {
@@ -120,6 +121,7 @@ fn words(outputs: &[Output]) -> Vec<String> {
             Output::Kill { by, .. } => format!("kill by {by}"),
             Output::Hangup(why) => format!("hang up: {why:?}"),
             Output::Note(Note::Duplicate(_)) => "duplicate".into(),
+            Output::Note(Note::Conflict(_)) => "conflict".into(),
             Output::Note(Note::NotLive) => "not live".into(),
             Output::Note(Note::Refused { .. }) => "refused".into(),
             Output::Note(Note::StoreChanged) => "store changed".into(),
@@ -161,6 +163,14 @@ fn the_same_number_is_the_same_order() {
     for number in [3, 4, 5] {
         check(&again.order(number, "cmd.run"), &["duplicate"]);
     }
+}
+
+#[test]
+fn one_jid_never_means_two_things() {
+    let mut rig = Rig::live();
+    rig.order(5, "cmd.run");
+    check(&rig.order(5, "cmd.shell"), &["conflict"]);
+    check(&rig.end(5), &["record returned 5", "send returned 5"]);
 }
 
 #[test]

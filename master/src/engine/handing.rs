@@ -1,0 +1,166 @@
+//! Handing orders to sessions: at once where that is possible, and after a session was lost as
+//! much at a time as the new one can hold.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use brine_pki::ledger::Log;
+use brine_protocol::job::{Delivery, Ending, Job};
+use brine_protocol::message::{Cancel, Order, ToMinion};
+use brine_protocol::{Jid, MinionId};
+
+use super::jobs::ORDER_SLACK;
+use super::{Engine, Output};
+use crate::gate::ConnId;
+use crate::store::Record;
+
+/// What a session still has to be handed of what was open when it began.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    waiting: VecDeque<(u64, Jid)>,
+    /// Handed, without a sign yet that it arrived: by delivery number, its bytes.
+    unproved: BTreeMap<u64, usize>,
+}
+
+impl<L: Log> Engine<L> {
+    /// Hands a new job to those of its minions that are live.
+    pub(super) fn hand_over(&mut self, job: &Job) {
+        let size = self.open.get(&job.jid).map_or(0, |open| open.order_bytes);
+        let mut live = Vec::new();
+        for (id, _) in &job.minions {
+            let Some(session) = self.live(id) else { continue };
+            let (conn, subscribed, max) = (session.conn, session.is_subscribed(), session.message_max);
+            if self.refuse_too_large(job.jid, id, size, max) {
+                continue;
+            }
+            self.note_handed(job.jid, id);
+            live.push((conn, subscribed, max));
+        }
+        let order = ToMinion::Order(Box::new(self.order(job)));
+        // A broadcast is read by every subscriber, so it is only for orders that are for all.
+        let is_for_all = job.minions.len() == self.trust.registry().accepted().count();
+        let fits_all = self.sessions.values().all(|session| fits(size, session.message_max));
+        let by_broadcast = is_for_all && fits_all && live.iter().any(|(_, subscribed, _)| *subscribed);
+        if by_broadcast {
+            self.broadcast(&order);
+        }
+        for (conn, subscribed, _) in live {
+            if !(by_broadcast && subscribed) {
+                self.send(conn, order.clone());
+            }
+        }
+    }
+
+    /// Takes up what is open for a minion that is back, except what its journal has.
+    pub(super) fn redeliver(&mut self, conn: ConnId, id: &MinionId, taken: &BTreeSet<u64>) {
+        let orders = self.orders.get(id).cloned().unwrap_or_default();
+        let mut waiting = VecDeque::new();
+        for (number, jid) in orders {
+            let Some(open) = self.open.get_mut(&jid) else { continue };
+            if let Some(waits) = open.minions.get_mut(id) {
+                waits.lost_at = None;
+            }
+            if let Some(by) = open.cancelled_by.clone() {
+                // Good for an order that runs, one that waits, and one that never arrived.
+                self.send(conn, ToMinion::Cancel(Cancel { jid, number, by }));
+            } else if !taken.contains(&number) {
+                waiting.push_back((number, jid));
+            }
+        }
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            session.backlog = Backlog { waiting, unproved: BTreeMap::new() };
+        }
+        self.hand_backlog(conn);
+    }
+
+    /// A sign that what was handed to a session arrives: this order is answered, or, with a beat,
+    /// the minion reads.
+    pub(super) fn on_proof(&mut self, conn: ConnId, number: Option<u64>) {
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        match number {
+            Some(number) => {
+                session.backlog.unproved.remove(&number);
+            }
+            None => session.backlog.unproved.clear(),
+        }
+        if !session.backlog.waiting.is_empty() {
+            self.hand_backlog(conn);
+        }
+    }
+
+    /// More at once than the connection's queue holds would end the session, and the next one the
+    /// same way.
+    fn hand_backlog(&mut self, conn: ConnId) {
+        loop {
+            let Some(session) = self.sessions.get_mut(&conn) else { return };
+            let under_way: usize = session.backlog.unproved.values().sum();
+            if under_way >= self.settings.hand_window {
+                return;
+            }
+            let Some((number, jid)) = session.backlog.waiting.pop_front() else { return };
+            let (id, max) = (session.id.clone(), session.message_max);
+            let Some(open) = self.open.get(&jid).filter(|open| open.minions.contains_key(&id)) else {
+                continue;
+            };
+            let (job, size) = (Arc::clone(&open.job), open.order_bytes);
+            if self.refuse_too_large(jid, &id, size, max) {
+                continue;
+            }
+            if let Some(session) = self.sessions.get_mut(&conn) {
+                session.backlog.unproved.insert(number, size + ORDER_SLACK);
+            }
+            self.note_handed(jid, &id);
+            let order = self.order(&job);
+            self.send(conn, ToMinion::Order(Box::new(order)));
+        }
+    }
+
+    /// An order that the minion's own limits refuse would end its session again and again.
+    fn refuse_too_large(&mut self, jid: Jid, id: &MinionId, size: usize, max: usize) -> bool {
+        if fits(size, max) {
+            return false;
+        }
+        let why = format!("the order has {size} bytes, and the minion takes messages of {max} (message_max)");
+        self.end(jid, id, Ending::Refused { why });
+        true
+    }
+
+    /// Remembers, before it is sent, that an order may run from here on. A now-mode order needs
+    /// no record: that it is open says so.
+    fn note_handed(&mut self, jid: Jid, id: &MinionId) {
+        let Some(open) = self.open.get_mut(&jid) else {
+            return;
+        };
+        let is_queued = open.job.delivery != Delivery::Now;
+        let Some(waits) = open.minions.get_mut(id).filter(|waits| !waits.handed) else {
+            return;
+        };
+        waits.handed = true;
+        if is_queued {
+            self.output(Output::Persist(Record::Handed { jid, id: id.clone() }));
+        }
+    }
+
+    fn order(&self, job: &Job) -> Order {
+        let expires_in_ms = match job.delivery {
+            Delivery::Now => None,
+            Delivery::Queue { ttl_ms } => {
+                let waited = u64::try_from((self.now.wall.0 - job.submitted.0) / 1000).unwrap_or(0);
+                Some(ttl_ms.saturating_sub(waited).max(1))
+            }
+        };
+        Order {
+            jid: job.jid,
+            number: job.number,
+            calls: job.calls.clone(),
+            target: job.target.clone(),
+            job_timeout_ms: job.job_timeout_ms,
+            expires_in_ms,
+            principal: job.principal.clone(),
+        }
+    }
+}
+
+fn fits(size: usize, message_max: usize) -> bool {
+    size + ORDER_SLACK <= message_max
+}
