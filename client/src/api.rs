@@ -18,6 +18,10 @@ use crate::connection::{self, Answer};
 use crate::error::ClientError;
 use crate::stream::{EventStream, JobStream};
 
+/// Keys acted on in one request: each is a decision that reaches the disk by itself, and the master
+/// does nothing else meanwhile.
+const KEYS_AT_ONCE: usize = 100;
+
 /// A client of one master. Each call is one connection: over a Unix socket that costs less than
 /// keeping one would save.
 #[derive(Debug, Clone)]
@@ -76,12 +80,19 @@ impl Client {
         self.read("/v1/keys").await
     }
 
-    /// `POST /v1/keys/act`. Keys that were refused say so in their result.
+    /// `POST /v1/keys/act`, some keys at a time. Keys that were refused say so in their result.
     ///
     /// # Errors
     /// See [`Client::health`].
     pub async fn act(&self, request: &KeyActRequest) -> Result<Vec<KeyActResult>, ClientError> {
-        self.write("/v1/keys/act", Some(request)).await
+        let mut results = Vec::new();
+        for keys in request.keys.chunks(KEYS_AT_ONCE) {
+            let part =
+                KeyActRequest { act: request.act, keys: keys.to_vec(), reason: request.reason.clone() };
+            let part: Vec<KeyActResult> = self.write("/v1/keys/act", Some(&part)).await?;
+            results.extend(part);
+        }
+        Ok(results)
     }
 
     /// `GET /v1/minions`.

@@ -223,7 +223,12 @@ mod tests {
             Entry::Pid { jid: jid(7), pid: 4711, start: Some(123_456) },
             end(7),
             Entry::Stored { numbers: vec![7], floor: 3 },
-            Entry::Open { number: 9, jid: jid(9), functions: "cmd.run,test.ping".into(), digest: "d9".into() },
+            Entry::Open {
+                number: 9,
+                jid: jid(9),
+                functions: "cmd.run,test.ping".into(),
+                digest: "d9".into(),
+            },
         ]
     }
 

@@ -211,15 +211,14 @@ fn what_may_be_left_out_and_what_may_be_added() {
     let down = |kind, body: &str| ToMinion::from_frame(&Frame::control(kind, body.into()));
     assert_eq!(up(1, "{}"), Ok(ToMaster::Knock(Knock::default())));
     assert_eq!(up(3, r#"{"load":0.5}"#), Ok(ToMaster::Beat(Beat::default())));
-    let start =
-        Start {
-            version: "1".into(),
-            journal: "j".into(),
-            store: None,
-            open: vec![],
-            message_max: None,
-            grains: Map::new(),
-        };
+    let start = Start {
+        version: "1".into(),
+        journal: "j".into(),
+        store: None,
+        open: vec![],
+        message_max: None,
+        grains: Map::new(),
+    };
     assert_eq!(up(2, r#"{"version":"1","journal":"j","grains":{}}"#), Ok(ToMaster::Start(Box::new(start))));
     let stored = Stored { store: "s".into(), numbers: vec![], floor: 7 };
     assert_eq!(text(&ToMinion::Stored(stored.clone()).to_frame().json), r#"{"store":"s","floor":7}"#);

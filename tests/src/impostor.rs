@@ -53,7 +53,8 @@ impl Session {
         wire.message(&[offer.message()]);
         let hello = wire.receive().ok()?;
         let verified = offer.read_hello(&hello[0]).ok()?.verify().ok()?;
-        let (welcome, channel) = verified.welcome(random(), standing, Pace { heartbeat_ms, message_max: None }, now_s()).ok()?;
+        let (welcome, channel) =
+            verified.welcome(random(), standing, Pace { heartbeat_ms, message_max: None }, now_s()).ok()?;
         wire.message(&[&welcome]);
         Some(Self { wire, channel })
     }

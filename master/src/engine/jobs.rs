@@ -175,7 +175,8 @@ impl<L: Log> Engine<L> {
         self.orders_open += waits.len();
         let order_bytes = order_bytes(&job.calls, &job.target);
         self.open_bytes += order_bytes;
-        self.open.insert(job.jid, Open { job: Arc::clone(job), cancelled_by: None, order_bytes, minions: waits });
+        self.open
+            .insert(job.jid, Open { job: Arc::clone(job), cancelled_by: None, order_bytes, minions: waits });
 
         for (id, _) in &job.minions {
             if job.delivery == Delivery::Now && !self.is_connected(id) {

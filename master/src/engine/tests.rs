@@ -744,7 +744,8 @@ fn open_orders_have_a_bound_in_bytes() {
             let mut large = request("*", "test.echo");
             large.calls[0].arguments.push("x".repeat(1_000_000).into());
             let out = world.ask(Ask::Submit { request: large, idempotency: None });
-            let refused = matches!(out.answer(), Answer::Refused(problem) if problem.kind == ProblemKind::Busy);
+            let refused =
+                matches!(out.answer(), Answer::Refused(problem) if problem.kind == ProblemKind::Busy);
             if let Some(order) = out.orders(1).first().copied().cloned() {
                 world.returned(1, &order);
             }

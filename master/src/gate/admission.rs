@@ -29,8 +29,16 @@ pub(super) enum Class {
 #[derive(Debug)]
 struct Address {
     without_session: usize,
+    /// Those of them that wait for a decision.
+    waiting: usize,
     allowance: f64,
     at: Instant,
+}
+
+impl Address {
+    fn new(allowance: f64, at: Instant) -> Self {
+        Self { without_session: 0, waiting: 0, allowance, at }
+    }
 }
 
 #[derive(Debug)]
@@ -74,11 +82,7 @@ impl Admission {
         if self.addresses.len() >= ADDRESSES_MAX {
             self.addresses.retain(|_, a| a.without_session > 0);
         }
-        let entry = self.addresses.entry(group(address)).or_insert(Address {
-            without_session: 0,
-            allowance: burst,
-            at: now,
-        });
+        let entry = self.addresses.entry(group(address)).or_insert_with(|| Address::new(burst, now));
         let elapsed = now.saturating_duration_since(entry.at).as_secs_f64();
         entry.allowance = (entry.allowance + elapsed * rate).min(burst);
         entry.at = now;
@@ -98,32 +102,37 @@ impl Admission {
 
     /// Whether the connection may become `class`; if not, it stays what it was.
     pub(super) fn reclassify(&mut self, ticket: &mut Ticket, class: Class) -> bool {
-        if class == Class::Waiting && ticket.class != Class::Waiting && self.waiting >= self.waiting_max {
-            return false;
+        if class == Class::Waiting && ticket.class != Class::Waiting {
+            // Nobody takes all the places: one address gets half of them at most.
+            let of_address = self.addresses.get(&group(ticket.address)).map_or(0, |address| address.waiting);
+            let is_crowd =
+                of_address >= (self.waiting_max / 2).max(1) && !self.exempt.contains(&ticket.address);
+            if self.waiting >= self.waiting_max || is_crowd {
+                return false;
+            }
         }
         self.leave(ticket.address, ticket.class);
-        match class {
-            Class::Waiting => self.waiting += 1,
-            Class::Stranger | Class::Live => {}
-        }
+        let waits = usize::from(class == Class::Waiting);
+        self.waiting += waits;
         if class != Class::Live {
-            let now = Instant::now();
             let burst = self.burst;
-            let fresh = || Address { without_session: 0, allowance: burst, at: now };
-            self.addresses.entry(group(ticket.address)).or_insert_with(fresh).without_session += 1;
+            let fresh = || Address::new(burst, Instant::now());
+            let entry = self.addresses.entry(group(ticket.address)).or_insert_with(fresh);
+            entry.without_session += 1;
+            entry.waiting += waits;
         }
         ticket.class = class;
         true
     }
 
     fn leave(&mut self, address: IpAddr, class: Class) {
-        if class == Class::Waiting {
-            self.waiting -= 1;
-        }
+        let waits = usize::from(class == Class::Waiting);
+        self.waiting -= waits;
         if class != Class::Live
             && let Some(entry) = self.addresses.get_mut(&group(address))
         {
             entry.without_session = entry.without_session.saturating_sub(1);
+            entry.waiting = entry.waiting.saturating_sub(waits);
         }
     }
 }
@@ -208,6 +217,28 @@ mod tests {
         assert_eq!(admission.admit(address(1), later), Ok(()));
         assert_eq!(admission.admit(address(1), later), Ok(()));
         assert_eq!(admission.admit(address(1), later), Err("refused_connect_rate_per_address"));
+    }
+
+    #[tokio::test]
+    async fn one_address_leaves_places_for_others_to_wait() {
+        let (inputs, _received) = tokio::sync::mpsc::channel(1);
+        let config = Config { connections_max: 80, ..Config::default() };
+        let key = brine_pki::key::PrivateKey::from_pem(include_str!("../../../pki/tests/keys/master.pem"));
+        let succession = brine_pki::handshake::master::Succession::default();
+        let agreement = super::super::Agreement::new(&key.expect("a key"), 1, [1; 32], &succession);
+        let gate = Gate::new(Arc::new(config), Arc::default(), agreement, inputs);
+        let waits = |last: u8| {
+            gate.admission.lock().expect("unpoisoned").admit(address(last), Instant::now()).expect("a place");
+            let mut ticket = Ticket::new(Arc::clone(&gate), address(last));
+            gate.reclassify(&mut ticket, Class::Waiting).then_some(ticket)
+        };
+        // A tenth of 80 may wait, half of that from one address.
+        let crowd: Vec<_> = (0..6).filter_map(|_| waits(1)).collect();
+        assert_eq!(crowd.len(), 4);
+        let others: Vec<_> = (2..9).filter_map(waits).collect();
+        assert_eq!(others.len(), 4);
+        drop(crowd);
+        assert!(waits(1).is_some(), "places are given back");
     }
 
     #[test]

@@ -114,7 +114,8 @@ impl Master {
         conn.send(&[offer.message()]);
         let hello = offer.read_hello(&conn.message()).unwrap().verify().unwrap();
         assert_eq!(hello.id().as_str(), "m1");
-        let (welcome, channel) = hello.welcome([6; 32], standing, Pace { heartbeat_ms, message_max: None }, 0).unwrap();
+        let (welcome, channel) =
+            hello.welcome([6; 32], standing, Pace { heartbeat_ms, message_max: None }, 0).unwrap();
         conn.send(&[&welcome]);
         Session { conn, channel }
     }
