@@ -16,7 +16,8 @@ const EXAMPLES: &str = "\
 Examples:
   brine-key                               list all keys
   brine-key -l un                         list those that wait: acc, un (or pre), rej, den, sus, all
-  brine-key -f web1                       fingerprints, to compare with what the minion shows
+  brine-key -f web1                       fingerprints, to compare with what the minion logs
+  brine-key -F                            the same of all keys, and the master's for master_finger
   brine-key -a web1                       accept one after asking
   brine-key -a 'web*,db1' -y              accept several without asking
   brine-key -a web1 --expect aa:bb:…      accept exactly this key
@@ -26,7 +27,8 @@ Examples:
   brine-key ledger verify | repair        check or mend the ledger while the master is stopped
 
 Exit codes:
-  0 done, or answered with no   1 failed   2 wrong usage, or nothing matched   3 no master   4 refused";
+  0 done, or answered with no   1 failed   2 wrong usage, nothing matched, or not in time
+  3 no master   4 refused";
 
 /// Lists, accepts, rejects, deletes and prints minion keys.
 #[derive(Debug, Parser)]
@@ -80,7 +82,7 @@ pub(crate) struct Line {
     /// Let matching suspended minions in again.
     #[arg(long, value_name = "MATCH", group = "action")]
     resume: Option<String>,
-    /// Make a key pair NAME.pem, NAME.pub.
+    /// Make a key pair NAME.pem, NAME.pub for a minion.
     #[arg(long, value_name = "NAME", group = "action")]
     gen_keys: Option<String>,
     /// Where to put the pair.
@@ -114,7 +116,7 @@ pub(crate) struct Line {
     /// Print only what went wrong.
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,
-    /// First wait until so many keys wait for a decision, and for the master as well.
+    /// Before that, wait for the master and until so many keys are pending.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) wait_for: Option<u64>,
     /// How long --wait-for waits.
@@ -175,7 +177,7 @@ impl Line {
                 Err(Failure::Usage("say: brine-key ledger verify, or: brine-key ledger repair".to_owned()))
             }
             ([word, ..], _) => Err(Failure::Usage(format!(
-                "nothing is known to do with {word:?}; keys are named behind an option, as in: brine-key -a {word}"
+                "nothing is known to do with {word:?}; keys are named behind an option, as in: brine-key -a web1"
             ))),
         }
     }

@@ -127,11 +127,16 @@ fn request(line: &RunLine) -> Result<JobRequest, Failure> {
         }
         [target] => {
             return Err(Failure::Usage(format!(
-                "what shall run on {target:?}? Name a function behind it, such as test.ping"
+                "what shall run on {target:?}? Name a function behind it, such as test.ping; or see brine --help"
             )));
         }
         [target, function, words @ ..] => (target, function, words),
     };
+    if options::is_noun(target) && !line.list && !function.contains('.') {
+        return Err(Failure::Usage(format!(
+            "{function:?} is neither a function nor a verb of brine {target}; see: brine {target} --help"
+        )));
+    }
     let target = if line.list {
         // Salt takes a list with spaces as well.
         let ids: Vec<&str> = target.split([',', ' ']).filter(|id| !id.is_empty()).collect();
@@ -203,4 +208,18 @@ fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_noun_without_its_verb_is_explained() {
+        let line = RunLine::try_parse_from(["brine", "jobs", "lst"]).expect("a line of words");
+        assert_eq!(
+            request(&line).expect_err("no function").to_string(),
+            "\"lst\" is neither a function nor a verb of brine jobs; see: brine jobs --help"
+        );
+    }
 }

@@ -51,7 +51,7 @@ pub struct Arguments {
     /// Move every default path under DIR
     #[arg(long, value_name = "DIR")]
     root_dir: Option<PathBuf>,
-    /// What to log: quiet, error, warning, info, debug or trace [default: log_level, info]
+    /// What to log: quiet, error, warning, info, debug or trace [default: the option log_level, info]
     #[arg(short, long, value_name = "LEVEL")]
     log_level: Option<String>,
 }

@@ -1,8 +1,9 @@
 //! Jobs, returns and facts on disk: what may be written, and where it is found again.
 //!
-//! Jobs live in time-bucketed databases named by the time in their jid: a job, its rows and its
-//! events share a bucket, retention drops a bucket whole, and a damaged bucket is set aside while
-//! the others go on. What is known of each minion lives in a database of its own.
+//! Jobs live in time-bucketed databases named by the time in their jid: a job and its rows share a
+//! bucket, events are in that of their own time, retention drops a bucket whole, and a damaged
+//! bucket is set aside while the others go on. What is known of each minion lives in a database of
+//! its own.
 //!
 //! **Invariants:** one thread writes ([`Store::commit`]); when a commit returns, everything in it
 //! survives the death of the process and of the machine. A job's state is derived from its rows,

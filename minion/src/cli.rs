@@ -16,13 +16,13 @@ use clap::{Args, Parser, Subcommand};
     after_help = "\
 Files (all move under --root-dir):
   /etc/brine/minion.yaml, minion.d/*.yaml   options: master, id, master_finger, ...
-  /etc/brine/pki/minion/                    this minion's key; minion_master.pub, the master it trusts
+  /etc/brine/pki/minion/                    its key; minion_master.pub, the master it trusts
   /etc/brine/grains                         written by grains.setval
   /var/lib/brine/minion/journal             orders taken and returns not yet stored by the master
 
 The smallest minion.yaml:
-  master: salt.example.org
-  id: web1                # default: the host name
+  master: master.example.org    # default: brine
+  id: web1                      # default: the host name
 
 First start, and after it on the master:
   brine-minion
@@ -30,9 +30,11 @@ First start, and after it on the master:
   brine-key -a web1       # compare the fingerprint that this program logs
   brine web1 test.ping
 
-To trust one master only, from the first contact on, put its fingerprint (brine-key -F master)
-into the option master_finger. SIGTERM and SIGINT stop the minion: jobs that run are killed, and
-the master hears at the next start that they were interrupted."
+To trust one master only, from the first contact on, put its fingerprint (master.pub in what
+brine-key -F prints) into the option master_finger.
+
+SIGTERM and SIGINT stop the minion: jobs that run are killed, and the master hears at the next
+start that they were interrupted."
 )]
 pub struct Cli {
     /// What is common to all.

@@ -126,7 +126,10 @@ fn row_text(row: &JobRow, style: &Style) -> String {
             shown + &format!("    [retcode {}, {} ms{cut}]\n", returned.retcode, returned.duration_ms)
         }
         Some(other) => {
-            let sentence = format!("Minion did not return. [{}]", reason(other));
+            let sentence = match other.retcode() {
+                Some(_) => format!("ERROR: {}", reason(other)),
+                None => format!("Minion did not return. [{}]", reason(other)),
+            };
             render_one(id, &json!(sentence), &nested, 1)
         }
         None => {
@@ -156,7 +159,7 @@ async fn kill(client: &Client, jid: Jid, style: &Style) -> Result<Exit, Failure>
         print("The job is not open on any minion: there is nothing to kill.\n")?;
     } else {
         let ids: Vec<&str> = killed.cancelled.iter().map(MinionId::as_str).collect();
-        print(&format!("Job {jid} is ended on: {}\n", ids.join(", ")))?;
+        print(&format!("Job {jid} is being ended on: {}\n", ids.join(", ")))?;
     }
     Ok(Exit::Ok)
 }

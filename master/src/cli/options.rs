@@ -73,10 +73,9 @@ Brine's own nouns (with one of their verbs or an option behind them):
   brine events [--tag 'brine/key/*']         what happens, as it happens
   brine doctor                               is the master well?
   brine key ...                              the same as brine-key ...
-  brine tui                                  approve keys in a terminal
 
 Exit codes:
-  0 all well   2 wrong usage, or nothing matched   3 no master   4 refused
+  0 all well   1 none of the others   2 wrong usage, or nothing matched   3 no master   4 refused
   11 a function ended with a retcode other than 0   12 a minion gave no return   130 Ctrl-C";
 
 /// Runs functions on minions.
@@ -94,7 +93,7 @@ pub(super) struct RunLine {
     /// The target is a list of ids, separated by commas.
     #[arg(short = 'L', long)]
     pub(super) list: bool,
-    /// Wait so long without news before asking what goes on [default: timeout of master.yaml, 5].
+    /// After so long without news, ask the minions what goes on; those that run the job are waited for [default: timeout of master.yaml, 5].
     #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
     pub(super) timeout: Option<Duration>,
     /// Print the job's id and do not wait for returns.
@@ -103,13 +102,13 @@ pub(super) struct RunLine {
     /// One document with all returns, at the end.
     #[arg(short, long = "static")]
     pub(super) is_static: bool,
-    /// Print the job's id first, with a line under it.
+    /// Print the job's id first, in Salt's long form.
     #[arg(short, long)]
     pub(super) verbose: bool,
     /// Print the job's id first.
     #[arg(long)]
     pub(super) show_jid: bool,
-    /// Count at the end.
+    /// At the end, count who returned, who did not, and errors.
     #[arg(long)]
     pub(super) summary: bool,
     /// Kill it on minions where it runs longer than this [default: never].
@@ -165,7 +164,7 @@ pub(super) enum JobsVerb {
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: usize,
     },
-    /// Jobs that some minion has not answered yet.
+    /// Jobs that some minion has not answered yet; the 50 newest.
     Active,
     /// One job with everything that came back.
     Show {
@@ -218,6 +217,11 @@ const NOUNS: [(&str, &[&str], Option<&str>); 6] = [
     ("key", &["ledger"], Some("brine-key")),
     ("tui", &[], Some("brine-tui")),
 ];
+
+/// Whether a word would have been a noun, had one of its verbs followed.
+pub(super) fn is_noun(word: &str) -> bool {
+    NOUNS.iter().any(|(noun, ..)| *noun == word)
+}
 
 /// Tells targets from nouns: a noun is one only if one of its verbs, an option or nothing follows,
 /// and with `-L` the word is a target in any case.

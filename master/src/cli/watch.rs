@@ -16,8 +16,7 @@ use brine_protocol::job::{Ending, Job, Returned, TargetKind};
 /// How many ids one note names.
 const NAMED_MAX: usize = 20;
 
-/// How many probes in a row may find a minion connected and not running the job before it is
-/// given up: at the first one its return may be on the way.
+/// Probes in a row that find a minion idle before it is given up: its return may be on the way.
 const IDLE_PROBES: u32 = 2;
 
 /// What happened.

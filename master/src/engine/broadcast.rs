@@ -27,7 +27,10 @@ impl<L: Log> Engine<L> {
     /// Gives a new subscriber, whose session is live, what it needs to read from now on. Without
     /// an epoch it is told the next one with everybody else.
     pub(super) fn send_epoch(&mut self, conn: ConnId) {
-        self.tell_epoch(conn);
+        if let Some(writer) = &self.epochs.0 {
+            let epoch = Box::new(writer.epoch());
+            self.send(conn, ToMinion::Epoch(epoch));
+        }
     }
 
     /// Those who can read broadcasts are no longer those who may.
@@ -53,14 +56,7 @@ impl<L: Log> Engine<L> {
         let subscribed: Vec<ConnId> =
             self.sessions.values().filter(|s| s.is_subscribed()).map(|s| s.conn).collect();
         for conn in subscribed {
-            self.tell_epoch(conn);
-        }
-    }
-
-    fn tell_epoch(&mut self, conn: ConnId) {
-        if let Some(writer) = &self.epochs.0 {
-            let epoch = Box::new(writer.epoch());
-            self.send(conn, ToMinion::Epoch(epoch));
+            self.send_epoch(conn);
         }
     }
 }
