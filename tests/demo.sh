@@ -30,8 +30,15 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+# Colours are for people.
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
+    bold=$(printf '\033[1m') green=$(printf '\033[32m') plain=$(printf '\033[0m')
+else
+    bold='' green='' plain=''
+fi
+
 title() {
-    printf '\n\033[1m# %s\033[0m\n' "$*"
+    printf '\n%s# %s%s\n' "$bold" "$*" "$plain"
 }
 
 # Prints a command as one would type it, and runs it on the demo's root.
@@ -45,7 +52,7 @@ run() {
             *) line="$line $word" ;;
         esac
     done
-    printf '\033[32m$ %s\033[0m\n' "$line"
+    printf '%s$ %s%s\n' "$green" "$line" "$plain"
     "$program" --root-dir "$demo/M" "$@"
 }
 
@@ -56,7 +63,7 @@ progress() {
 title "A master. It makes its own key, and listens on ports the system chose."
 mkdir -p "$demo/M/etc/brine"
 printf 'interface: 127.0.0.1\npublish_port: 0\nret_port: 0\n' >"$demo/M/etc/brine/master.yaml"
-printf '\033[32m$ brine-master &\033[0m\n'
+printf '%s$ brine-master &%s\n' "$green" "$plain"
 brine-master --root-dir "$demo/M" 2>"$demo/master.log" &
 master=$!
 pids=$master
@@ -79,7 +86,7 @@ for id in db1 web1 web2; do
     mkdir -p "$demo/$id/etc/brine"
     printf 'master: 127.0.0.1\npublish_port: %s\nret_port: %s\nid: %s\n' \
         "$publish_port" "$ret_port" "$id" >"$demo/$id/etc/brine/minion.yaml"
-    printf '\033[32m$ brine-minion &\033[0m    # id: %s\n' "$id"
+    printf '%s$ brine-minion &%s    # id: %s\n' "$green" "$plain" "$id"
     brine-minion --root-dir "$demo/$id" 2>"$demo/$id.log" &
     pids="$pids $!"
 done

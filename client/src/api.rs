@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use brine_protocol::control::{
-    Health, JobRequest, JobRow, JobSummary, JobView, JobsQuery, Key, KeyActRequest, KeyActResult, Minion,
+    Health, JobRequest, JobRow, JobSummary, JobView, JobsQuery, Key, KeyActRequest, KeyActResult, KeyName,
+    Minion,
 };
 use brine_protocol::job::Job;
 use brine_protocol::{Jid, MinionId};
@@ -85,12 +86,26 @@ impl Client {
     /// # Errors
     /// See [`Client::health`].
     pub async fn act(&self, request: &KeyActRequest) -> Result<Vec<KeyActResult>, ClientError> {
-        let mut results = Vec::new();
+        let mut results: Vec<KeyActResult> = Vec::new();
         for keys in request.keys.chunks(KEYS_AT_ONCE) {
             let part =
                 KeyActRequest { act: request.act, keys: keys.to_vec(), reason: request.reason.clone() };
-            let part: Vec<KeyActResult> = self.write("/v1/keys/act", Some(&part)).await?;
-            results.extend(part);
+            let answer: Result<Vec<KeyActResult>, ClientError> =
+                self.write("/v1/keys/act", Some(&part)).await;
+            match answer {
+                Ok(part) => results.extend(part),
+                Err(error) if results.is_empty() => return Err(error),
+                // What was done before stays told; what became of these is not known.
+                Err(error) => {
+                    let refused = |key: &KeyName| KeyActResult {
+                        id: key.id.clone(),
+                        fingerprint: key.fingerprint,
+                        refused: Some(error.to_string()),
+                    };
+                    results.extend(request.keys[results.len()..].iter().map(refused));
+                    break;
+                }
+            }
         }
         Ok(results)
     }

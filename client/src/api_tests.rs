@@ -80,7 +80,7 @@ async fn streams() {
     assert_eq!(stream.next().await.expect("no event"), None);
 
     let mut events = server.client.events(Some("brine/key/*"), Some(7)).await.expect("a stream");
-    assert_eq!(events.next().await.expect("an event").id, 8);
+    assert_eq!(events.next().await.expect("an event").expect("no gap").id, 8);
     let lost = events.next().await.expect_err("the server ended it");
     assert!(matches!(lost, ClientError::Unreachable { why: Unreachable::Lost, .. }), "{lost}");
 }

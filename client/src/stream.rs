@@ -37,6 +37,9 @@ impl JobStream {
     }
 }
 
+/// The event that stands for events that were missed.
+const GAP: &str = "brine/gap";
+
 /// The master's events, from `GET /v1/events`.
 pub struct EventStream {
     messages: Messages,
@@ -47,12 +50,17 @@ impl EventStream {
         Ok(Self { messages: Messages::new(socket, answer)? })
     }
 
-    /// The next event. The stream has no end of its own. Safe to drop while it waits.
+    /// The next event; none where some were missed, so that what is shown has to be read anew.
+    /// The stream has no end of its own. Safe to drop while it waits.
     ///
     /// # Errors
     /// The master went away, or the stream is not what the API promises.
-    pub async fn next(&mut self) -> Result<Event, ClientError> {
-        decode(&self.messages.next().await?)
+    pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
+        let message = self.messages.next().await?;
+        if message.event == GAP {
+            return Ok(None);
+        }
+        decode(&message).map(Some)
     }
 }
 

@@ -171,6 +171,10 @@ impl Line {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         match (words.as_slice(), &action) {
             ([], _) => Ok(action.unwrap_or_else(|| Action::List(KEY_STATES.to_vec()))),
+            // Salt's manuals write `-F master`.
+            (["master"], Some(Action::Finger { with_local: true, .. })) => {
+                Ok(action.unwrap_or_else(|| Action::List(KEY_STATES.to_vec())))
+            }
             (["ledger", "verify"], None) => Ok(Action::LedgerVerify),
             (["ledger", "repair"], None) => Ok(Action::LedgerRepair),
             (["ledger", ..], None) => {
@@ -291,6 +295,12 @@ mod tests {
             Ok(Action::List(states)) => states,
             other => panic!("{line}: {other:?}"),
         }
+    }
+
+    #[test]
+    fn salts_way_to_ask_for_the_masters_fingerprint() {
+        assert!(matches!(action("-F master"), Ok(Action::Finger { with_local: true, .. })));
+        assert!(action("-F other").is_err());
     }
 
     #[test]

@@ -19,9 +19,6 @@ use crate::failure::Failure;
 /// How long a master that holds the ledger may take to open its socket.
 const STARTING: Duration = Duration::from_secs(5);
 
-/// Most keys in one request: 200 bytes each stay far below what a master reads.
-const KEYS_PER_REQUEST: usize = 1000;
-
 /// Reading the waiting keys must never drop one because the master's limits are not known here.
 const NO_LIMITS: WaitingLimits =
     WaitingLimits { pending_max: usize::MAX, pending_per_id: usize::MAX, pending_age_s: u64::MAX };
@@ -96,14 +93,7 @@ impl Source {
     /// Does what is asked, key by key; a key that was refused says so in its result.
     pub(crate) async fn act(&mut self, request: &KeyActRequest) -> Result<Vec<KeyActResult>, Failure> {
         match self {
-            Source::Online(client) => {
-                let mut results = Vec::new();
-                for keys in request.keys.chunks(KEYS_PER_REQUEST) {
-                    let part = KeyActRequest { keys: keys.to_vec(), ..request.clone() };
-                    results.extend(client.act(&part).await?);
-                }
-                Ok(results)
-            }
+            Source::Online(client) => Ok(client.act(request).await?),
             Source::Offline(offline) => offline.act(request),
         }
     }

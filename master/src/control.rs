@@ -188,6 +188,12 @@ fn parse_body<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
     })
 }
 
+fn bad_query(error: &axum::extract::rejection::QueryRejection) -> Problem {
+    let text = error.body_text();
+    let why = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+    Problem::new(ProblemKind::BadRequest, format!("the query is not what this takes: {why}"))
+}
+
 fn parse_jid(text: &str) -> Result<Jid, Problem> {
     text.parse().map_err(|error| Problem::new(ProblemKind::BadRequest, format!("{error}")))
 }
@@ -281,7 +287,7 @@ async fn jobs(
 ) -> Reply {
     let principal = api.principal(peer, &headers)?;
     principal.may(Verb::JobsOwn)?;
-    let Query(query) = query.map_err(|error| Problem::new(ProblemKind::BadRequest, error.body_text()))?;
+    let Query(query) = query.map_err(|error| bad_query(&error))?;
     let limit = query.limit.unwrap_or(JOBS_LISTED);
     if limit > JOBS_LISTED_MAX {
         let detail = format!("limit is at most {JOBS_LISTED_MAX}");
@@ -424,6 +430,6 @@ async fn events(
 ) -> Reply {
     let principal = api.principal(peer, &headers)?;
     principal.may(Verb::Events)?;
-    let Query(query) = query.map_err(|error| Problem::new(ProblemKind::BadRequest, error.body_text()))?;
+    let Query(query) = query.map_err(|error| bad_query(&error))?;
     streams::events(&api, &principal, query, &headers)
 }

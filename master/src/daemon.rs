@@ -102,7 +102,9 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
     }
     let store = Arc::new(store);
     let agreement = new_agreement(&mut trust, &key, wall())?;
+    let events = store.events(options.events_kept)?;
     let memory = Memory {
+        last_event: events.back().map_or(0, |event| event.id),
         store: store.id().to_owned(),
         last_jid: store.last_jid()?,
         open: store.open_jobs()?,
@@ -133,7 +135,7 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
     let counters = Arc::new(Counters::default());
     let (inputs, received) = mpsc::channel(INPUTS_MAX);
     let gate = Gate::new(Arc::clone(&options), Arc::clone(&counters), agreement, inputs.clone());
-    let desk = Arc::new(Desk::new(options.events_kept));
+    let desk = Arc::new(Desk::new(options.events_kept, events, engine.last_event() + 1));
     let api = Arc::new(Api {
         inputs,
         desk: Arc::clone(&desk),

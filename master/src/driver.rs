@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use brine_pki::handshake::master::{Config as Agreement, Succession};
+use brine_pki::handshake::master::{Agreement, Succession};
 use brine_pki::key::PrivateKey;
+use brine_protocol::control::Event;
 use brine_protocol::time::Timestamp;
 use tokio::sync::mpsc;
 
@@ -223,18 +224,33 @@ struct Hands {
 }
 
 impl Hands {
+    /// Decisions about keys, and who comes and goes, are for the log as well. Knocks are not: a
+    /// stranger must not be able to fill it.
+    fn log(&self, event: &Event) {
+        let is_knock = event.tag.ends_with("/pending") || event.tag.ends_with("/denied");
+        if event.tag.starts_with("brine/job/") || event.tag.ends_with("/grains") || is_knock {
+            tracing::debug!(tag = event.tag, data = %event.data, "event");
+        } else {
+            tracing::info!(tag = event.tag, data = %event.data, "event");
+        }
+    }
+
     fn perform(&self, output: Output) {
         match output {
             Output::Persist(_) => {}
             Output::Welcome { conn, standing } => self.gate.welcome(conn, standing),
             Output::Send { conn, message } => self.gate.send(conn, &message),
             Output::Broadcast(body) => self.gate.broadcast(&body),
+            Output::Mark(conn) => self.gate.mark(conn),
             Output::Close { conn, why } => self.gate.close(conn, why),
             Output::Cut { conn, why } => self.gate.cut(conn, why),
             Output::Answer { request, answer } | Output::AnswerNow { request, answer } => {
                 self.desk.answer(request, *answer);
             }
-            Output::Event(event) => self.desk.publish(event),
+            Output::Event(event) => {
+                self.log(&event);
+                self.desk.publish(event);
+            }
             Output::JobEvent { jid, event } => self.desk.tell_followers(jid, &event),
             Output::Count(name) => self.counters.count(name),
         }

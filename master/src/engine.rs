@@ -100,6 +100,11 @@ pub enum Input {
         /// The session's connection.
         conn: ConnId,
     },
+    /// Everything sent to the session before an [`Output::Mark`] has left.
+    Drained {
+        /// The session's connection.
+        conn: ConnId,
+    },
     /// The connection has ended.
     Closed {
         /// The connection.
@@ -136,6 +141,8 @@ pub enum Output {
     },
     /// Tell every subscriber of a live session; sealed already.
     Broadcast(Bytes),
+    /// Say [`Input::Drained`] when all that was sent to this session has left.
+    Mark(ConnId),
     /// End a connection after what was sent to it.
     Close {
         /// The connection.
@@ -194,7 +201,7 @@ pub struct Settings {
     pub open_bytes_max: usize,
     /// Largest message of a session.
     pub message_max: usize,
-    /// What is handed to a session that begins with a backlog, before it has shown that it reads.
+    /// What is handed at once, in bytes, to a session that begins with a backlog.
     pub hand_window: usize,
 }
 
@@ -209,6 +216,8 @@ pub struct Memory {
     pub open: Vec<OpenJob>,
     /// What is known of minions.
     pub facts: Vec<(MinionId, Facts)>,
+    /// The id of the newest stored event.
+    pub last_event: u64,
     /// Idempotency keys.
     pub idempotency: Vec<(String, [u8; 32], Jid)>,
 }
@@ -275,7 +284,7 @@ impl<L: Log> Engine<L> {
             idempotency: memory.idempotency.into_iter().map(|(k, d, j)| (k, (d, j))).collect(),
             probes: Vec::new(),
             disk_problem: None,
-            next_event: u64::try_from(now.wall.0).unwrap_or(1),
+            next_event: memory.last_event.max(u64::try_from(now.wall.0).unwrap_or(1)),
             next_sweep: Duration::ZERO,
             next_forgetting: Duration::ZERO,
         };
@@ -293,11 +302,18 @@ impl<L: Log> Engine<L> {
             Input::Opened { opened, first } => self.on_opened(*opened, first),
             Input::Frame { conn, message } => self.on_frame(conn, message),
             Input::Subscribed { conn } => self.on_subscribed(conn),
+            Input::Drained { conn } => self.on_drained(conn),
             Input::Closed { conn, why } => self.on_closed(conn, why),
             Input::Request(request) => self.on_request(*request),
             Input::Disk(problem) => self.disk_problem = problem,
             Input::Tick => self.on_tick(),
         }
+    }
+
+    /// The next event has a higher id than this.
+    #[must_use]
+    pub fn last_event(&self) -> u64 {
+        self.next_event
     }
 
     /// The next output, in order.

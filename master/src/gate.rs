@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-use brine_pki::handshake::master::Config as Agreement;
+use brine_pki::handshake::master::Agreement;
 use brine_protocol::message::{Standing, ToMinion};
 use bytes::{Bytes, BytesMut};
 use tokio::net::{TcpListener, TcpStream};
@@ -180,6 +180,11 @@ impl Gate {
             self.expect_subscriber(conn, token);
         }
         self.push(conn, Outgoing::Welcome(standing));
+    }
+
+    /// Has [`Input::Drained`] sent when all that is queued for a session has left.
+    pub fn mark(&self, conn: ConnId) {
+        self.push(conn, Outgoing::Mark);
     }
 
     /// Ends a session, after what is queued for it.

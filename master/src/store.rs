@@ -13,7 +13,7 @@ mod bucket;
 mod buckets;
 mod ceiling;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
@@ -376,6 +376,18 @@ impl Store {
             bucket.idempotency(&mut keys)?;
         }
         Ok(keys)
+    }
+
+    /// The newest events that were stored, oldest first.
+    ///
+    /// # Errors
+    /// A bucket cannot be read.
+    pub fn events(&self, limit: usize) -> Result<VecDeque<Arc<Event>>, StoreError> {
+        let mut events = VecDeque::new();
+        for bucket in self.all().iter().rev() {
+            bucket.events(limit, &mut events)?;
+        }
+        Ok(events)
     }
 
     /// What is known of every minion.

@@ -13,7 +13,7 @@ use serde_json::json;
 /// A shell command that appends a line to `counter` and then waits for `release`.
 fn held(counter: &Path, release: &Path, then: &str) -> String {
     format!(
-        "echo ran >> {}; while [ ! -e {} ]; do sleep 0.05; done; {then}",
+        "echo ran >> {}; i=0; while [ ! -e {} ] && [ $i -lt 1200 ]; do i=$((i+1)); sleep 0.05; done; {then}",
         counter.display(),
         release.display()
     )

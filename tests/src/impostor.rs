@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use brine_pki::channel::Channel;
-use brine_pki::handshake::master::{Config, Succession};
+use brine_pki::handshake::master::{Agreement, Succession};
 use brine_protocol::message::{Pace, Standing, ToMaster, ToMinion};
 use bytes::Bytes;
 
@@ -13,8 +13,8 @@ use crate::zmtp::{Wire, greeting, ready};
 
 /// A master's key-agreement config under a test key.
 #[must_use]
-pub fn config(key: &str, serial: u64) -> Arc<Config> {
-    Config::new(&private_key(key), serial, random(), &Succession::default())
+pub fn config(key: &str, serial: u64) -> Arc<Agreement> {
+    Agreement::new(&private_key(key), serial, random(), &Succession::default())
 }
 
 /// Answers greeting and READY as a socket of this type; false when the peer goes away.
@@ -42,7 +42,7 @@ impl Session {
     #[must_use]
     pub fn accept(
         mut wire: Wire,
-        config: &Arc<Config>,
+        config: &Arc<Agreement>,
         standing: Standing,
         heartbeat_ms: u64,
     ) -> Option<Self> {

@@ -15,12 +15,12 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+        for entry in fs::read_dir(&folder).expect("a folder").flatten() {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push((path.clone(), fs::read_to_string(path).unwrap()));
+                found.push((path.clone(), fs::read_to_string(path).expect("a text")));
             }
         }
     }
@@ -80,7 +80,8 @@ fn files_are_read_in_one_sitting() {
 fn the_map_names_what_is_there() {
     let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let is_path = |word: &&str| word.contains('/') && (word.ends_with(".rs") || word.ends_with(".md"));
-    let named: Vec<&str> = map.split(|c: char| c.is_whitespace() || "`(),;*".contains(c)).filter(is_path).collect();
+    let named: Vec<&str> =
+        map.split(|c: char| c.is_whitespace() || "`(),;*".contains(c)).filter(is_path).collect();
     assert!(named.len() > 5, "{named:?}");
     for name in named {
         let crates = ["", "master/src/", "minion/src/", "pki/src/", "protocol/src/"];

@@ -26,7 +26,8 @@ pub(super) async fn run(client: &Client, tag: Option<&str>, style: &Style) -> Re
             event = stream.next() => event,
         };
         match event {
-            Ok(event) => {
+            Ok(None) => eprintln!("some events were missed"),
+            Ok(Some(event)) => {
                 last_id = Some(event.id);
                 print(&line(&event, style))?;
             }

@@ -39,6 +39,8 @@ struct Ring {
 /// Requests, followers and events.
 #[derive(Debug)]
 pub struct Desk {
+    /// The first event of this run may have this id, and none before it.
+    first_id: u64,
     next: Mutex<u64>,
     waiters: Mutex<HashMap<RequestId, Waiter>>,
     followers: Mutex<HashMap<Jid, Vec<mpsc::UnboundedSender<JobEvent>>>>,
@@ -48,15 +50,17 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// An empty desk that remembers so many events.
+    /// A desk that remembers so many events, among them those of earlier runs. Of those runs only
+    /// the stored ones are known: whoever resumes from before this one is told of a gap.
     #[must_use]
-    pub fn new(events_kept: usize) -> Self {
+    pub fn new(events_kept: usize, kept: VecDeque<Arc<Event>>, first_id: u64) -> Self {
         let (live, _) = broadcast::channel(LAG_MAX);
         Self {
+            first_id,
             next: Mutex::new(0),
             waiters: Mutex::default(),
             followers: Mutex::default(),
-            ring: Mutex::new(Ring { kept: VecDeque::new(), live }),
+            ring: Mutex::new(Ring { kept, live }),
             events_kept,
             write_problem: Mutex::default(),
         }
@@ -134,7 +138,7 @@ impl Desk {
         let is_gap = match ring.kept.front() {
             // 0 asks for all there is, and misses nothing.
             _ if last == 0 => false,
-            Some(oldest) => oldest.id > last + 1,
+            Some(oldest) => oldest.id > last + 1 || last + 1 < self.first_id,
             None => true,
         };
         (behind, ring.live.subscribe(), is_gap)
@@ -157,7 +161,7 @@ mod tests {
 
     #[test]
     fn followers_that_hung_up_make_room_for_the_next() {
-        let desk = Desk::new(10);
+        let desk = Desk::new(10, VecDeque::new(), 1);
         let jid = Jid::at(brine_protocol::time::Timestamp(1_795_327_652_000_000), 0);
         for _ in 0..5 {
             let (reply, _) = oneshot::channel();

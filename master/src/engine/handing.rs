@@ -1,7 +1,7 @@
 //! Handing orders to sessions: at once where that is possible, and after a session was lost as
 //! much at a time as the new one can hold.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use brine_pki::ledger::Log;
@@ -14,13 +14,8 @@ use super::{Engine, Output};
 use crate::gate::ConnId;
 use crate::store::Record;
 
-/// What a session still has to be handed of what was open when it began.
-#[derive(Debug, Default)]
-pub(super) struct Backlog {
-    waiting: VecDeque<(u64, Jid)>,
-    /// Handed, without a sign yet that it arrived: by delivery number, its bytes.
-    unproved: BTreeMap<u64, usize>,
-}
+/// What a session still has to be handed of what was open when it began: delivery numbers, jids.
+pub(super) type Backlog = VecDeque<(u64, Jid)>;
 
 impl<L: Log> Engine<L> {
     /// Hands a new job to those of its minions that are live.
@@ -68,36 +63,23 @@ impl<L: Log> Engine<L> {
             }
         }
         if let Some(session) = self.sessions.get_mut(&conn) {
-            session.backlog = Backlog { waiting, unproved: BTreeMap::new() };
+            session.backlog = waiting;
         }
         self.hand_backlog(conn);
     }
 
-    /// A sign that what was handed to a session arrives: this order is answered, or, with a beat,
-    /// the minion reads.
-    pub(super) fn on_proof(&mut self, conn: ConnId, number: Option<u64>) {
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
-        match number {
-            Some(number) => {
-                session.backlog.unproved.remove(&number);
-            }
-            None => session.backlog.unproved.clear(),
-        }
-        if !session.backlog.waiting.is_empty() {
-            self.hand_backlog(conn);
-        }
+    /// What was handed of the backlog has left: there is room for more.
+    pub(super) fn on_drained(&mut self, conn: ConnId) {
+        self.hand_backlog(conn);
     }
 
-    /// More at once than the connection's queue holds would end the session, and the next one the
-    /// same way.
+    /// Hands out a part of the backlog. More at once than the connection's queue holds would end
+    /// the session, and the next one the same way.
     fn hand_backlog(&mut self, conn: ConnId) {
-        loop {
+        let mut handed = 0;
+        while handed < self.settings.hand_window {
             let Some(session) = self.sessions.get_mut(&conn) else { return };
-            let under_way: usize = session.backlog.unproved.values().sum();
-            if under_way >= self.settings.hand_window {
-                return;
-            }
-            let Some((number, jid)) = session.backlog.waiting.pop_front() else { return };
+            let Some((_, jid)) = session.backlog.pop_front() else { break };
             let (id, max) = (session.id.clone(), session.message_max);
             let Some(open) = self.open.get(&jid).filter(|open| open.minions.contains_key(&id)) else {
                 continue;
@@ -106,12 +88,13 @@ impl<L: Log> Engine<L> {
             if self.refuse_too_large(jid, &id, size, max) {
                 continue;
             }
-            if let Some(session) = self.sessions.get_mut(&conn) {
-                session.backlog.unproved.insert(number, size + ORDER_SLACK);
-            }
+            handed += size + ORDER_SLACK;
             self.note_handed(jid, &id);
             let order = self.order(&job);
             self.send(conn, ToMinion::Order(Box::new(order)));
+        }
+        if self.sessions.get(&conn).is_some_and(|session| !session.backlog.is_empty()) {
+            self.output(Output::Mark(conn));
         }
     }
 

@@ -89,7 +89,7 @@ impl<L: Log> Engine<L> {
         self.open_bytes += order_bytes;
         self.open.insert(jid, Open { job: open.job, cancelled_by: open.cancelled_by, order_bytes, minions });
         for id in gone {
-            let by = "the removal of its key".to_owned();
+            let by = "the master: its key is no longer accepted".to_owned();
             self.end(jid, &id, Ending::Cancelled { by });
         }
         if is_over {
@@ -312,7 +312,6 @@ impl<L: Log> Engine<L> {
         }
         let stored = Stored { store: self.store.clone(), numbers: vec![number], floor: self.floor(id) };
         self.send(conn, ToMinion::Stored(stored));
-        self.on_proof(conn, Some(number));
     }
 
     /// The lowest delivery number that may still be sent to a minion.

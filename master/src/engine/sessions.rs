@@ -94,7 +94,7 @@ impl<L: Log> Engine<L> {
             heard: self.now,
             running: BTreeSet::new(),
             message_max: WireLimits::default().message_max,
-            backlog: Backlog::default(),
+            backlog: Backlog::new(),
         };
         for dropped in knocked.dropped {
             self.close_waiting(&(dropped.id, dropped.fingerprint), "pending_full");
@@ -275,7 +275,6 @@ impl<L: Log> Engine<L> {
         // Somebody else who waits under the same name does not answer for it.
         if is_live {
             self.on_sign_of_life(&id, steady);
-            self.on_proof(conn, None);
         }
     }
 

@@ -122,6 +122,7 @@ fn memory() -> Memory {
     Memory {
         store: "s".repeat(32),
         last_jid: Timestamp::default(),
+        last_event: 0,
         open: vec![],
         facts: vec![],
         idempotency: vec![],

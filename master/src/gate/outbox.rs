@@ -17,6 +17,8 @@ pub enum Outgoing {
     Frame(Frame),
     /// Bytes that many peers get alike, ready for the wire.
     Shared(Bytes),
+    /// Tell the engine that everything queued before this was handed to the socket.
+    Mark,
     /// The end, after what was queued before it.
     Close(&'static str),
 }
@@ -27,7 +29,7 @@ impl Outgoing {
         const KEEPING: usize = 64;
         KEEPING
             + match self {
-                Outgoing::Welcome(_) | Outgoing::Close(_) => 0,
+                Outgoing::Welcome(_) | Outgoing::Mark | Outgoing::Close(_) => 0,
                 Outgoing::Frame(frame) => frame.encoded_len(),
                 Outgoing::Shared(bytes) => bytes.len(),
             }

@@ -62,6 +62,7 @@ struct Connection {
     heartbeat: Duration,
     closing: Option<Ended>,
     known_to_engine: bool,
+    mark_due: bool,
 }
 
 /// Serves one connection of the return port to its end.
@@ -81,6 +82,7 @@ pub(super) async fn serve(gate: Arc<Gate>, stream: TcpStream, ticket: Ticket) {
         last_sent: now,
         closing: None,
         known_to_engine: false,
+        mark_due: false,
         gate,
     };
     let ended = loop {
@@ -102,6 +104,10 @@ impl Connection {
     async fn step(&mut self) -> Result<(), Ended> {
         while self.wire.is_flushed() && self.closing.is_none() && self.take_outgoing()? {
             self.wire.flush()?;
+        }
+        if self.mark_due && self.wire.is_flushed() {
+            self.mark_due = false;
+            self.gate.inputs.send(Input::Drained { conn: self.conn }).await.map_err(|_| "stopping")?;
         }
         if let Some(ended) = self.closing
             && self.wire.is_flushed()
@@ -165,6 +171,10 @@ impl Connection {
                     }
                 }
                 Some(Outgoing::Shared(bytes)) => self.wire.write(bytes),
+                Some(Outgoing::Mark) => {
+                    self.mark_due = true;
+                    return Ok(true);
+                }
                 Some(Outgoing::Close(why)) => {
                     self.closing = Some(why);
                     return Ok(true);

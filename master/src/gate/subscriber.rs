@@ -85,7 +85,9 @@ impl Connection {
             match self.outbox.pop()? {
                 Some(Outgoing::Shared(bytes)) => self.wire.write(bytes),
                 Some(Outgoing::Close(why)) => return Err(why),
-                Some(Outgoing::Welcome(_) | Outgoing::Frame(_)) => return Err("engine_spoke_too_early"),
+                Some(Outgoing::Welcome(_) | Outgoing::Frame(_) | Outgoing::Mark) => {
+                    return Err("engine_spoke_too_early");
+                }
                 None => return Ok(n > 0),
             }
         }

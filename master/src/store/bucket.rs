@@ -14,7 +14,7 @@
 //! The mark is one byte, `+` for a retcode of 0 and `-` for everything else, so that counting
 //! needs no JSON. One batch is atomic because there is one tree.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use brine_local::file;
-use brine_protocol::control::{JobRow, JobSummary};
+use brine_protocol::control::{Event, JobRow, JobSummary};
 use brine_protocol::job::Job;
 use brine_protocol::{Jid, MinionId};
 
@@ -420,6 +420,19 @@ impl Bucket {
     pub(super) fn has_open_jobs(&self) -> Result<bool, StoreError> {
         let first = self.db.scan_prefix("o/").next().transpose();
         Ok(first.map_err(|error| self.failed(&error))?.is_some())
+    }
+
+    /// Adds the newest events in front, until there are `limit`.
+    pub(super) fn events(&self, limit: usize, events: &mut VecDeque<Arc<Event>>) -> Result<(), StoreError> {
+        for item in self.db.scan_prefix("e/").rev() {
+            if events.len() >= limit {
+                break;
+            }
+            let (key, value) = item.map_err(|error| self.failed(&error))?;
+            let event = serde_json::from_slice(&value).map_err(|_| self.damaged(&key))?;
+            events.push_front(Arc::new(event));
+        }
+        Ok(())
     }
 
     pub(super) fn idempotency(&self, keys: &mut Vec<(String, [u8; 32], Jid)>) -> Result<(), StoreError> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use brine_pki::channel::Channel;
-use brine_pki::handshake::master::{Config, Succession};
+use brine_pki::handshake::master::{Agreement, Succession};
 use brine_pki::key::PrivateKey;
 use brine_protocol::job::{Call, Target};
 use brine_protocol::limits::WireLimits;
@@ -91,7 +91,7 @@ pub struct Master {
     pub key: PrivateKey,
     pub publish: TcpListener,
     pub ret: TcpListener,
-    pub config: Arc<Config>,
+    pub config: Arc<Agreement>,
 }
 
 /// A sealed session, seen from the master.
@@ -103,7 +103,7 @@ pub struct Session {
 impl Master {
     pub fn new(key: &str, serial: u64) -> Self {
         let key = PrivateKey::from_pem(&std::fs::read_to_string(key_file(key)).unwrap()).unwrap();
-        let config = Config::new(&key, serial, [4; 32], &Succession::default());
+        let config = Agreement::new(&key, serial, [4; 32], &Succession::default());
         let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
         Self { key, publish: listen(), ret: listen(), config }
     }

@@ -14,7 +14,7 @@ use crate::wire::Writer;
 /// A master's key-agreement config: signed once per rotation, offered to every minion.
 ///
 /// Its secret lives in memory only and is wiped when the last handshake that uses it is done.
-pub struct Config {
+pub struct Agreement {
     body: Vec<u8>,
     signature: Vec<u8>,
     secret: StaticSecret,
@@ -38,7 +38,7 @@ pub fn endorse(trust_key: &PrivateKey, signing_key: &PublicKey) -> Vec<u8> {
     trust_key.sign(Label::Endorsement, &[signing_key.der()])
 }
 
-impl Config {
+impl Agreement {
     /// Signs a config with this serial, which has to be higher than any that was ever offered
     /// under the same trust key, around a fresh X25519 secret.
     #[must_use]
@@ -71,16 +71,16 @@ impl Config {
     }
 }
 
-impl std::fmt::Debug for Config {
+impl std::fmt::Debug for Agreement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Config(serial {})", self.serial)
+        write!(f, "Agreement(serial {})", self.serial)
     }
 }
 
 /// What one connection was offered.
 #[derive(Debug)]
 pub struct Offer {
-    config: Arc<Config>,
+    config: Arc<Agreement>,
     message: Vec<u8>,
 }
 

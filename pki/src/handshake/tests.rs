@@ -4,7 +4,7 @@ use brine_protocol::message::{Pace, Standing, ToMaster};
 use brine_protocol::{Fingerprint, MinionId};
 use std::sync::Arc;
 
-use super::master::{Config, Offer, Succession, endorse};
+use super::master::{Agreement, Offer, Succession, endorse};
 use super::minion::{Offered, Pin, Waiting};
 use super::*;
 use crate::key::tests::fixed;
@@ -12,8 +12,8 @@ use crate::key::{PrivateKey, PublicKey};
 
 const PACE: Pace = Pace { heartbeat_ms: 10_000, message_max: None };
 
-fn config(key: &PrivateKey, serial: u64) -> Arc<Config> {
-    Config::new(key, serial, [11; 32], &Succession::default())
+fn config(key: &PrivateKey, serial: u64) -> Arc<Agreement> {
+    Agreement::new(key, serial, [11; 32], &Succession::default())
 }
 
 fn id() -> MinionId {
@@ -64,7 +64,7 @@ fn a_replayed_hello_is_refused_on_any_other_connection() {
     let refused = later.read_hello(&hello).expect("well-formed").verify().expect_err("replayed");
     assert_eq!(refused, HandshakeError::Signature("Hello"));
     // Nor does a Hello to one master open another one.
-    let other = super::master::Config::new(&fixed("other"), 1, [11; 32], &Succession::default());
+    let other = super::master::Agreement::new(&fixed("other"), 1, [11; 32], &Succession::default());
     let refused = other.offer([1; 32]).read_hello(&hello).expect("well-formed").verify();
     assert!(refused.is_err());
 }
@@ -96,7 +96,7 @@ fn a_forged_verdict_does_not_open() {
     let bytes = said(&offer);
     let (hello, waiting) = hello_to(&bytes, &Pin::FirstUse);
     // The forger has seen everything on the wire, and does not have the config's secret.
-    let forger = Config::new(&fixed("master"), 1, [99; 32], &Succession::default());
+    let forger = Agreement::new(&fixed("master"), 1, [99; 32], &Succession::default());
     let mut forged_offer = forger.offer([1; 32]);
     forged_offer.set_message(bytes);
     let verified = forged_offer.read_hello(&hello).expect("well-formed").verify().expect("signed");
@@ -164,7 +164,7 @@ fn a_signing_key_needs_the_trust_keys_word() {
     let endorsed = endorse(&trust, signing.public());
     let offer = |endorsement: &[u8], successor: Option<Fingerprint>| {
         let succession = Succession { trust_key: Some((trust.public(), endorsement)), successor };
-        said(&Config::new(&signing, 1, [11; 32], &succession).offer([1; 32]))
+        said(&Agreement::new(&signing, 1, [11; 32], &succession).offer([1; 32]))
     };
     let successor = Fingerprint([8; 32]);
     let offered = Offered::read(&offer(&endorsed, Some(successor)), &pin).expect("endorsed");
@@ -175,7 +175,7 @@ fn a_signing_key_needs_the_trust_keys_word() {
     assert_eq!(refused, HandshakeError::Signature("signing key"));
     // The whole exchange works through the deputy.
     let succession = Succession { trust_key: Some((trust.public(), &endorsed)), successor: None };
-    let offer = Config::new(&signing, 1, [11; 32], &succession).offer([1; 32]);
+    let offer = Agreement::new(&signing, 1, [11; 32], &succession).offer([1; 32]);
     let (hello, waiting) = hello_to(offer.message(), &pin);
     let verified = offer.read_hello(&hello).expect("well-formed").verify().expect("signed");
     let (welcome, _) = verified.welcome([3; 32], Standing::Pending, PACE, 0).expect("honest");
