@@ -13,7 +13,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path as Segment, Query, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Path as Segment, Query, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -32,7 +33,7 @@ use crate::driver::{Desk, Follow, Waiter};
 use crate::engine::{Answer, Ask, Input, Request};
 use crate::roles::{Principal, Roles};
 use crate::store::{Store, StoreError};
-use reply::{Reply, json_reply, problem};
+use reply::{Refused, Reply, json_reply, problem};
 
 /// Jobs listed when nobody says how many, and at most.
 const JOBS_LISTED: usize = 50;
@@ -129,6 +130,18 @@ pub async fn serve(api: Arc<Api>, listener: UnixListener) -> std::io::Result<()>
     axum::serve(listener, router.into_make_service_with_connect_info::<Peer>()).await
 }
 
+/// Who asks, for handlers: known before anything of the request is looked at.
+struct Caller(Principal);
+
+impl FromRequestParts<Arc<Api>> for Caller {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refused> {
+        let peer = parts.extensions.get::<ConnectInfo<Peer>>().map_or(Peer(None), |info| info.0);
+        Ok(Self(api.principal(peer, &parts.headers)?))
+    }
+}
+
 impl Api {
     /// Who asks: the peer of the socket, or whom that one acts as.
     fn principal(&self, peer: Peer, headers: &HeaderMap) -> Result<Principal, Problem> {
@@ -202,12 +215,7 @@ fn unexpected() -> Problem {
     Problem::new(ProblemKind::Internal, "the engine gave an answer to another question")
 }
 
-async fn health(
-    State(api): State<Arc<Api>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    headers: HeaderMap,
-) -> Reply {
-    let principal = api.principal(peer, &headers)?;
+async fn health(State(api): State<Arc<Api>>, Caller(principal): Caller) -> Reply {
     let Answer::Health { sessions, keys, problem } = api.ask(principal, Ask::Health, None).await? else {
         return Err(unexpected().into());
     };
@@ -226,25 +234,14 @@ async fn health(
     })
 }
 
-async fn keys(
-    State(api): State<Arc<Api>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    headers: HeaderMap,
-) -> Reply {
-    let principal = api.principal(peer, &headers)?;
+async fn keys(State(api): State<Arc<Api>>, Caller(principal): Caller) -> Reply {
     match api.ask(principal, Ask::Keys, None).await? {
         Answer::Keys(keys) => json_reply(&keys),
         _ => Err(unexpected().into()),
     }
 }
 
-async fn act(
-    State(api): State<Arc<Api>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Reply {
-    let principal = api.principal(peer, &headers)?;
+async fn act(State(api): State<Arc<Api>>, Caller(principal): Caller, body: Bytes) -> Reply {
     let request: KeyActRequest = parse_body(&body)?;
     match api.ask(principal, Ask::Act(request), None).await? {
         Answer::Acted(results) => json_reply(&results),
@@ -252,12 +249,7 @@ async fn act(
     }
 }
 
-async fn minions(
-    State(api): State<Arc<Api>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    headers: HeaderMap,
-) -> Reply {
-    let principal = api.principal(peer, &headers)?;
+async fn minions(State(api): State<Arc<Api>>, Caller(principal): Caller) -> Reply {
     match api.ask(principal, Ask::Minions, None).await? {
         Answer::Minions(minions) => json_reply(&minions),
         _ => Err(unexpected().into()),
@@ -266,11 +258,9 @@ async fn minions(
 
 async fn minion(
     State(api): State<Arc<Api>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    headers: HeaderMap,
+    Caller(principal): Caller,
     Segment(id): Segment<String>,
 ) -> Reply {
-    let principal = api.principal(peer, &headers)?;
     let id: MinionId =
         id.parse().map_err(|error| Problem::new(ProblemKind::BadRequest, format!("{error}")))?;
     match api.ask(principal, Ask::Minion(id), None).await? {
@@ -281,11 +271,9 @@ async fn minion(
 
 async fn jobs(
     State(api): State<Arc<Api>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    headers: HeaderMap,
+    Caller(principal): Caller,
     query: Result<Query<JobsQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Reply {
-    let principal = api.principal(peer, &headers)?;
     principal.may(Verb::JobsOwn)?;
     let Query(query) = query.map_err(|error| bad_query(&error))?;
     let limit = query.limit.unwrap_or(JOBS_LISTED);
@@ -310,11 +298,10 @@ async fn jobs(
 
 async fn submit(
     State(api): State<Arc<Api>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    Caller(principal): Caller,
     headers: HeaderMap,
     body: Bytes,
 ) -> Reply {
-    let principal = api.principal(peer, &headers)?;
     let request = parse_body(&body)?;
     let idempotency = match headers.get("idempotency-key") {
         None => None,
@@ -347,13 +334,7 @@ async fn submit(
     }
 }
 
-async fn job(
-    State(api): State<Arc<Api>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    headers: HeaderMap,
-    Segment(jid): Segment<String>,
-) -> Reply {
-    let principal = api.principal(peer, &headers)?;
+async fn job(State(api): State<Arc<Api>>, Caller(principal): Caller, Segment(jid): Segment<String>) -> Reply {
     let jid = parse_jid(&jid)?;
     let job = streams::visible_job(&api, &principal, jid).await?;
     let Answer::Rows(open) = api.ask(principal, Ask::Presence(jid), None).await? else {
@@ -383,21 +364,17 @@ async fn job(
 
 async fn follow(
     State(api): State<Arc<Api>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    headers: HeaderMap,
+    Caller(principal): Caller,
     Segment(jid): Segment<String>,
 ) -> Reply {
-    let principal = api.principal(peer, &headers)?;
     streams::follow(&api, principal, parse_jid(&jid)?).await
 }
 
 async fn kill(
     State(api): State<Arc<Api>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    headers: HeaderMap,
+    Caller(principal): Caller,
     Segment(jid): Segment<String>,
 ) -> Reply {
-    let principal = api.principal(peer, &headers)?;
     principal.may(Verb::JobsKill)?;
     let jid = parse_jid(&jid)?;
     streams::visible_job(&api, &principal, jid).await?;
@@ -409,11 +386,9 @@ async fn kill(
 
 async fn probe(
     State(api): State<Arc<Api>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    headers: HeaderMap,
+    Caller(principal): Caller,
     Segment(jid): Segment<String>,
 ) -> Reply {
-    let principal = api.principal(peer, &headers)?;
     let jid = parse_jid(&jid)?;
     streams::visible_job(&api, &principal, jid).await?;
     match api.ask(principal, Ask::Probe(jid), None).await? {
@@ -424,11 +399,10 @@ async fn probe(
 
 async fn events(
     State(api): State<Arc<Api>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    Caller(principal): Caller,
     headers: HeaderMap,
     query: Result<Query<streams::EventsQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Reply {
-    let principal = api.principal(peer, &headers)?;
     principal.may(Verb::Events)?;
     let Query(query) = query.map_err(|error| bad_query(&error))?;
     streams::events(&api, &principal, query, &headers)

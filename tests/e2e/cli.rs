@@ -240,3 +240,38 @@ fn a_function_that_does_not_exist_is_said_per_minion() {
     let said = format!("{}{}", done.stdout, done.stderr);
     assert!(said.contains("m1") && said.contains("test.pong"), "{said}");
 }
+
+#[test]
+fn following_events_goes_on_over_a_restart_of_the_master() {
+    let mut fleet = Fleet::prepare_with_ports("");
+    fleet.start_master();
+    let m1 = fleet.minion("m1");
+    let mut brine = fleet
+        .command("brine", &["events", "--tag", "brine/key/m1/*"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(brine.stdout.take().unwrap()).lines();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(tell.send(line))));
+    let fingerprint = m1.fingerprint();
+    let until_told = |fleet: &Fleet| {
+        let mut act = ["suspend", "resume"].iter().cycle();
+        eventually(20.0, "an event is printed", || {
+            fleet.act(act.next().unwrap(), "m1", &fingerprint);
+            told.try_recv().is_ok()
+        });
+    };
+    until_told(&fleet);
+    fleet.kill_master();
+    fleet.start_master();
+    while told.try_recv().is_ok() {}
+    if fleet.key_state("m1", &fingerprint).as_deref() == Some("suspended") {
+        fleet.act("resume", "m1", &fingerprint);
+    }
+    until_told(&fleet);
+    assert!(brine.try_wait().unwrap().is_none(), "it goes on");
+    brine.kill().unwrap();
+    brine.wait().unwrap();
+}
