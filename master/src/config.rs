@@ -225,6 +225,13 @@ impl Config {
         crate::roles::Roles::read(&self.roles, &self.publisher_acl).map(drop)
     }
 
+    /// What is handed at once of a backlog, in bytes. The last order of it may go over by a whole
+    /// message, and a queue that this fills would end every session of that minion the same way.
+    #[must_use]
+    pub fn hand_window(&self) -> usize {
+        (self.send_queue_max.saturating_sub(self.message_max) / 2).max(1)
+    }
+
     /// Limits of a connection without a live session.
     #[must_use]
     pub fn stranger_limits(&self) -> WireLimits {
@@ -251,6 +258,17 @@ mod tests {
     #[test]
     fn defaults_pass_their_own_check() {
         assert_eq!(Config::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_backlog_fits_the_send_queue_however_small_that_is() {
+        for send_queue_max in [1024 * 1024, 1_500_000, 8 * 1024 * 1024] {
+            let config = Config { send_queue_max, message_max: 1024 * 1024, ..Config::default() };
+            assert_eq!(config.check(), Ok(()));
+            assert!(config.hand_window() >= 1, "or nothing is ever handed");
+            // The last order begins below the window and has at most a message.
+            assert!(config.hand_window() - 1 + config.message_max <= send_queue_max);
+        }
     }
 
     #[test]

@@ -119,7 +119,7 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
         open_orders_max: options.open_orders_max,
         open_bytes_max: options.open_orders_bytes_max,
         message_max: options.message_max,
-        hand_window: options.send_queue_max / 2,
+        hand_window: options.hand_window(),
     };
     let random = Box::new(|bytes: &mut [u8]| {
         for chunk in bytes.chunks_mut(32) {

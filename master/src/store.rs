@@ -387,6 +387,7 @@ impl Store {
         for bucket in self.all().iter().rev() {
             bucket.events(limit, &mut events)?;
         }
+        events.make_contiguous().sort_by_key(|event| event.id);
         Ok(events)
     }
 

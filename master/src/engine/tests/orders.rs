@@ -215,3 +215,21 @@ fn an_order_that_a_minion_does_not_take_is_refused_once() {
     assert!(out.orders(1).is_empty());
     assert!(matches!(&out.endings()[..], [(_, Ending::Refused { why })] if why.contains("65536")), "{out:?}");
 }
+
+#[test]
+fn what_is_killed_while_it_waits_in_a_backlog_is_not_sent_any_more() {
+    let mut world = World::new();
+    world.live(1, "web1");
+    let mut jids = Vec::new();
+    for _ in 0..3 {
+        let mut large = request("*", "cmd.run");
+        large.calls[0].arguments.push("x".repeat(60_000).into());
+        let out = world.ask(Ask::Submit { request: large, idempotency: None });
+        jids.push(out.orders(1)[0].jid);
+    }
+    world.input(Input::Closed { conn: ConnId(1), why: "silent" });
+    assert_eq!(world.start(2, "web1", "j", &[]).orders(2).len(), 2, "hand_window");
+    assert!(matches!(world.ask(Ask::Kill(jids[2])).sent(2)[..], [ToMinion::Cancel(_)]));
+    let out = world.input(Input::Drained { conn: ConnId(2) });
+    assert!(out.orders(2).is_empty(), "{out:?}");
+}
