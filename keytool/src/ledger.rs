@@ -9,7 +9,7 @@ use brine_pki::ledger::{FileLedger, LedgerError, Log, repair as mend};
 
 use crate::failure::Failure;
 use crate::print;
-use crate::source::{now, principal};
+use crate::source::principal;
 
 /// A master that was just stopped lets go of the ledger within this time.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -31,7 +31,8 @@ pub(crate) fn verify(paths: &Paths) -> Result<Exit, Failure> {
 
 pub(crate) fn repair(paths: &Paths) -> Result<Exit, Failure> {
     let path = existing(paths)?;
-    let Some(repaired) = mend(&path, &principal(), now(), PATIENCE).map_err(held)? else {
+    let Some(repaired) = mend(&path, &principal(), brine_local::clock::wall(), PATIENCE).map_err(held)?
+    else {
         print(&format!("{} is whole: nothing to repair\n", path.display()))?;
         return Ok(Exit::Ok);
     };

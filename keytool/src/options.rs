@@ -120,7 +120,7 @@ pub(crate) struct Line {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) wait_for: Option<u64>,
     /// How long --wait-for waits.
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = brine_local::clock::seconds)]
     pub(crate) timeout: Duration,
 
     /// How to show: nested, json, yaml, txt, raw or quiet.
@@ -270,13 +270,6 @@ fn states(word: &str) -> Result<Vec<KeyState>, Failure> {
                 "{word:?} is not a valid argument to '--list'; it takes acc, un, pre, rej, den, sus or all"
             ))
         })
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<f64>().ok().filter(|n| n.is_finite() && *n > 0.0);
-    parsed
-        .and_then(|n| Duration::try_from_secs_f64(n).ok())
-        .ok_or_else(|| "expected a number of seconds above 0".to_owned())
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Where keys are read and acted on: the running master or, when there is none, its ledger.
 
 use std::os::unix::fs::MetadataExt;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use brine_client::{Client, ClientError, Unreachable};
 use brine_local::Paths;
+use brine_local::clock::wall;
 use brine_local::file::{self, FileError};
 use brine_pki::key::PublicKey;
 use brine_pki::ledger::LedgerError;
@@ -12,7 +13,6 @@ use brine_pki::registry::{OpenError, Trust};
 use brine_pki::waiting::WaitingLimits;
 use brine_protocol::Fingerprint;
 use brine_protocol::control::{Key, KeyActRequest, KeyActResult};
-use brine_protocol::time::Timestamp;
 
 use crate::failure::Failure;
 
@@ -122,7 +122,7 @@ impl Offline {
     fn act(&mut self, request: &KeyActRequest) -> Result<Vec<KeyActResult>, Failure> {
         let mut results = Vec::new();
         for name in &request.keys {
-            let done = self.trust.act(request.act, name, &self.by, request.reason.as_deref(), now());
+            let done = self.trust.act(request.act, name, &self.by, request.reason.as_deref(), wall());
             results.push(KeyActResult {
                 id: name.id.clone(),
                 fingerprint: name.fingerprint,
@@ -157,9 +157,4 @@ pub(crate) fn principal() -> String {
     let name = nix::unistd::User::from_uid(uid).ok().flatten().map(|user| user.name);
     let name = name.unwrap_or_else(|| "?".to_owned());
     format!("unix:{uid} ({name}), offline")
-}
-
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

@@ -5,6 +5,7 @@
 //! file it is about.
 
 pub mod arguments;
+pub mod clock;
 pub mod config;
 pub mod file;
 pub mod log;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use brine_local::clock::wall;
 use brine_local::{Paths, config, file, log};
 use brine_pki::key::{PrivateKey, PublicKey};
 use brine_pki::registry::{Opened as OpenedTrust, Trust};
@@ -16,7 +17,7 @@ use tokio::sync::mpsc;
 use crate::config::Config;
 use crate::control::{self, Api};
 use crate::counters::Counters;
-use crate::driver::{Clock, Desk, Driver, new_agreement, wall};
+use crate::driver::{Clock, Desk, Driver, new_agreement};
 use crate::engine::{Engine, Memory, Settings};
 use crate::gate::{Gate, Ports};
 use crate::roles::Roles;

@@ -51,15 +51,8 @@ impl Clock {
     /// The time.
     #[must_use]
     pub fn now(&self) -> Now {
-        Now { wall: wall(), steady: self.0.elapsed() }
+        Now { wall: brine_local::clock::wall(), steady: self.0.elapsed() }
     }
-}
-
-/// The wall clock.
-#[must_use]
-pub fn wall() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// What the driver drives.

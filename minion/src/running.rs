@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use brine_protocol::job::Ending;
-use brine_protocol::time::Timestamp;
 use brine_protocol::{Jid, MinionId};
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
@@ -62,7 +60,7 @@ impl Table {
             jid,
             functions: job.functions(),
             pid: None,
-            started: now(),
+            started: brine_local::clock::wall(),
             principal: job.principal.clone(),
         };
         {
@@ -165,11 +163,6 @@ async fn run(job: &Job, context: &Context, killed: oneshot::Receiver<String>) ->
             after_ms: job.timeout.map_or(0, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
         },
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@
 pub mod master;
 pub mod minion;
 
-use brine_protocol::version::CURRENT;
+use brine_protocol::version::{CURRENT, is_served};
 use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
 use x25519_dalek::{PublicKey as Exchange, StaticSecret};
@@ -119,7 +119,7 @@ fn enter<'a>(message: &'a [u8], expected: u8, name: &'static str) -> Result<Read
     }
     let mut reader = Reader(message);
     let version = reader.u8().ok_or(HandshakeError::Malformed(name))?;
-    if version != CURRENT {
+    if !is_served(version) {
         return Err(HandshakeError::Version(version));
     }
     match reader.u8() {

@@ -37,12 +37,6 @@ pub fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// Whether a text contains a character with a meaning in globs.
-#[must_use]
-pub fn is_pattern(text: &str) -> bool {
-    text.contains(['*', '?', '['])
-}
-
 /// How many pattern characters match the one character `c`, or none if it does not.
 fn one(pattern: &[char], c: char) -> Option<usize> {
     match pattern[0] {

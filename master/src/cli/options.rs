@@ -94,7 +94,7 @@ pub(super) struct RunLine {
     #[arg(short = 'L', long)]
     pub(super) list: bool,
     /// After so long without news, ask the minions what goes on; those that run the job are waited for [default: timeout of master.yaml, 5].
-    #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(short, long, value_name = "SECONDS", value_parser = brine_local::clock::seconds)]
     pub(super) timeout: Option<Duration>,
     /// Print the job's id and do not wait for returns.
     #[arg(long = "async")]
@@ -112,7 +112,7 @@ pub(super) struct RunLine {
     #[arg(long)]
     pub(super) summary: bool,
     /// Kill it on minions where it runs longer than this [default: never].
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = brine_local::clock::seconds)]
     pub(super) job_timeout: Option<Duration>,
     /// Keyword arguments whose values are text whatever they look like.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
@@ -188,13 +188,6 @@ pub(super) enum MinionsVerb {
         /// The minion's id.
         id: String,
     },
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<f64>().ok().filter(|n| n.is_finite() && *n > 0.0);
-    parsed
-        .and_then(|n| Duration::try_from_secs_f64(n).ok())
-        .ok_or_else(|| "expected a number of seconds above 0".to_owned())
 }
 
 /// What a command line is.
