@@ -340,3 +340,55 @@ fn commit(store: &Store, hands: &Hands, records: &[Record], is_stopping: impl Fn
     hands.counters.add("records_committed", records.len() as u64);
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreOptions;
+
+    async fn rig(room_min: u64) -> (tempfile::TempDir, Arc<Hands>, Writer) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options =
+            StoreOptions { keep_jobs_seconds: 60, cache_bytes: 1 << 20, orphans_per_minion: 1, room_min };
+        let store = Store::open(&folder.path().join("store"), &folder.path().join("ceiling"), options);
+        let pem = include_str!("../../pki/tests/keys/master.pem");
+        let key = PrivateKey::from_pem(pem).expect("a key");
+        let agreement = Agreement::new(&key, 1, [1; 32], &Succession::default());
+        let counters = Arc::<Counters>::default();
+        let (inputs, _) = mpsc::channel(1);
+        let gate = Gate::new(Arc::new(Config::default()), Arc::clone(&counters), agreement, inputs);
+        let desk = Arc::new(Desk::new(1, std::collections::VecDeque::new(), 1));
+        let hands = Arc::new(Hands { gate, desk, counters });
+        let writer = Writer::start(Arc::new(store.expect("opens").0), Arc::clone(&hands));
+        (folder, hands, writer)
+    }
+
+    fn promise() -> Vec<Output> {
+        vec![Output::Persist(Record::Ceiling(Timestamp(1))), Output::Count("promised")]
+    }
+
+    fn counted(hands: &Hands, name: &str) -> u64 {
+        hands.counters.snapshot().get(name).and_then(serde_json::Value::as_u64).unwrap_or(0)
+    }
+
+    #[tokio::test]
+    async fn a_promise_is_kept_once_it_is_on_disk() {
+        let (_folder, hands, writer) = rig(0).await;
+        assert!(writer.take(promise()).await);
+        writer.finish().await;
+        assert_eq!((counted(&hands, "commits"), counted(&hands, "promised")), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn nothing_happens_behind_what_the_disk_does_not_take() {
+        let (_folder, hands, writer) = rig(u64::MAX).await;
+        assert!(writer.take(promise()).await);
+        assert!(writer.take(vec![Output::Count("behind it")]).await);
+        while counted(&hands, "commit_failed") == 0 {
+            tokio::task::yield_now().await;
+        }
+        writer.finish().await;
+        assert_eq!((counted(&hands, "promised"), counted(&hands, "behind it")), (0, 0));
+        assert!(hands.desk.write_problem().is_some());
+    }
+}
