@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use brine_protocol::control::{
-    Health, JobRequest, JobRow, JobSummary, JobView, JobsQuery, Key, KeyActRequest, KeyActResult, KeyName,
-    Minion,
+    Decision, Health, ImportRequest, JobRequest, JobRow, JobSummary, JobView, JobsQuery, Key, KeyActRequest,
+    KeyActResult, KeyName, KeysQuery, MasterRotation, Minion, RotateMaster, Whoami,
 };
 use brine_protocol::job::Job;
 use brine_protocol::{Jid, MinionId};
@@ -79,6 +79,78 @@ impl Client {
     /// See [`Client::health`].
     pub async fn keys(&self) -> Result<Vec<Key>, ClientError> {
         self.read("/v1/keys").await
+    }
+
+    /// `GET /v1/keys` of one id, or without the public keys.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn keys_of(&self, query: &KeysQuery) -> Result<Vec<Key>, ClientError> {
+        let id = query.id.as_ref().map(|id| format!("&id={id}")).unwrap_or_default();
+        self.read(&format!("/v1/keys?public_key={}{id}", query.public_key)).await
+    }
+
+    /// `GET /v1/keys/<id>/history`: every decision about keys of this id, oldest first.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn history(&self, id: &MinionId) -> Result<Vec<Decision>, ClientError> {
+        self.read(&format!("/v1/keys/{id}/history")).await
+    }
+
+    /// `POST /v1/keys/import`, some keys at a time. Keys that were refused say so in their result.
+    ///
+    /// # Errors
+    /// See [`Client::health`]; what was sent before the failure is done.
+    pub async fn import(&self, request: &ImportRequest) -> Result<Vec<KeyActResult>, ClientError> {
+        let mut results: Vec<KeyActResult> = Vec::new();
+        for keys in request.keys.chunks(KEYS_AT_ONCE) {
+            let part = ImportRequest { keys: keys.to_vec(), reason: request.reason.clone() };
+            results.extend(self.write::<Vec<KeyActResult>>("/v1/keys/import", Some(&part)).await?);
+        }
+        Ok(results)
+    }
+
+    /// `GET /v1/whoami`.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn whoami(&self) -> Result<Whoami, ClientError> {
+        self.read("/v1/whoami").await
+    }
+
+    /// `GET /v1/master/rotation`.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn master_rotation(&self) -> Result<Option<MasterRotation>, ClientError> {
+        self.read("/v1/master/rotation").await
+    }
+
+    /// `POST /v1/master/rotation`.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn rotate_master(&self, request: &RotateMaster) -> Result<MasterRotation, ClientError> {
+        self.write("/v1/master/rotation", Some(request)).await
+    }
+
+    /// `POST /v1/master/rotation/finish`: the new key takes over now. Returns what was finished.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn finish_master_rotation(&self) -> Result<MasterRotation, ClientError> {
+        self.write("/v1/master/rotation/finish", None::<&()>).await
+    }
+
+    /// `DELETE /v1/master/rotation`: the old key stays. Returns what was withdrawn.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn withdraw_master_rotation(&self) -> Result<MasterRotation, ClientError> {
+        let path = "/v1/master/rotation";
+        let answer = self.exchange(Method::DELETE, path, None, &[]).await?;
+        self.decode(path, answer).await
     }
 
     /// `POST /v1/keys/act`, some keys at a time. Keys that were refused say so in their result.

@@ -223,6 +223,7 @@ async fn health(State(api): State<Arc<Api>>, Caller(principal): Caller) -> Reply
     json_reply(&Health {
         status: if problems.is_empty() { "ok" } else { "degraded" }.to_owned(),
         problems,
+        notices: Vec::new(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         fingerprint: api.fingerprint,
         publish_port: api.ports.0,

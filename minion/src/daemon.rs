@@ -168,5 +168,6 @@ fn knock(grains: &Map<String, Value>) -> Knock {
         host: cut(text("host").to_owned()),
         os: cut(format!("{} {}", text("os"), text("osrelease")).trim().to_owned()),
         version: VERSION.to_owned(),
+        ..Knock::default()
     }
 }

@@ -37,6 +37,8 @@ pub enum Label {
     Endorsement,
     /// A minion's Hello.
     Hello,
+    /// A minion's old key hands over to a new one.
+    Rotation,
 }
 
 impl Label {
@@ -45,6 +47,7 @@ impl Label {
             Label::Config => b"brine/1 master config\0",
             Label::Endorsement => b"brine/1 signing key\0",
             Label::Hello => b"brine/1 minion hello\0",
+            Label::Rotation => b"brine/1 minion key rotation\0",
         }
     }
 }

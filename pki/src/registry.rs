@@ -18,7 +18,7 @@
 mod transition;
 mod trust;
 
-pub use transition::{ACTS, Fate, transition};
+pub use transition::{Fate, transition};
 pub use trust::{ActError, Done, Knocked, Knocker, OpenError, Opened, Trust, Warning};
 
 use std::collections::BTreeMap;

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use brine_protocol::control::KeyName;
-use brine_protocol::message::{CLAIM_MAX, Knock};
+use brine_protocol::message::{CLAIM_MAX, CLAIMED_GRAINS_MAX, Knock};
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Fingerprint, MinionId};
 use serde::{Deserialize, Serialize};
@@ -229,16 +229,22 @@ impl Waiting {
     }
 }
 
-/// Claims cut to [`CLAIM_MAX`] bytes each, at a character.
+/// Claims cut to [`CLAIM_MAX`] bytes each, at a character, and to [`CLAIMED_GRAINS_MAX`] grains.
 fn cut(claims: Knock) -> Knock {
-    let cut = |mut text: String| {
+    let cut = |mut text: String| -> String {
         let end = (0..=CLAIM_MAX).rev().find(|end| text.is_char_boundary(*end));
         if text.len() > CLAIM_MAX {
             text.truncate(end.unwrap_or(0));
         }
         text
     };
-    Knock { host: cut(claims.host), os: cut(claims.os), version: cut(claims.version) }
+    let grains = claims.grains.into_iter().take(CLAIMED_GRAINS_MAX);
+    Knock {
+        host: cut(claims.host),
+        os: cut(claims.os),
+        version: cut(claims.version),
+        grains: grains.map(|(name, value)| (cut(name), cut(value))).collect(),
+    }
 }
 
 #[cfg(test)]

@@ -26,7 +26,8 @@ fn knocker(id: &str, address: &str, claims: Knock) -> Knocker {
 
 fn waiting() -> Waiting {
     let mut waiting = Waiting::new(WaitingLimits::default());
-    let claims = Knock { host: "web1".into(), os: "Debian 12.8".into(), version: "0.1.0".into() };
+    let claims =
+        Knock { host: "web1".into(), os: "Debian 12.8".into(), version: "0.1.0".into(), ..Knock::default() };
     let web = knocker("web1", "192.0.2.7", claims);
     let at = |seconds: i64| Timestamp(1_795_327_652_000_001 + seconds * 1_000_000);
     waiting.knock(web.clone(), at(0));

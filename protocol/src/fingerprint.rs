@@ -14,6 +14,38 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Fingerprint(pub [u8; 32]);
 
+/// Columns and rows of a fingerprint's picture.
+const PICTURE: (usize, usize) = (17, 9);
+
+/// What a field of the picture looks like by how often it was visited.
+const VISITS: &[u8] = b" .o+=*BOX@%&#/^";
+
+impl Fingerprint {
+    /// A picture of the fingerprint, 9 lines of 17 characters: two that differ look different, so
+    /// eyes compare them faster than digits. A bishop starts in the middle and makes a diagonal
+    /// step per two bits, lowest first, leaving a mark on each field; `S` and `E` are where it
+    /// starts and ends (Loss, Limmer, von Gernler: "The drunken bishop", 2009).
+    #[must_use]
+    pub fn picture(&self) -> [String; 9] {
+        let (columns, rows) = PICTURE;
+        let mut visits = [[0usize; PICTURE.0]; PICTURE.1];
+        let (mut x, mut y) = (columns / 2, rows / 2);
+        for byte in self.0 {
+            for step in 0..4 {
+                let bits = byte >> (2 * step);
+                x = if bits & 1 == 0 { x.saturating_sub(1) } else { (x + 1).min(columns - 1) };
+                y = if bits & 2 == 0 { y.saturating_sub(1) } else { (y + 1).min(rows - 1) };
+                visits[y][x] += 1;
+            }
+        }
+        let mark = |visits: usize| char::from(VISITS[visits.min(VISITS.len() - 1)]);
+        let mut lines = visits.map(|row| row.into_iter().map(mark).collect::<Vec<char>>());
+        lines[rows / 2][columns / 2] = 'S';
+        lines[y][x] = 'E';
+        lines.map(String::from_iter)
+    }
+}
+
 /// Why a text is not a fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a fingerprint is 64 hex digits, with or without colons between pairs; {0:?} is not")]
@@ -77,6 +109,19 @@ impl fmt::Debug for Fingerprint {
 mod tests {
     use super::*;
 
+    /// Made by an independent program that agrees with ssh-keygen.
+    const PICTURE_OF_37S: &str = concat!(
+        " .oo==+          \n",
+        "o.++BB .         \n",
+        ".=.*O+o E        \n",
+        "o +=*= +         \n",
+        " o.oBo* S        \n",
+        "   +.Xoo         \n",
+        "  o . *.         \n",
+        "   o             \n",
+        "                 ",
+    );
+
     #[test]
     fn reads_back_in_any_dress() {
         let fingerprint = Fingerprint(std::array::from_fn(|i| i as u8 * 7));
@@ -88,5 +133,17 @@ mod tests {
         for bad in ["", "aa", &text[3..], &format!("{text}0"), &text.replace('0', "g")] {
             assert!(bad.parse::<Fingerprint>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn pictures_are_the_ones_that_ssh_keygen_draws() {
+        let fingerprint = Fingerprint(std::array::from_fn(|i| (i * 37) as u8));
+        let lines = fingerprint.picture();
+        assert!(lines.iter().all(|line| line.chars().count() == 17));
+        assert_eq!(lines.join("\n"), PICTURE_OF_37S);
+        let other = Fingerprint(std::array::from_fn(|i| (i * 37) as u8 ^ u8::from(i == 31)));
+        assert_ne!(lines, other.picture());
+        // All bits clear: it walks into the corner and stays there.
+        assert!(Fingerprint([0; 32]).picture()[0].starts_with('E'));
     }
 }

@@ -4,13 +4,15 @@
 //! ([`crate::frame`]), so that a reader knows the type before it parses. Kinds are frozen: new
 //! ones are added, none is reused. A session speaks one version ([`crate::version`]).
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::frame::{Frame, FrameError};
 use crate::job::{Call, Ending, Target};
-use crate::{Jid, MinionId};
+use crate::{Fingerprint, Jid, MinionId};
 
 /// What a minion says to its master.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +29,10 @@ pub enum ToMaster {
     Grains(Map<String, Value>),
     /// The minion stops on purpose: presence is right at once.
     Bye,
+    /// The minion wants to be known by a new key from now on.
+    Rotate(Box<Rotate>),
+    /// The minion has stored which key the master will have next.
+    Learned(Learned),
 }
 
 /// What a master says to a minion.
@@ -46,6 +52,10 @@ pub enum ToMinion {
     Probe,
     /// A sign of life.
     Beat,
+    /// The answer to [`ToMaster::Rotate`].
+    Rotated(Rotated),
+    /// What a new handshake would offer: the master's config has changed during the session.
+    Config(Config),
 }
 
 /// What a waiting minion claims about itself. Claims: shown escaped, used for no decision.
@@ -60,10 +70,17 @@ pub struct Knock {
     /// Brine's version there.
     #[serde(default)]
     pub version: String,
+    /// Grains named in the minion's `autosign_grains`, as text, for rules of the master that trust
+    /// a minion's word.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub grains: BTreeMap<String, String>,
 }
 
 /// The longest claim kept of each field of a [`Knock`], in bytes.
 pub const CLAIM_MAX: usize = 256;
+
+/// The most grains kept of a [`Knock`].
+pub const CLAIMED_GRAINS_MAX: usize = 8;
 
 /// A minion's opening of a live session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,6 +99,9 @@ pub struct Start {
     /// Largest message that the minion takes, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_max: Option<u64>,
+    /// The trust key that the minion knows to follow this master's, if it was told of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<Fingerprint>,
     /// The minion's grains.
     pub grains: Map<String, Value>,
 }
@@ -210,6 +230,49 @@ pub struct Cancel {
     pub by: String,
 }
 
+/// A minion's new key, vouched for by both keys. Binary fields are base64.
+///
+/// Both signatures are over the id, the old key's fingerprint and the new key, under the label
+/// of rotations: the old key hands over, the new one proves that it is held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotate {
+    /// DER of the new public key.
+    pub key: String,
+    /// The old key's signature.
+    pub by_old: String,
+    /// The new key's signature.
+    pub by_new: String,
+    /// The job that asked for it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jid: Option<Jid>,
+}
+
+/// What became of a [`Rotate`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotated {
+    /// The new key.
+    pub fingerprint: Fingerprint,
+    /// Why the master keeps the old key; none when the new one is in its ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// The master's config, told in mid-session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// An Offer as in the handshake, base64: signed by the key that the minion pins, so that no
+    /// session has to be trusted with it.
+    pub offer: String,
+}
+
+/// What a minion has stored about the master's next key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learned {
+    /// The trust key that it will accept as well; none when the announcement was withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<Fingerprint>,
+}
+
 /// How often both sides give a sign of life, and how much they may say at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pace {
@@ -258,8 +321,9 @@ macro_rules! kinds {
 }
 
 kinds! {
-    KNOCK = 1, START = 2, BEAT = 3, RETURN = 4, GRAINS = 5, BYE = 6,
+    KNOCK = 1, START = 2, BEAT = 3, RETURN = 4, GRAINS = 5, BYE = 6, ROTATE = 7, LEARNED = 8,
     WELCOME = 32, STANDING = 33, EPOCH = 34, ORDER = 35, STORED = 36, CANCEL = 37, PROBE = 38, MASTER_BEAT = 39,
+    ROTATED = 40, CONFIG = 41,
 }
 
 fn write<T: Serialize>(kind: u8, body: &T) -> Frame {
@@ -282,6 +346,8 @@ impl ToMaster {
             ToMaster::Return(body) => write(kind::RETURN, body),
             ToMaster::Grains(body) => write(kind::GRAINS, body),
             ToMaster::Bye => write(kind::BYE, &Map::new()),
+            ToMaster::Rotate(body) => write(kind::ROTATE, body),
+            ToMaster::Learned(body) => write(kind::LEARNED, body),
         }
     }
 
@@ -297,6 +363,8 @@ impl ToMaster {
             kind::RETURN => ToMaster::Return(read(frame)?),
             kind::GRAINS => ToMaster::Grains(read(frame)?),
             kind::BYE => ToMaster::Bye,
+            kind::ROTATE => ToMaster::Rotate(read(frame)?),
+            kind::LEARNED => ToMaster::Learned(read(frame)?),
             other => return Err(FrameError::Kind(other)),
         })
     }
@@ -314,6 +382,8 @@ impl ToMinion {
             ToMinion::Cancel(body) => write(kind::CANCEL, body),
             ToMinion::Probe => write(kind::PROBE, &Map::new()),
             ToMinion::Beat => write(kind::MASTER_BEAT, &Map::new()),
+            ToMinion::Rotated(body) => write(kind::ROTATED, body),
+            ToMinion::Config(body) => write(kind::CONFIG, body),
         }
     }
 
@@ -330,6 +400,8 @@ impl ToMinion {
             kind::CANCEL => ToMinion::Cancel(read(frame)?),
             kind::PROBE => ToMinion::Probe,
             kind::MASTER_BEAT => ToMinion::Beat,
+            kind::ROTATED => ToMinion::Rotated(read(frame)?),
+            kind::CONFIG => ToMinion::Config(read(frame)?),
             other => return Err(FrameError::Kind(other)),
         })
     }

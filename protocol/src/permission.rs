@@ -12,6 +12,10 @@ pub enum Verb {
     KeysList,
     /// Accept, reject, delete, suspend or resume keys.
     KeysAct,
+    /// Take in keys that never knocked here.
+    KeysImport,
+    /// Rotate the master's own key.
+    MasterRotate,
     /// List minions and their presence.
     MinionsList,
     /// Submit a job; its targets and functions are judged as well.
@@ -29,10 +33,12 @@ pub enum Verb {
 }
 
 /// All verbs, for tables and tests.
-pub const VERBS: [Verb; 10] = [
+pub const VERBS: [Verb; 12] = [
     Verb::Health,
     Verb::KeysList,
     Verb::KeysAct,
+    Verb::KeysImport,
+    Verb::MasterRotate,
     Verb::MinionsList,
     Verb::JobsRun,
     Verb::JobsOwn,

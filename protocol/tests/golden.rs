@@ -4,7 +4,7 @@
 //! one anew. A body that has to be written otherwise is a new version with golden files of its
 //! own beside these.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
@@ -53,7 +53,12 @@ fn to_master() -> Vec<(&'static str, u8, ToMaster)> {
         (
             "knock",
             1,
-            ToMaster::Knock(Knock { host: "web1".into(), os: "Debian 12.8".into(), version: "0.1.0".into() }),
+            ToMaster::Knock(Knock {
+                host: "web1".into(),
+                os: "Debian 12.8".into(),
+                version: "0.1.0".into(),
+                grains: BTreeMap::new(),
+            }),
         ),
         (
             "start",
@@ -64,6 +69,7 @@ fn to_master() -> Vec<(&'static str, u8, ToMaster)> {
                 store: Some(STORE.into()),
                 open: vec![NUMBER, NUMBER + 100],
                 message_max: Some(1_048_576),
+                successor: None,
                 grains: map(grains),
             })),
         ),
@@ -217,6 +223,7 @@ fn what_may_be_left_out_and_what_may_be_added() {
         store: None,
         open: vec![],
         message_max: None,
+        successor: None,
         grains: Map::new(),
     };
     assert_eq!(up(2, r#"{"version":"1","journal":"j","grains":{}}"#), Ok(ToMaster::Start(Box::new(start))));

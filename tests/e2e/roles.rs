@@ -26,6 +26,8 @@ fn is_forbidden(verb: Verb, api: &Api, job_of_another: &str) -> bool {
         Verb::Health => api.get("/v1/health").status,
         Verb::KeysList => api.get("/v1/keys").status,
         Verb::KeysAct => api.post("/v1/keys/act", &json!({"act": "delete", "keys": []})).status,
+        Verb::KeysImport => api.post("/v1/keys/import", &json!({"keys": []})).status,
+        Verb::MasterRotate => api.post("/v1/master/rotation/finish", &json!({})).status,
         Verb::MinionsList => api.get("/v1/minions").status,
         Verb::JobsRun => api.post("/v1/jobs", &job("*", "test.ping", &[])).status,
         Verb::JobsOwn => api.get("/v1/jobs").status,

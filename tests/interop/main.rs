@@ -55,6 +55,7 @@ async fn the_crates_dealer_and_sub_talk_to_the_master() {
         store: None,
         open: Vec::new(),
         message_max: None,
+        successor: None,
         grains: serde_json::Map::new(),
     };
     let start = channel.sealer.seal(&ToMaster::Start(Box::new(start)).to_frame(), now_s());

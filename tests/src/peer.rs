@@ -143,6 +143,7 @@ impl Peer {
             store: None,
             open: Vec::new(),
             message_max: None,
+            successor: None,
             grains,
         })));
     }

@@ -164,6 +164,7 @@ fn a_waiting_minion_may_only_knock_and_beat() {
             store: None,
             open: Vec::new(),
             message_max: None,
+            successor: None,
             grains: serde_json::Map::new(),
         })),
         ToMaster::Grains(serde_json::Map::new()),

@@ -79,7 +79,7 @@ impl<L: Log> Engine<L> {
     pub(super) fn on_opened(&mut self, opened: Opened, first: ToMaster) {
         let Opened { conn, id, key, fingerprint, address } = opened;
         let claims = match &first {
-            ToMaster::Knock(knock) => cut_claims(knock),
+            ToMaster::Knock(knock) => knock.clone(),
             _ => Knock::default(),
         };
         let knocker = Knocker { id: id.clone(), fingerprint, key, address, claims };
@@ -161,7 +161,12 @@ impl<L: Log> Engine<L> {
             (Stage::Starting { .. }, ToMaster::Knock(_)) => {}
             (
                 Stage::Waiting | Stage::Starting { .. } | Stage::Live { .. },
-                ToMaster::Knock(_) | ToMaster::Start(_) | ToMaster::Return(_) | ToMaster::Grains(_),
+                ToMaster::Knock(_)
+                | ToMaster::Start(_)
+                | ToMaster::Return(_)
+                | ToMaster::Grains(_)
+                | ToMaster::Rotate(_)
+                | ToMaster::Learned(_),
             ) => self.output(Output::Cut { conn, why: "message_out_of_turn" }),
         }
     }
@@ -325,15 +330,4 @@ impl<L: Log> Engine<L> {
             .map(|session| session.address.clone())
             .or_else(|| self.facts.get(id).map(|facts| facts.address.clone()))
     }
-}
-
-fn cut_claims(knock: &Knock) -> Knock {
-    let cut = |text: &str| {
-        let end = (0..=text.len().min(brine_protocol::message::CLAIM_MAX))
-            .rev()
-            .find(|end| text.is_char_boundary(*end))
-            .unwrap_or(0);
-        text[..end].to_owned()
-    };
-    Knock { host: cut(&knock.host), os: cut(&knock.os), version: cut(&knock.version) }
 }

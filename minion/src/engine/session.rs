@@ -62,6 +62,7 @@ impl Engine {
             store: self.book.store().map(str::to_owned),
             open: self.book.open_numbers(),
             message_max: Some(self.settings.message_max as u64),
+            successor: None,
             grains: self.grains.clone(),
         };
         self.send(ToMaster::Start(Box::new(start)));
@@ -79,7 +80,7 @@ impl Engine {
             }
             ToMinion::Probe => self.beat(),
             // The session itself reads epochs; here they are a sign of life like a beat.
-            ToMinion::Beat | ToMinion::Epoch(_) => {}
+            ToMinion::Beat | ToMinion::Epoch(_) | ToMinion::Rotated(_) | ToMinion::Config(_) => {}
             ToMinion::Order(_) | ToMinion::Stored(_) | ToMinion::Cancel(_) if !is_live => {
                 self.note(Note::NotLive);
             }

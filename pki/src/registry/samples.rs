@@ -51,6 +51,11 @@ pub(crate) fn knocker(of: &str, key: &str, address: &str) -> Knocker {
         fingerprint: fingerprint(key),
         key: der(key),
         address: address.parse::<IpAddr>().unwrap(),
-        claims: Knock { host: of.to_owned(), os: "Debian 13".into(), version: "0.1.0".into() },
+        claims: Knock {
+            host: of.to_owned(),
+            os: "Debian 13".into(),
+            version: "0.1.0".into(),
+            ..Knock::default()
+        },
     }
 }

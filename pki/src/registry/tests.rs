@@ -1,4 +1,4 @@
-use brine_protocol::control::KEY_STATES;
+use brine_protocol::control::{ACTS, KEY_STATES};
 use brine_protocol::time::Timestamp;
 
 use super::samples::*;

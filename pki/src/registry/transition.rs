@@ -2,9 +2,6 @@
 
 use brine_protocol::control::{Act, KeyState};
 
-/// All acts, for tables and tests.
-pub const ACTS: [Act; 5] = [Act::Accept, Act::Reject, Act::Delete, Act::Suspend, Act::Resume];
-
 /// What an act makes of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {

@@ -300,6 +300,7 @@ impl<L: Log> Trust<L> {
                 claims: seen.map(|seen| seen.claims.clone()).unwrap_or_default(),
                 known_before: self.registry.known_before(id, key.fingerprint),
                 connected: false,
+                rule: None,
             }
         });
         let waiting = self.waiting.iter().map(|key| Key {
@@ -315,6 +316,7 @@ impl<L: Log> Trust<L> {
             claims: key.claims.clone(),
             known_before: self.registry.known_before(&key.id, key.fingerprint),
             connected: false,
+            rule: None,
         });
         let mut keys: Vec<_> = decided.chain(waiting).collect();
         // Stable, so that decided keys of an id stay before waiting ones.

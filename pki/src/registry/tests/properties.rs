@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use brine_protocol::control::ACTS;
 
 fn any_draft() -> impl Strategy<Value = Draft> {
     let key = (0..5usize, 0..3u8, 0..4u8)

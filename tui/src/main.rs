@@ -1,0 +1,3 @@
+//! `brine-tui`: key approval in a terminal, live.
+
+fn main() {}
