@@ -238,6 +238,7 @@ fn start(journal: &str, open: &[u64]) -> ToMaster {
         store: Some("s".repeat(32)),
         open: open.to_vec(),
         message_max: None,
+        successor: None,
         grains: Map::new(),
     }))
 }

@@ -117,6 +117,8 @@ fn words(outputs: &[Output]) -> Vec<String> {
             Output::Send(ToMaster::Knock(_)) => "knock".into(),
             Output::Send(ToMaster::Grains(_)) => "grains".into(),
             Output::Send(ToMaster::Bye) => "bye".into(),
+            Output::Send(ToMaster::Rotate(_)) => "rotate".into(),
+            Output::Send(ToMaster::Learned(_)) => "learned".into(),
             Output::Run(job) => format!("run {}", job.functions()),
             Output::Kill { by, .. } => format!("kill by {by}"),
             Output::Hangup(why) => format!("hang up: {why:?}"),
