@@ -19,9 +19,9 @@ use crate::connection::{self, Answer};
 use crate::error::ClientError;
 use crate::stream::{EventStream, JobStream};
 
-/// Keys acted on in one request: each is a decision that reaches the disk by itself, and the master
-/// does nothing else meanwhile.
-const KEYS_AT_ONCE: usize = 100;
+/// Keys acted on in one request: they reach the disk together, and the master does nothing else
+/// meanwhile.
+const KEYS_AT_ONCE: usize = 500;
 
 /// A client of one master. Each call is one connection: over a Unix socket that costs less than
 /// keeping one would save.

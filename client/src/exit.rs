@@ -13,8 +13,9 @@ pub enum Exit {
     /// All well.
     Ok = 0,
     /// It could not be done for a reason that no other code names: a file, the system.
+    /// With `brine-key` also that nothing matched: it is a script that has to notice, not a typist.
     Failed = 1,
-    /// Wrong usage, or nothing matched.
+    /// Wrong usage; with `brine` also that nothing matched.
     Usage = 2,
     /// No master answers.
     Unreachable = 3,

@@ -1,5 +1,6 @@
 //! Accept, reject, delete, suspend, resume: show, ask, do, report.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 
 use brine_client::Exit;
@@ -10,8 +11,12 @@ use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 use crate::listing::text_list;
+use crate::long;
 use crate::select::{Selection, Whom, select};
 use crate::source::Source;
+
+/// So many ids are named in a sentence; the rest is counted.
+const NAMED_MAX: usize = 10;
 
 /// How to go about it.
 pub(crate) struct Manners {
@@ -43,14 +48,25 @@ pub(crate) async fn run(
     let takes_any = act != Act::Accept;
     let selection = select(&keys, whom, takes_any);
     for (id, several) in &selection.ambiguous {
-        writeln!(err, "{}", ambiguous(id.as_str(), several, act))?;
+        writeln!(err, "{}", long::candidates(id.as_str(), &format!("--{}", act.name()), several))?;
     }
+    if act == Act::Accept {
+        for note in cautions(&keys, whom, &selection) {
+            writeln!(err, "{note}")?;
+        }
+    }
+    let left_alone = || selection.ambiguous.values().flatten().map(|key| claimed_by_several(key));
     if selection.is_named {
         writeln!(err, "nothing was changed")?;
+        document(left_alone().collect(), act, manners, out)?;
         return Ok(Exit::Refused);
     }
     if selection.chosen.is_empty() {
-        return nothing(act, whom, &selection, manners, out, err);
+        if selection.ambiguous.is_empty() {
+            no_match(act, whom, manners, out, err)?;
+        }
+        document(left_alone().collect(), act, manners, out)?;
+        return Ok(if selection.ambiguous.is_empty() { Exit::Failed } else { Exit::Refused });
     }
     let is_agreed = {
         let talk: &mut dyn Write = if manners.is_for_programs() { err } else { out };
@@ -59,71 +75,98 @@ pub(crate) async fn run(
     match is_agreed {
         Answer::Yes => {}
         Answer::No => {
-            document(&[], act, manners, out)?;
+            document(left_alone().collect(), act, manners, out)?;
             return Ok(Exit::Ok);
         }
         Answer::NoInput => {
             writeln!(err, "no answer, so nothing was changed; -y answers yes")?;
+            document(left_alone().collect(), act, manners, out)?;
             return Ok(Exit::Failed);
         }
     }
-    let request = KeyActRequest {
-        act,
-        keys: selection.chosen.iter().map(|key| name(key)).collect(),
-        reason: manners.reason.clone(),
-    };
-    let results = source.act(&request).await?;
+    let mut results = perform(source, act, &selection.chosen, manners.reason.clone()).await?;
     report(&results, act, manners, out, err)?;
-    let is_all_done = results.iter().all(|result| result.refused.is_none()) && selection.ambiguous.is_empty();
+    results.extend(left_alone());
+    let is_all_done = results.iter().all(|result| result.refused.is_none());
+    document(results, act, manners, out)?;
     Ok(if is_all_done { Exit::Ok } else { Exit::Refused })
+}
+
+/// Does the act. The results come in the order of the keys.
+async fn perform(
+    source: &mut Source,
+    act: Act,
+    chosen: &[&Key],
+    reason: Option<String>,
+) -> Result<Vec<KeyActResult>, Failure> {
+    // Without the key that holds its id a denied key would no longer be what was shown: it goes first.
+    let mut ordered = chosen.to_vec();
+    ordered.sort_by_key(|key| key.state != KeyState::Denied);
+    let request = KeyActRequest { act, keys: ordered.iter().map(|key| name(key)).collect(), reason };
+    let mut results = source.act(&request).await?;
+    let places: BTreeMap<_, _> =
+        chosen.iter().enumerate().map(|(at, key)| ((&key.id, key.fingerprint), at)).collect();
+    results.sort_by_key(|result| places.get(&(&result.id, result.fingerprint)).copied());
+    Ok(results)
 }
 
 fn name(key: &Key) -> KeyName {
     KeyName { id: key.id.clone(), fingerprint: key.fingerprint, state: Some(key.state) }
 }
 
-fn ambiguous(id: &str, several: &[&Key], act: Act) -> String {
-    let mut text = format!(
-        "{id} is claimed by {} keys and was left alone; compare fingerprints and name one:",
-        several.len()
-    );
-    for key in several {
-        let from =
-            key.address.as_deref().map(|address| format!(", from {}", escape(address))).unwrap_or_default();
-        text.push_str(&format!(
-            "\n  --{} {id} --expect {}  ({}{from})",
-            act.name(),
-            key.fingerprint,
-            key.state.name()
-        ));
+/// An id that several keys claim was left alone, as a result of the act.
+fn claimed_by_several(key: &Key) -> KeyActResult {
+    KeyActResult {
+        id: key.id.clone(),
+        fingerprint: key.fingerprint,
+        refused: Some(format!("{} is claimed by several keys; name one with --expect", key.id)),
     }
-    text
 }
 
-fn nothing(
+/// What an operator who accepts has to hear and salt-key does not say.
+fn cautions(keys: &[Key], whom: &Whom, selection: &Selection<'_>) -> Vec<String> {
+    let mut cautions = Vec::new();
+    for key in selection.chosen.iter().filter(|key| key.known_before) {
+        cautions.push(format!("{0} had another key before; see: brine-key history {0}", key.id));
+    }
+    let is_hidden =
+        |key: &&Key| key.state == KeyState::Denied && whom.pattern.matches(&key.id) && whom.expect.is_none();
+    let denied: Vec<&Key> = keys.iter().filter(is_hidden).collect();
+    if !denied.is_empty() && !whom.states.contains(&KeyState::Denied) {
+        let shown: Vec<&str> = denied.iter().take(NAMED_MAX).map(|key| key.id.as_str()).collect();
+        let more = denied.len() - shown.len();
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let (keys, are) = if denied.len() == 1 { ("key", "is") } else { ("keys", "are") };
+        cautions.push(format!(
+            "{} {keys} {are} denied and need a look, because another key holds the id ({}{more}): \
+             brine-key -l den --long",
+            denied.len(),
+            shown.join(", ")
+        ));
+    }
+    cautions
+}
+
+/// Salt's sentence, on stdout as there; where that is a document or has to be quiet, on stderr.
+fn no_match(
     act: Act,
     whom: &Whom,
-    selection: &Selection<'_>,
     manners: &Manners,
     out: &mut impl Write,
     err: &mut impl Write,
-) -> Result<Exit, Failure> {
-    if !selection.ambiguous.is_empty() {
-        return Ok(Exit::Refused);
-    }
+) -> Result<(), Failure> {
     let sentence = format!(
         "The key glob '{}' does not match any {} keys{}.",
         escape(whom.pattern.text()),
         states_text(act, &whom.states),
         whom.expect.map(|fingerprint| format!(" with the fingerprint {fingerprint}")).unwrap_or_default()
     );
-    if manners.is_for_programs() {
+    if manners.is_for_programs() || manners.quiet {
         writeln!(err, "{sentence}")?;
-        document(&[], act, manners, out)?;
     } else {
         writeln!(out, "{sentence}")?;
     }
-    Ok(Exit::Usage)
+    Ok(())
 }
 
 /// Salt's words. It says "unaccepted" for delete too, though every state was searched.
@@ -181,17 +224,17 @@ fn report(
             None => writeln!(out, "Key for minion {} {}.", result.id, act.past())?,
         }
     }
-    document(results, act, manners, out)
+    Ok(())
 }
 
 /// What was done as one document: `{"accepted": […], "refused": […]}`.
 fn document(
-    results: &[KeyActResult],
+    results: Vec<KeyActResult>,
     act: Act,
     manners: &Manners,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    if manners.is_for_programs() {
+    if manners.is_for_programs() && !manners.quiet {
         let (mut done, mut refused) = (Vec::new(), Vec::new());
         for result in results {
             match &result.refused {

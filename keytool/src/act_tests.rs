@@ -12,6 +12,8 @@ use brine_protocol::control::{Health, KeyState};
 use brine_protocol::time::Timestamp;
 
 use super::*;
+use crate::options::LedgerVerb;
+use crate::screen::Screen;
 use crate::select::Pattern;
 use crate::select::tests::key;
 
@@ -21,6 +23,7 @@ async fn health() -> Json<Health> {
     Json(Health {
         status: "ok".to_owned(),
         problems: Vec::new(),
+        notices: Vec::new(),
         version: "0".to_owned(),
         fingerprint: Fingerprint([7; 32]),
         publish_port: 1,
@@ -228,7 +231,7 @@ async fn prompts_and_reports_are_salts() {
             perform(&mut source, *act, &whom, &manners(stdin.is_none()), stdin.unwrap_or_default()).await;
         assert_eq!(said.out, *expected);
         assert_eq!(said.err, "");
-        assert_eq!(said.exit, if expected.contains("does not match") { Exit::Usage } else { Exit::Ok });
+        assert_eq!(said.exit, if expected.contains("does not match") { Exit::Failed } else { Exit::Ok });
     }
 }
 
@@ -282,6 +285,29 @@ async fn an_id_with_two_keys_wants_its_fingerprint() {
 }
 
 #[tokio::test]
+async fn who_accepts_hears_what_salt_key_hides() {
+    use KeyState::{Accepted, Denied, Pending};
+    let mut again = key("web1", Pending, 1);
+    again.known_before = true;
+    let (_root, mut source, keys) =
+        online(vec![again, key("db1", Accepted, 2), key("db1", Denied, 3), key("db2", Denied, 4)]).await;
+    let said = perform(&mut source, Act::Accept, &whom("*", true, &[Pending]), &manners(true), "").await;
+    assert_eq!((said.exit, ids_in(&keys, Accepted).as_str()), (Exit::Ok, "db1 web1"));
+    let [before, denied] = said.err.lines().collect::<Vec<_>>()[..] else { panic!("{}", said.err) };
+    assert!(before.contains("web1 had another key before"), "{before}");
+    assert!(
+        denied.starts_with("2 keys are denied and need a look") && denied.contains("db1, db2"),
+        "{denied}"
+    );
+
+    // To reject hides nothing, and whoever names the denied ones sees them.
+    let said = perform(&mut source, Act::Accept, &whom("db2", false, &[Denied]), &manners(true), "").await;
+    assert_eq!((said.exit, said.err.as_str()), (Exit::Ok, ""));
+    let said = perform(&mut source, Act::Delete, &whom("db1", true, &KEY_STATES), &manners(true), "").await;
+    assert_eq!((said.exit, said.err.as_str()), (Exit::Ok, ""));
+}
+
+#[tokio::test]
 async fn refusals_are_told_per_key() {
     let (_root, mut source, keys) =
         online(vec![key("bad1", KeyState::Pending, 1), key("good", KeyState::Pending, 2)]).await;
@@ -311,7 +337,7 @@ async fn for_programs_stdout_is_one_document() {
     assert!(said.err.starts_with("The following keys are going to be accepted:\n"));
     let said =
         perform(&mut source, Act::Accept, &whom("nosuch", false, &[KeyState::Pending]), &json, "").await;
-    assert_eq!((said.out.as_str(), said.exit), ("{\"accepted\": [], \"refused\": []}\n", Exit::Usage));
+    assert_eq!((said.out.as_str(), said.exit), ("{\"accepted\": [], \"refused\": []}\n", Exit::Failed));
     let quiet = Manners { quiet: true, ..manners(true) };
     let said =
         perform(&mut source, Act::Accept, &whom("pre2", false, &[KeyState::Pending]), &quiet, "").await;
@@ -363,6 +389,6 @@ async fn without_a_master_its_files_are_used_under_their_lock() {
 
     let failure = Source::open(&paths, Some("alice".to_owned())).await.err().expect("no other names offline");
     assert_eq!(failure.exit(), Exit::Refused);
-    assert_eq!(crate::ledger::verify(&paths).ok(), Some(Exit::Ok));
-    assert_eq!(crate::ledger::repair(&paths).ok(), Some(Exit::Ok));
+    assert_eq!(crate::ledger::run(LedgerVerb::Verify, &paths, &mut Screen::Stdout).ok(), Some(Exit::Ok));
+    assert_eq!(crate::ledger::run(LedgerVerb::Repair, &paths, &mut Screen::Stdout).ok(), Some(Exit::Ok));
 }

@@ -29,9 +29,12 @@ pub(crate) enum Failure {
     /// The command line makes no sense.
     #[error("{0}")]
     Usage(String),
-    /// What was asked for did not come in time.
+    /// What was asked for is not there, or did not come in time.
     #[error("{0}")]
-    NotInTime(String),
+    Nothing(String),
+    /// It takes a running master.
+    #[error("{0}")]
+    NoMaster(String),
     /// It has to be done in another way.
     #[error("{0}")]
     Refused(String),
@@ -54,10 +57,14 @@ impl Failure {
         match self {
             Failure::Client(error) => Exit::from(error),
             Failure::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::ClosedOutput,
-            Failure::Io(_) | Failure::File(_) | Failure::Ledger(_) | Failure::Key(_) | Failure::Wrong(_) => {
-                Exit::Failed
-            }
-            Failure::Usage(_) | Failure::NotInTime(_) => Exit::Usage,
+            Failure::Io(_)
+            | Failure::File(_)
+            | Failure::Ledger(_)
+            | Failure::Key(_)
+            | Failure::Nothing(_)
+            | Failure::Wrong(_) => Exit::Failed,
+            Failure::Usage(_) => Exit::Usage,
+            Failure::NoMaster(_) => Exit::Unreachable,
             Failure::Refused(_) => Exit::Refused,
         }
     }

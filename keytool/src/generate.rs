@@ -9,9 +9,15 @@ use brine_pki::key::{BITS_MAX, BITS_MIN, PrivateKey};
 use serde_json::{Map, json};
 
 use crate::failure::Failure;
-use crate::print;
+use crate::screen::Screen;
 
-pub(crate) fn run(name: &str, folder: &Path, bits: usize, style: &Style) -> Result<Exit, Failure> {
+pub(crate) fn run(
+    name: &str,
+    folder: &Path,
+    bits: usize,
+    style: &Style,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
     if !(BITS_MIN..=BITS_MAX).contains(&bits) {
         return Err(Failure::Usage(format!(
             "a key has {BITS_MIN} to {BITS_MAX} bits; --keysize {bits} is neither"
@@ -41,7 +47,7 @@ pub(crate) fn run(name: &str, folder: &Path, bits: usize, style: &Style) -> Resu
     file::replace(&public, key.public().to_pem().as_bytes(), 0o644)?;
     let mut shown = Map::new();
     shown.insert(format!("{name}.pub"), json!(key.public().fingerprint()));
-    print(&render(&shown, style, 0))?;
+    screen.print(&render(&shown, style, 0))?;
     eprintln!("wrote {} (keep it secret) and {}", private.display(), public.display());
     Ok(Exit::Ok)
 }
@@ -58,8 +64,9 @@ mod tests {
     fn a_pair_is_private_and_never_overwritten() {
         let folder = tempfile::tempdir().expect("a folder");
         let quiet = Style { format: brine_local::output::Format::Quiet, ..Style::default() };
-        let make =
-            |name: &str, bits| run(name, folder.path(), bits, &quiet).map_err(|failure| failure.exit());
+        let make = |name: &str, bits| {
+            run(name, folder.path(), bits, &quiet, &mut Screen::Stdout).map_err(|failure| failure.exit())
+        };
         assert_eq!(make("web9", 2048), Ok(Exit::Ok));
         let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a file");
         let private = PrivateKey::from_pem(&read("web9.pem")).expect("a private key");

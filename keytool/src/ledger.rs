@@ -8,19 +8,27 @@ use brine_local::file::FileError;
 use brine_pki::ledger::{FileLedger, LedgerError, Log, repair as mend};
 
 use crate::failure::Failure;
-use crate::print;
+use crate::options::LedgerVerb;
+use crate::screen::Screen;
 use crate::source::principal;
 
 /// A master that was just stopped lets go of the ledger within this time.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-pub(crate) fn verify(paths: &Paths) -> Result<Exit, Failure> {
+pub(crate) fn run(verb: LedgerVerb, paths: &Paths, screen: &mut Screen) -> Result<Exit, Failure> {
+    match verb {
+        LedgerVerb::Verify => verify(paths, screen),
+        LedgerVerb::Repair => repair(paths, screen),
+    }
+}
+
+fn verify(paths: &Paths, screen: &mut Screen) -> Result<Exit, Failure> {
     let path = existing(paths)?;
     let opened = FileLedger::open(&path, PATIENCE).map_err(held)?;
     if let Some(torn) = &opened.torn {
         eprintln!("brine-key: {torn}");
     }
-    print(&format!(
+    screen.print(&format!(
         "{} is whole: {} entries, head {}\n",
         path.display(),
         opened.entries.len(),
@@ -29,11 +37,11 @@ pub(crate) fn verify(paths: &Paths) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-pub(crate) fn repair(paths: &Paths) -> Result<Exit, Failure> {
+fn repair(paths: &Paths, screen: &mut Screen) -> Result<Exit, Failure> {
     let path = existing(paths)?;
     let Some(repaired) = mend(&path, &principal(), brine_local::clock::wall(), PATIENCE).map_err(held)?
     else {
-        print(&format!("{} is whole: nothing to repair\n", path.display()))?;
+        screen.print(&format!("{} is whole: nothing to repair\n", path.display()))?;
         return Ok(Exit::Ok);
     };
     let removed: Vec<String> = repaired.removed.iter().map(u64::to_string).collect();
@@ -43,7 +51,7 @@ pub(crate) fn repair(paths: &Paths) -> Result<Exit, Failure> {
         format!("lines {} were", removed.join(", "))
     };
     let aside = repaired.aside.map(|aside| format!(" and put into {}", aside.display())).unwrap_or_default();
-    print(&format!(
+    screen.print(&format!(
         "{} is mended: {lines} taken out{aside}; entry {} says who accepted the damage\n",
         path.display(),
         repaired.entry.seq

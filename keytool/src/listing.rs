@@ -1,72 +1,72 @@
 //! Lists of keys, public keys and fingerprints, in salt-key's shapes.
 
-use brine_client::Exit;
-use brine_local::output::{Colour, Format, Style, escape, render};
+use brine_local::output::{Colour, Format, Style, escape, render, render_value};
 use brine_protocol::Fingerprint;
 use brine_protocol::control::{KEY_STATES, Key, KeyState};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
-use crate::print;
+use crate::long;
 use crate::select::{Pattern, REPORT_ORDER};
 
 /// `-L`, `-l STATE`.
-pub(crate) fn print_list(
-    keys: &[Key],
-    states: &[KeyState],
-    out: Option<Format>,
-    style: &Style,
-) -> Result<(), Failure> {
+pub(crate) fn list(keys: &[Key], states: &[KeyState], out: Option<Format>, style: &Style) -> String {
     let keys: Vec<&Key> = keys.iter().collect();
-    let text = match out {
+    match out {
         None => text_list(&keys, states, true, style.colours),
         Some(_) => render(&id_map(&keys, states), style, 0),
-    };
-    Ok(print(&text)?)
+    }
+}
+
+/// `-L --long`, `-l STATE --long`.
+pub(crate) fn long_list(keys: &[Key], states: &[KeyState], out: Option<Format>, style: &Style) -> String {
+    let keys: Vec<&Key> = keys.iter().filter(|key| states.contains(&key.state)).collect();
+    match out {
+        None => long::text(&keys),
+        Some(_) => render_value(&long::objects(&keys), style),
+    }
 }
 
 /// `-p`, `-P`.
-pub(crate) fn print_keys(
+pub(crate) fn public_keys(
     keys: &[Key],
     pattern: &Pattern,
     out: Option<Format>,
     style: &Style,
-) -> Result<Exit, Failure> {
-    print_values(keys, pattern, None, |key| key.public_key.clone(), out, style)
+) -> Result<String, Failure> {
+    values(keys, pattern, None, |key| key.public_key.clone(), out, style)
 }
 
 /// `-f`, `-F`.
-pub(crate) fn print_fingerprints(
+pub(crate) fn fingerprints(
     keys: &[Key],
     pattern: &Pattern,
     local: Option<Fingerprint>,
     out: Option<Format>,
     style: &Style,
-) -> Result<Exit, Failure> {
-    print_values(keys, pattern, local, |key| key.fingerprint.to_string(), out, style)
+) -> Result<String, Failure> {
+    values(keys, pattern, local, |key| key.fingerprint.to_string(), out, style)
 }
 
-fn print_values(
+fn values(
     keys: &[Key],
     pattern: &Pattern,
     local: Option<Fingerprint>,
     value: impl Fn(&Key) -> String,
     out: Option<Format>,
     style: &Style,
-) -> Result<Exit, Failure> {
+) -> Result<String, Failure> {
     let found: Vec<&Key> = keys.iter().filter(|key| pattern.matches(&key.id)).collect();
-    if found.is_empty() && *pattern != Pattern::all() {
-        return Err(Failure::Usage(format!(
+    if found.is_empty() && local.is_none() && *pattern != Pattern::all() {
+        return Err(Failure::Nothing(format!(
             "the key glob '{}' does not match any keys",
             escape(pattern.text())
         )));
     }
-    let text = match out {
+    Ok(match out {
         None => text_values(&found, local, value, style.colours),
         Some(_) => render(&value_map(&found, local, value), style, 0),
-    };
-    print(&text)?;
-    Ok(Exit::Ok)
+    })
 }
 
 fn colour(state: KeyState) -> Colour {
@@ -114,9 +114,7 @@ pub(crate) fn id_map(keys: &[&Key], states: &[KeyState]) -> Map<String, Value> {
     for state in REPORT_ORDER.into_iter().filter(|state| states.contains(state)) {
         let mut ids: Vec<&str> = in_state(keys, state).into_iter().map(|key| key.id.as_str()).collect();
         ids.dedup();
-        if state != KeyState::Suspended || !ids.is_empty() || states.len() == 1 {
-            map.insert(state.salt_name().to_owned(), json!(ids));
-        }
+        map.insert(state.salt_name().to_owned(), json!(ids));
     }
     map
 }
@@ -226,7 +224,7 @@ mod tests {
         assert_eq!(text_values(&found, None, fingerprint, false), "Unaccepted Keys:\nweb1:  1\nweb1:  2\n");
     }
 
-    /// Cases 15, 16, 18 and 24.
+    /// Cases 15, 16, 18 and 24, with one state more.
     #[test]
     fn documents_are_salts() {
         let show = |format, indent| {
@@ -239,20 +237,20 @@ mod tests {
         assert_eq!(
             show(Format::Json, Some(-1)),
             "{\"minions_pre\": [\"pre1\", \"pre2\"], \"minions_rejected\": [\"rej1\"], \"minions\": [\"acc1\", \"acc2\"], \
-             \"minions_denied\": [\"den1\"]}\n"
+             \"minions_denied\": [\"den1\"], \"minions_suspended\": []}\n"
         );
         assert_eq!(
             show(Format::Txt, None),
-            "minions_pre: ['pre1', 'pre2']\nminions_rejected: ['rej1']\nminions: ['acc1', 'acc2']\nminions_denied: ['den1']\n"
+            "minions_pre: ['pre1', 'pre2']\nminions_rejected: ['rej1']\nminions: ['acc1', 'acc2']\nminions_denied: ['den1']\nminions_suspended: []\n"
         );
         assert_eq!(
             show(Format::Yaml, None),
-            "minions:\n- acc1\n- acc2\nminions_denied:\n- den1\nminions_pre:\n- pre1\n- pre2\nminions_rejected:\n- rej1\n"
+            "minions:\n- acc1\n- acc2\nminions_denied:\n- den1\nminions_pre:\n- pre1\n- pre2\nminions_rejected:\n- rej1\nminions_suspended: []\n"
         );
         assert_eq!(
             show(Format::Nested, None),
             "minions:\n    - acc1\n    - acc2\nminions_denied:\n    - den1\nminions_pre:\n    - pre1\n    - pre2\n\
-             minions_rejected:\n    - rej1\n"
+             minions_rejected:\n    - rej1\nminions_suspended:\n"
         );
     }
 

@@ -5,39 +5,37 @@
 //! that what was shown is what is done.
 
 mod act;
+mod doctor;
 mod failure;
 mod generate;
+mod history;
 mod ledger;
 mod listing;
+mod long;
 mod options;
+mod rotate;
+mod salt;
+mod screen;
 mod select;
 mod source;
 mod wait;
+mod watch;
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use brine_client::Exit;
-use brine_local::output::{Style, wants_colours};
-use clap::Parser;
+use brine_protocol::control::KeysQuery;
 
 use failure::Failure;
-use options::{Action, Line};
+use options::{Action, Line, Word};
+use screen::Screen;
 use source::Source;
 
 fn main() -> ExitCode {
-    let line = match Line::try_parse() {
+    let line = match Line::read() {
         Ok(line) => line,
-        Err(error) => {
-            let printed = error.print().is_ok();
-            return if error.exit_code() != 0 {
-                Exit::Usage.into()
-            } else if printed {
-                Exit::Ok.into()
-            } else {
-                Exit::ClosedOutput.into()
-            };
-        }
+        Err(exit) => return exit.into(),
     };
     match run(&line) {
         Ok(exit) => exit.into(),
@@ -52,72 +50,91 @@ fn main() -> ExitCode {
 }
 
 fn run(line: &Line) -> Result<Exit, Failure> {
+    let notes = line.notes()?;
     let action = line.action()?;
-    match &action {
-        Action::Generate { name, folder, bits } => return generate::run(name, folder, *bits, &style(line)),
-        Action::LedgerVerify => return ledger::verify(&line.paths()),
-        Action::LedgerRepair => return ledger::repair(&line.paths()),
-        Action::List(_) | Action::Print(_) | Action::Finger { .. } | Action::Act { .. } => {}
+    for note in notes {
+        eprintln!("brine-key: {note}");
     }
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(online(line, &action))
+    let mut screen = Screen::open(line.common.out_file.as_deref(), line.common.out_file_append)?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(perform(
+        line,
+        &action,
+        &mut screen,
+    ))
 }
 
-async fn online(line: &Line, action: &Action) -> Result<Exit, Failure> {
-    let mut source = match line.wait_for {
-        Some(wanted) => wait::until_pending(line, wanted).await?,
-        None => Source::open(&line.paths(), line.act_as.clone()).await?,
-    };
-    let style = style(line);
+async fn perform(line: &Line, action: &Action, screen: &mut Screen) -> Result<Exit, Failure> {
+    let common = &line.common;
+    let (out, style) = (common.out, common.style());
     match action {
-        Action::List(states) => {
+        Action::Generate { name, folder, bits } => generate::run(name, folder, *bits, &style, screen),
+        Action::Word(word) => perform_word(line, word, screen).await,
+        Action::List { states, is_long } => {
+            let mut source = open(line).await?;
             let keys = source.keys().await?;
-            listing::print_list(&keys, states, line.out, &style)?;
+            for warning in source.warnings() {
+                eprintln!("brine-key: WARNING: {}", brine_local::text::escape(&warning));
+            }
+            let list = if *is_long { listing::long_list } else { listing::list };
+            screen.print(&list(&keys, states, out, &style))?;
             Ok(Exit::Ok)
         }
         Action::Print(pattern) => {
-            let keys = source.keys().await?;
-            listing::print_keys(&keys, pattern, line.out, &style)
+            let keys = open(line).await?.find(&KeysQuery::default()).await?;
+            screen.print(&listing::public_keys(&keys, pattern, out, &style)?)?;
+            Ok(Exit::Ok)
         }
         Action::Finger { pattern, with_local } => {
+            let mut source = open(line).await?;
+            let local = if *with_local { source.master_fingerprint()? } else { None };
             let keys = source.keys().await?;
-            let local = if *with_local { source.master_fingerprint().await? } else { None };
-            listing::print_fingerprints(&keys, pattern, local, line.out, &style)
+            screen.print(&listing::fingerprints(&keys, pattern, local, out, &style)?)?;
+            Ok(Exit::Ok)
         }
         Action::Act { act, whom } => {
+            let mut source = open(line).await?;
             let manners = act::Manners {
-                yes: line.yes,
-                quiet: line.quiet,
-                out: line.out,
+                yes: common.yes,
+                quiet: common.quiet,
+                out,
                 style,
-                reason: line.reason.clone(),
+                reason: common.reason.clone(),
             };
-            act::run(
-                &mut source,
-                *act,
-                whom,
-                &manners,
-                &mut io::stdin().lock(),
-                &mut io::stdout(),
-                &mut io::stderr(),
-            )
-            .await
-        }
-        Action::Generate { .. } | Action::LedgerVerify | Action::LedgerRepair => {
-            unreachable!("done before a source of keys was looked for")
+            let is_document = common.is_for_programs();
+            let (mut document, mut talk) = (screen, io::stdout());
+            let mut out: &mut dyn io::Write = if is_document { &mut document } else { &mut talk };
+            act::run(&mut source, *act, whom, &manners, &mut io::stdin().lock(), &mut out, &mut io::stderr())
+                .await
         }
     }
 }
 
-fn style(line: &Line) -> Style {
-    Style {
-        format: line.out.unwrap_or_default(),
-        indent: line.out_indent,
-        colours: wants_colours(line.no_color, line.force_color),
+async fn perform_word(line: &Line, word: &Word, screen: &mut Screen) -> Result<Exit, Failure> {
+    let common = &line.common;
+    match word {
+        Word::History { id } => history::run(&mut open(line).await?, id, common, screen).await,
+        Word::Watch { seen } => watch::run(open(line).await?.master("watch")?, *seen, common, screen).await,
+        Word::Import { from_salt, dry_run } => {
+            salt::import::run(&mut open(line).await?, from_salt, *dry_run, common, screen).await
+        }
+        Word::Export { to_salt, force } => {
+            salt::export::run(&mut open(line).await?, to_salt, *force, common, screen).await
+        }
+        Word::RotateMaster(rotation) => {
+            let source = open(line).await?;
+            rotate::run(source.master("rotate-master")?, rotation, common, screen).await
+        }
+        Word::Doctor => doctor::run(common, screen).await,
+        Word::Ledger { verb } => ledger::run(*verb, &common.paths(), screen),
+        Word::Suspend { .. } | Word::Resume { .. } | Word::Master | Word::Other(_) => {
+            unreachable!("the command line made acts or refusals of these")
+        }
     }
 }
 
-fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+async fn open(line: &Line) -> Result<Source, Failure> {
+    match line.common.wait_for {
+        Some(wanted) => wait::until_pending(&line.common, wanted).await,
+        None => Source::open(&line.common.paths(), line.common.act_as.clone()).await,
+    }
 }

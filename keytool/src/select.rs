@@ -70,6 +70,17 @@ pub(crate) struct Selection<'a> {
 pub(crate) const REPORT_ORDER: [KeyState; 5] =
     [KeyState::Pending, KeyState::Rejected, KeyState::Accepted, KeyState::Denied, KeyState::Suspended];
 
+/// Keys as long lists have them: by state in the order of reports, so that those that wait come
+/// first, then by id.
+pub(crate) fn in_lists<'a>(keys: &[&'a Key]) -> Vec<&'a Key> {
+    let mut sorted = keys.to_vec();
+    let rank = |key: &Key| REPORT_ORDER.iter().position(|state| *state == key.state);
+    sorted.sort_by(|a, b| {
+        rank(a).cmp(&rank(b)).then_with(|| a.id.cmp(&b.id)).then_with(|| a.first_seen.cmp(&b.first_seen))
+    });
+    sorted
+}
+
 /// Chooses keys. `takes_any`: with "all", several keys of one id are no question (to reject or
 /// delete every one is clear; to accept every one is not).
 pub(crate) fn select<'a>(keys: &'a [Key], whom: &Whom, takes_any: bool) -> Selection<'a> {
@@ -117,6 +128,7 @@ pub(crate) mod tests {
             claims: Knock::default(),
             known_before: false,
             connected: false,
+            rule: None,
         }
     }
 

@@ -1,39 +1,34 @@
 //! Where keys are read and acted on: the running master or, when there is none, its ledger.
 
-use std::os::unix::fs::MetadataExt;
+mod offline;
+
 use std::time::{Duration, Instant};
 
 use brine_client::{Client, ClientError, Unreachable};
 use brine_local::Paths;
-use brine_local::clock::wall;
-use brine_local::file::{self, FileError};
-use brine_pki::key::PublicKey;
+use brine_local::file::FileError;
 use brine_pki::ledger::LedgerError;
-use brine_pki::registry::{OpenError, Trust};
-use brine_pki::waiting::WaitingLimits;
-use brine_protocol::Fingerprint;
-use brine_protocol::control::{Key, KeyActRequest, KeyActResult};
+use brine_pki::registry::OpenError;
+use brine_protocol::control::{Decision, Health, ImportRequest, Key, KeyActRequest, KeyActResult, KeysQuery};
+use brine_protocol::{Fingerprint, MinionId};
 
 use crate::failure::Failure;
+pub(crate) use offline::{Offline, principal, public_key};
 
 /// How long a master that holds the ledger may take to open its socket.
 const STARTING: Duration = Duration::from_secs(5);
 
-/// Reading the waiting keys must never drop one because the master's limits are not known here.
-const NO_LIMITS: WaitingLimits =
-    WaitingLimits { pending_max: usize::MAX, pending_per_id: usize::MAX, pending_age_s: u64::MAX };
-
 /// Where keys are.
 pub(crate) enum Source {
-    Online(Client),
+    Online(Box<Online>),
     Offline(Box<Offline>),
 }
 
-/// The files of a master that does not run; holding this is holding their lock.
-pub(crate) struct Offline {
-    trust: Trust,
-    paths: Paths,
-    by: String,
+/// A running master.
+pub(crate) struct Online {
+    pub(crate) client: Client,
+    /// What it said of itself; none when the caller may not know.
+    pub(crate) health: Option<Health>,
 }
 
 impl Source {
@@ -42,34 +37,29 @@ impl Source {
         let client = Client::new(&paths.control_socket()).acting_as(act_as.clone());
         let end = Instant::now() + STARTING;
         loop {
-            let Err(error) = client.health().await else {
-                return Ok(Source::Online(client));
+            let error = match client.health().await {
+                Ok(health) => return Ok(Self::online(client, Some(health))),
+                // Who may not read the health may still do what is asked; the master decides.
+                Err(ClientError::Refused(_)) => return Ok(Self::online(client, None)),
+                Err(error) => error,
             };
             let is_stopped = matches!(
                 error,
                 ClientError::Unreachable { why: Unreachable::NotRunning | Unreachable::NotListening, .. }
             );
-            if matches!(error, ClientError::Refused(_)) {
-                // Who may not read the health may still do what is asked; the master decides.
-                return Ok(Source::Online(client));
-            }
             // Without a ledger there has never been a master here: most likely a wrong folder.
             if !is_stopped || !paths.ledger().exists() {
                 return Err(error.into());
             }
-            match Trust::open(&paths.ledger(), &paths.waiting(), NO_LIMITS, Duration::ZERO) {
+            match Offline::open(paths) {
                 Ok(_) if act_as.is_some() => {
                     return Err(Failure::Refused(
                         "no master runs, and nobody else knows what another name may do: leave out --as"
                             .to_owned(),
                     ));
                 }
-                Ok(opened) => {
+                Ok(offline) => {
                     eprintln!("brine-key: no master runs; working on {} itself", paths.ledger().display());
-                    for warning in &opened.warnings {
-                        eprintln!("brine-key: {warning}");
-                    }
-                    let offline = Offline { trust: opened.trust, paths: paths.clone(), by: principal() };
                     return Ok(Source::Offline(Box::new(offline)));
                 }
                 // A master that is starting or stopping.
@@ -83,78 +73,69 @@ impl Source {
         }
     }
 
-    pub(crate) async fn keys(&mut self) -> Result<Vec<Key>, Failure> {
+    pub(crate) fn online(client: Client, health: Option<Health>) -> Self {
+        Source::Online(Box::new(Online { client, health }))
+    }
+
+    /// The running master; a sentence that says what needs one when there is none.
+    pub(crate) fn master(&self, what: &str) -> Result<&Client, Failure> {
         match self {
-            Source::Online(client) => Ok(client.keys().await?),
-            Source::Offline(offline) => Ok(offline.trust.list()),
+            Source::Online(online) => Ok(&online.client),
+            Source::Offline(_) => Err(Failure::NoMaster(format!("{what} needs a running master: start it"))),
+        }
+    }
+
+    /// What an administrator should keep in mind, as the master says it.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        match self {
+            Source::Online(online) => online.health.as_ref().map_or_else(Vec::new, |health| {
+                health.problems.iter().chain(&health.notices).cloned().collect()
+            }),
+            Source::Offline(_) => Vec::new(),
+        }
+    }
+
+    /// All keys, without the public keys themselves: those are most of a long answer.
+    pub(crate) async fn keys(&mut self) -> Result<Vec<Key>, Failure> {
+        self.find(&KeysQuery { id: None, public_key: false }).await
+    }
+
+    pub(crate) async fn find(&mut self, query: &KeysQuery) -> Result<Vec<Key>, Failure> {
+        match self {
+            Source::Online(online) => Ok(online.client.keys_of(query).await?),
+            Source::Offline(offline) => Ok(offline.find(query)),
         }
     }
 
     /// Does what is asked, key by key; a key that was refused says so in its result.
     pub(crate) async fn act(&mut self, request: &KeyActRequest) -> Result<Vec<KeyActResult>, Failure> {
         match self {
-            Source::Online(client) => Ok(client.act(request).await?),
+            Source::Online(online) => Ok(online.client.act(request).await?),
             Source::Offline(offline) => offline.act(request),
         }
     }
 
-    /// The fingerprint of the master's own key, if it has one.
-    pub(crate) async fn master_fingerprint(&mut self) -> Result<Option<Fingerprint>, Failure> {
+    /// Takes keys in from elsewhere, key by key.
+    pub(crate) async fn import(&mut self, request: &ImportRequest) -> Result<Vec<KeyActResult>, Failure> {
         match self {
-            Source::Online(client) => Ok(Some(client.health().await?.fingerprint)),
-            Source::Offline(offline) => {
-                let path = offline.paths.pki_master().join("master.pub");
-                match file::read_text(&path, 16 * 1024) {
-                    Ok(pem) => {
-                        let key = PublicKey::from_pem(&pem)
-                            .map_err(|error| Failure::Wrong(format!("{}: {error}", path.display())))?;
-                        Ok(Some(key.fingerprint()))
-                    }
-                    Err(error) if error.is_not_found() => Ok(None),
-                    Err(error) => Err(error.into()),
-                }
-            }
+            Source::Online(online) => Ok(online.client.import(request).await?),
+            Source::Offline(offline) => offline.import(request),
         }
     }
-}
 
-impl Offline {
-    fn act(&mut self, request: &KeyActRequest) -> Result<Vec<KeyActResult>, Failure> {
-        let mut results = Vec::new();
-        for name in &request.keys {
-            let done = self.trust.act(request.act, name, &self.by, request.reason.as_deref(), wall());
-            results.push(KeyActResult {
-                id: name.id.clone(),
-                fingerprint: name.fingerprint,
-                refused: done.err().map(|error| error.to_string()),
-            });
+    /// Every decision about an id, oldest first.
+    pub(crate) async fn history(&mut self, id: &MinionId) -> Result<Vec<Decision>, Failure> {
+        match self {
+            Source::Online(online) => Ok(online.client.history(id).await?),
+            Source::Offline(offline) => Ok(offline.history(id)),
         }
-        self.trust.save()?;
-        self.keep_owner()?;
-        Ok(results)
     }
 
-    /// Files that root made anew stay the master's: it may run as another user.
-    fn keep_owner(&self) -> Result<(), Failure> {
-        let folder = self.paths.master_state_dir();
-        let failed = |reason| FileError::System { doing: "keep the owner of", path: folder.clone(), reason };
-        let owner = std::fs::metadata(&folder).map_err(failed)?;
-        for path in
-            [self.paths.ledger(), self.paths.waiting(), self.paths.ledger().with_file_name("ledger.lock")]
-        {
-            let Ok(found) = std::fs::metadata(&path) else { continue };
-            if found.uid() != owner.uid() {
-                std::os::unix::fs::chown(&path, Some(owner.uid()), Some(owner.gid())).map_err(failed)?;
-            }
+    /// The fingerprint of the master's own key, if it has one.
+    pub(crate) fn master_fingerprint(&self) -> Result<Option<Fingerprint>, Failure> {
+        match self {
+            Source::Online(online) => Ok(online.health.as_ref().map(|health| health.fingerprint)),
+            Source::Offline(offline) => offline.master_fingerprint(),
         }
-        Ok(())
     }
-}
-
-/// Who acts, as the ledger has it from a running master.
-pub(crate) fn principal() -> String {
-    let uid = nix::unistd::Uid::current();
-    let name = nix::unistd::User::from_uid(uid).ok().flatten().map(|user| user.name);
-    let name = name.unwrap_or_else(|| "?".to_owned());
-    format!("unix:{uid} ({name}), offline")
 }

@@ -4,10 +4,10 @@
 use std::time::{Duration, Instant};
 
 use brine_client::{Client, ClientError};
-use brine_protocol::control::{Key, KeyState};
+use brine_protocol::control::{Key, KeyState, KeysQuery};
 
 use crate::failure::Failure;
-use crate::options::Line;
+use crate::options::Common;
 use crate::source::Source;
 
 /// The first look comes after this, later ones less often.
@@ -19,24 +19,26 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// Silence up to here is what one expects of a command.
 const QUIET_AT_FIRST: Duration = Duration::from_secs(1);
 
-pub(crate) async fn until_pending(line: &Line, wanted: u64) -> Result<Source, Failure> {
+pub(crate) async fn until_pending(line: &Common, wanted: u64) -> Result<Source, Failure> {
     let client = Client::new(&line.paths().control_socket()).acting_as(line.act_as.clone());
+    let query = KeysQuery { id: None, public_key: false };
     let start = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut said = None;
     loop {
-        let state = match client.keys().await {
+        let state = match client.keys_of(&query).await {
             Ok(keys) => State::Pending(count(&keys)),
             Err(error @ ClientError::Unreachable { .. }) if may_pass(&error) => State::NoMaster(error),
             Err(error) => return Err(error.into()),
         };
         if matches!(state, State::Pending(found) if found >= wanted) {
-            return Ok(Source::Online(client));
+            let health = client.health().await.ok();
+            return Ok(Source::online(client, health));
         }
         if start.elapsed() >= line.timeout {
             return Err(match state {
                 State::NoMaster(error) => error.into(),
-                State::Pending(found) => Failure::NotInTime(format!(
+                State::Pending(found) => Failure::Nothing(format!(
                     "after {} s {found} of {wanted} keys wait; nothing was changed",
                     line.timeout.as_secs_f64()
                 )),
@@ -79,10 +81,10 @@ mod tests {
     use crate::act::tests::serve;
     use crate::select::tests::key;
 
-    fn line(root: &std::path::Path, words: &str) -> Line {
+    fn line(root: &std::path::Path, words: &str) -> Common {
         let root = root.to_str().expect("a path of text");
         let words = ["brine-key", "--root-dir", root].into_iter().chain(words.split_whitespace());
-        Line::try_parse_from(words).expect("a good line")
+        crate::options::Line::try_parse_from(words).expect("a good line").common
     }
 
     #[tokio::test]
@@ -116,7 +118,7 @@ mod tests {
         let failure = until_pending(&line, 1).await.err().expect("no keys");
         assert_eq!(
             (failure.exit(), failure.to_string().as_str()),
-            (Exit::Usage, "after 0.1 s 0 of 1 keys wait; nothing was changed")
+            (Exit::Failed, "after 0.1 s 0 of 1 keys wait; nothing was changed")
         );
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use brine_protocol::limits::WireLimits;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,19 @@ pub struct Config {
     pub roles: BTreeMap<String, RoleEntry>,
     /// Salt's form of operator entries: user to a list of functions, or of `{target: functions}`.
     pub publisher_acl: BTreeMap<String, Value>,
+
+    /// Lets in every minion that knocks, unseen. For a laboratory.
+    pub auto_accept: bool,
+    /// File of ids that are let in: one exact id, glob or regular expression a line.
+    pub autosign_file: Option<PathBuf>,
+    /// File of ids that are turned away, in the same form. It comes before all that lets in.
+    pub autoreject_file: Option<PathBuf>,
+    /// Folder with a file per grain, one value a line: whoever claims one is let in.
+    pub autosign_grains_dir: Option<PathBuf>,
+    /// Most keys that are accepted or suspended; 0 means no limit.
+    pub max_minions: usize,
+    /// Salt's way to let every key pass. Refused here, with the reason.
+    pub open_mode: bool,
 
     /// Most keys that wait for a decision.
     pub pending_max: usize,
@@ -131,6 +145,12 @@ impl Default for Config {
             log_level: "info".to_owned(),
             roles: BTreeMap::new(),
             publisher_acl: BTreeMap::new(),
+            auto_accept: false,
+            autosign_file: None,
+            autoreject_file: None,
+            autosign_grains_dir: None,
+            max_minions: 0,
+            open_mode: false,
             pending_max: 10_000,
             pending_per_id: 8,
             pending_age: 7 * 86_400,
@@ -175,6 +195,14 @@ impl Config {
         let positive = |name: &str, ok: bool| {
             if ok { Ok(()) } else { Err(format!("option {name:?} has to be greater than 0")) }
         };
+        if self.open_mode {
+            return Err(
+                "option \"open_mode\" is refused: it would hand the fleet's orders to keys that were \
+                        rejected and to any machine that claims a known id; \"auto_accept: true\" lets in \
+                        new minions unseen and keeps those out"
+                    .to_owned(),
+            );
+        }
         positive("timeout", self.timeout > 0.0)?;
         positive("keep_jobs_seconds", self.keep_jobs_seconds > 0)?;
         positive("connections_per_address", self.connections_per_address > 0)?;
@@ -279,6 +307,8 @@ mod tests {
             config.check().expect_err("nonsense")
         };
         assert!(refused(|c| c.heartbeat = 0.0).contains("heartbeat"));
+        let open = refused(|c| c.open_mode = true);
+        assert!(open.contains("open_mode") && open.contains("auto_accept") && !open.contains("  "), "{open}");
         assert!(refused(|c| c.node = 100).contains("node"));
         assert!(refused(|c| c.keysize = 1024).contains("keysize"));
         assert!(refused(|c| c.message_max = 1).contains("message_max"));

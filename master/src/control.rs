@@ -3,6 +3,8 @@
 //! Handlers only translate: every decision, permissions included, is the engine's or `roles`'s.
 //! The caller is who the socket's peer credentials say, never what a request says.
 
+mod keys;
+mod master;
 mod reply;
 mod streams;
 
@@ -19,10 +21,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
-use brine_protocol::control::{Health, JobView, JobsQuery, KeyActRequest, Problem, ProblemKind};
+use brine_protocol::control::{Health, JobView, JobsQuery, Problem, ProblemKind, Whoami};
 use brine_protocol::permission::Verb;
 use brine_protocol::time::Timestamp;
-use brine_protocol::{Fingerprint, Jid, MinionId};
+use brine_protocol::{Jid, MinionId};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::net::{UnixListener, UnixStream};
@@ -53,8 +55,6 @@ pub struct Api {
     pub counters: Arc<Counters>,
     /// The uid this master runs as.
     pub own_uid: u32,
-    /// The master's fingerprint.
-    pub fingerprint: Fingerprint,
     /// The ports as bound: publish, return.
     pub ports: (u16, u16),
     /// Since when the master runs.
@@ -107,8 +107,13 @@ pub async fn serve(api: Arc<Api>, listener: UnixListener) -> std::io::Result<()>
     let request_max = api.request_max;
     let router = Router::new()
         .route("/v1/health", get(health))
-        .route("/v1/keys", get(keys))
-        .route("/v1/keys/act", post(act))
+        .route("/v1/whoami", get(whoami))
+        .route("/v1/keys", get(keys::list))
+        .route("/v1/keys/act", post(keys::act))
+        .route("/v1/keys/import", post(keys::import))
+        .route("/v1/keys/{id}/history", get(keys::history))
+        .route("/v1/master/rotation", get(master::show).post(master::start).delete(master::withdraw))
+        .route("/v1/master/rotation/finish", post(master::finish))
         .route("/v1/minions", get(minions))
         .route("/v1/minions/{id}", get(minion))
         .route("/v1/jobs", get(jobs).post(submit))
@@ -207,6 +212,10 @@ fn bad_query(error: &axum::extract::rejection::QueryRejection) -> Problem {
     Problem::new(ProblemKind::BadRequest, format!("the query is not what this takes: {why}"))
 }
 
+fn parse_id(text: &str) -> Result<MinionId, Problem> {
+    text.parse().map_err(|error| Problem::new(ProblemKind::BadRequest, format!("{error}")))
+}
+
 fn parse_jid(text: &str) -> Result<Jid, Problem> {
     text.parse().map_err(|error| Problem::new(ProblemKind::BadRequest, format!("{error}")))
 }
@@ -216,16 +225,17 @@ fn unexpected() -> Problem {
 }
 
 async fn health(State(api): State<Arc<Api>>, Caller(principal): Caller) -> Reply {
-    let Answer::Health { sessions, keys, problem } = api.ask(principal, Ask::Health, None).await? else {
+    let answer = api.ask(principal, Ask::Health, None).await?;
+    let Answer::Health { sessions, keys, mut problems, notices, fingerprint } = answer else {
         return Err(unexpected().into());
     };
-    let problems: Vec<String> = problem.into_iter().chain(api.desk.write_problem()).collect();
+    problems.extend(api.desk.write_problem());
     json_reply(&Health {
         status: if problems.is_empty() { "ok" } else { "degraded" }.to_owned(),
         problems,
-        notices: Vec::new(),
+        notices,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        fingerprint: api.fingerprint,
+        fingerprint,
         publish_port: api.ports.0,
         ret_port: api.ports.1,
         since: api.since,
@@ -235,19 +245,13 @@ async fn health(State(api): State<Arc<Api>>, Caller(principal): Caller) -> Reply
     })
 }
 
-async fn keys(State(api): State<Arc<Api>>, Caller(principal): Caller) -> Reply {
-    match api.ask(principal, Ask::Keys, None).await? {
-        Answer::Keys(keys) => json_reply(&keys),
-        _ => Err(unexpected().into()),
-    }
-}
-
-async fn act(State(api): State<Arc<Api>>, Caller(principal): Caller, body: Bytes) -> Reply {
-    let request: KeyActRequest = parse_body(&body)?;
-    match api.ask(principal, Ask::Act(request), None).await? {
-        Answer::Acted(results) => json_reply(&results),
-        _ => Err(unexpected().into()),
-    }
+/// Whoever is listed may know as what.
+async fn whoami(Caller(principal): Caller) -> Reply {
+    json_reply(&Whoami {
+        principal: principal.to_string(),
+        role: principal.role(),
+        verbs: principal.verbs().collect(),
+    })
 }
 
 async fn minions(State(api): State<Arc<Api>>, Caller(principal): Caller) -> Reply {
@@ -262,9 +266,7 @@ async fn minion(
     Caller(principal): Caller,
     Segment(id): Segment<String>,
 ) -> Reply {
-    let id: MinionId =
-        id.parse().map_err(|error| Problem::new(ProblemKind::BadRequest, format!("{error}")))?;
-    match api.ask(principal, Ask::Minion(id), None).await? {
+    match api.ask(principal, Ask::Minion(parse_id(&id)?), None).await? {
         Answer::Minion(minion) => json_reply(&minion),
         _ => Err(unexpected().into()),
     }

@@ -1,13 +1,12 @@
 //! `brine-master` from its command line to its end.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use brine_local::clock::wall;
 use brine_local::{Paths, config, file, log};
-use brine_pki::key::{PrivateKey, PublicKey};
 use brine_pki::registry::{Opened as OpenedTrust, Trust};
 use brine_pki::waiting::WaitingLimits;
 use brine_protocol::control::MasterState;
@@ -18,9 +17,11 @@ use crate::config::Config;
 use crate::control::{self, Api};
 use crate::counters::Counters;
 use crate::driver::{Clock, Desk, Driver, new_agreement};
-use crate::engine::{Engine, Memory, Settings};
+use crate::engine::{Engine, Input, Memory, Settings};
 use crate::gate::{Gate, Ports};
+use crate::master_key::KeyFiles;
 use crate::roles::Roles;
+use crate::rule_files::{RuleFiles, watch};
 use crate::store::{Store, StoreOptions};
 
 /// Inputs that may wait for the engine before its sources wait.
@@ -88,8 +89,11 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let key = load_or_make_key(&paths, options.keysize)?;
-    let fingerprint = key.public().fingerprint();
+    trust.set_max_minions(options.max_minions);
+    let mut rule_files = RuleFiles::new(&options, &paths.config_dir());
+    let rules = Box::new(rule_files.read()?);
+    let (keys, own) = KeyFiles::open(&paths.pki_master(), options.keysize, trust.registry().master_keys())?;
+    let fingerprint = own.fingerprint;
     let store_options = StoreOptions {
         keep_jobs_seconds: options.keep_jobs_seconds,
         cache_bytes: options.store_cache_bytes,
@@ -102,7 +106,8 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
         tracing::error!("{warning}");
     }
     let store = Arc::new(store);
-    let agreement = new_agreement(&mut trust, &key, wall())?;
+    let announced = trust.registry().master_keys().announced.filter(|_| own.problem.is_none());
+    let agreement = new_agreement(&mut trust, keys.key(), announced.map(|announced| announced.to), wall())?;
     let events = store.events(options.events_kept)?;
     let memory = Memory {
         last_event: events.back().map_or(0, |event| event.id),
@@ -111,6 +116,7 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
         open: store.open_jobs()?,
         facts: store.facts()?,
         idempotency: store.idempotency()?,
+        own,
     };
     let settings = Settings {
         node: options.node,
@@ -127,7 +133,11 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
             chunk.copy_from_slice(&brine_pki::random::bytes::<32>()[..chunk.len()]);
         }
     });
-    let engine = Engine::new(settings, trust, memory, random, clock.now());
+    let mut engine = Engine::new(settings, trust, memory, random, clock.now());
+    engine.handle(Input::Rules { rules, problem: None }, clock.now());
+    for notice in engine.notices() {
+        tracing::warn!("{notice}");
+    }
 
     let ports = Ports::bind(&options).await?;
     let numbers = ports.numbers().context("cannot learn the bound ports")?;
@@ -135,6 +145,7 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
     let listener = control::bind(&paths.control_socket())?;
     let counters = Arc::new(Counters::default());
     let (inputs, received) = mpsc::channel(INPUTS_MAX);
+    tokio::spawn(watch(rule_files, inputs.clone()));
     let gate = Gate::new(Arc::clone(&options), Arc::clone(&counters), agreement, inputs.clone());
     let desk = Arc::new(Desk::new(options.events_kept, events, engine.last_event() + 1));
     let api = Arc::new(Api {
@@ -144,7 +155,6 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
         roles: Roles::read(&options.roles, &options.publisher_acl).map_err(anyhow::Error::msg)?,
         counters: Arc::clone(&counters),
         own_uid: nix::unistd::geteuid().as_raw(),
-        fingerprint,
         ports: numbers,
         since: wall(),
         request_max: options.request_max,
@@ -156,7 +166,14 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
         desk,
         config: Arc::clone(&options),
         counters,
-        key,
+        keys,
+        state: MasterState {
+            pid: std::process::id(),
+            publish_port: numbers.0,
+            ret_port: numbers.1,
+            fingerprint,
+        },
+        state_file: paths.master_json(),
         clock,
         disk: paths.master_state_dir(),
     };
@@ -166,9 +183,7 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
             tracing::error!(%error, "the control socket has failed");
         }
     });
-    let state =
-        MasterState { pid: std::process::id(), publish_port: numbers.0, ret_port: numbers.1, fingerprint };
-    let state = serde_json::to_vec(&state).expect("plain data");
+    let state = serde_json::to_vec(&driver.state).expect("plain data");
     file::replace(&paths.master_json(), &state, 0o644)?;
     tracing::info!(%fingerprint, publish_port = numbers.0, ret_port = numbers.1, "listening");
 
@@ -184,53 +199,6 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
         std::mem::forget(store);
     }
     result
-}
-
-/// The master's own key: read, or made on the first start.
-fn load_or_make_key(paths: &Paths, bits: usize) -> anyhow::Result<PrivateKey> {
-    let folder = paths.pki_master();
-    let path = folder.join("master.pem");
-    match file::read_text(&path, 64 * 1024) {
-        Ok(pem) => {
-            file::check_private(&path)?;
-            let key = PrivateKey::from_pem(&pem)
-                .with_context(|| format!("cannot use the key in {}", path.display()))?;
-            check_public(&folder.join("master.pub"), &key)?;
-            Ok(key)
-        }
-        Err(error) if error.is_not_found() => {
-            file::create_private_dir(&folder)?;
-            tracing::info!(bits, "making this master's key, which takes a moment");
-            let key = PrivateKey::generate(bits)?;
-            file::replace(&folder.join("master.pub"), key.public().to_pem().as_bytes(), 0o644)?;
-            file::replace(&path, key.to_pem().as_bytes(), 0o600)?;
-            Ok(key)
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The public half lies beside the key for people to read and to copy: it has to be the right one.
-fn check_public(path: &Path, key: &PrivateKey) -> anyhow::Result<()> {
-    match file::read_text(path, 64 * 1024) {
-        Ok(pem) => {
-            let public = PublicKey::from_pem(&pem)
-                .with_context(|| format!("cannot use the key in {}", path.display()))?;
-            if public != *key.public() {
-                bail!(
-                    "{} is not the public half of the key beside it: it is {}, and that of the key is {}; remove it to have it written anew",
-                    path.display(),
-                    public.fingerprint(),
-                    key.public().fingerprint()
-                );
-            }
-            Ok(())
-        }
-        Err(error) if error.is_not_found() => {
-            Ok(file::replace(path, key.public().to_pem().as_bytes(), 0o644)?)
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Ready when the process is asked to stop.

@@ -6,6 +6,7 @@
 //! is no timer, an idle disk is used at once.
 
 mod desk;
+mod keys;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use brine_pki::handshake::master::{Agreement, Succession};
 use brine_pki::key::PrivateKey;
-use brine_protocol::control::Event;
+use brine_protocol::Fingerprint;
+use brine_protocol::control::{Event, MasterState};
 use brine_protocol::time::Timestamp;
 use tokio::sync::mpsc;
 
@@ -21,8 +23,10 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::engine::{Engine, Input, Now, Output};
 use crate::gate::Gate;
+use crate::master_key::KeyFiles;
 use crate::store::{Record, Store, StoreError};
 pub use desk::{Desk, Follow, Waiter};
+use keys::KeyWork;
 
 /// Batches that may wait for the writing thread before the engine waits for it.
 const BATCHES_MAX: usize = 1024;
@@ -69,8 +73,12 @@ pub struct Driver {
     pub config: Arc<Config>,
     /// What is counted.
     pub counters: Arc<Counters>,
-    /// The master's key, for new agreements.
-    pub key: PrivateKey,
+    /// The master's key, and the one that is to follow it.
+    pub keys: KeyFiles,
+    /// What the master says about itself in a file.
+    pub state: MasterState,
+    /// That file.
+    pub state_file: std::path::PathBuf,
     /// Both clocks.
     pub clock: Clock,
     /// The folder whose disk has to have room.
@@ -84,10 +92,12 @@ pub struct Driver {
 pub fn new_agreement(
     trust: &mut brine_pki::registry::Trust,
     key: &PrivateKey,
+    successor: Option<Fingerprint>,
     now: Timestamp,
 ) -> Result<Arc<Agreement>, brine_pki::ledger::LedgerError> {
     let serial = trust.next_config_serial("master", now)?;
-    Ok(Agreement::new(key, serial, brine_pki::random::bytes(), &Succession::default()))
+    let succession = Succession { successor, ..Succession::default() };
+    Ok(Agreement::new(key, serial, brine_pki::random::bytes(), &succession))
 }
 
 impl Driver {
@@ -109,20 +119,21 @@ impl Driver {
         let mut batch = Vec::new();
         let mut disk_due = Duration::ZERO;
         let mut retire_due = Duration::ZERO;
-        let mut rotate_due = self.clock.now().steady + Duration::from_secs(self.config.config_rotation);
+        let (mut work, mut done) = KeyWork::new(self);
         let mut head = self.engine.trust().head();
         tokio::pin!(stop);
         // Without the writing thread nothing would ever be answered again: better to end, which
         // loses nothing that was promised, and be started anew.
         let broken = || anyhow::anyhow!("the master ends because the store cannot be written any more");
         loop {
-            let until = self.engine.next_deadline().min(disk_due).min(rotate_due);
+            let until = self.engine.next_deadline().min(disk_due).min(work.due());
             let wait = until.saturating_sub(self.clock.now().steady);
             tokio::select! {
                 biased;
                 () = &mut stop => break,
                 () = writer.batches.closed() => return Err(broken()),
                 received = inputs.recv_many(&mut batch, 256) => if received == 0 { break },
+                Some(done) = done.recv() => batch.push(self.on_key_work(done)),
                 () = tokio::time::sleep(wait) => {}
             }
             let now = self.clock.now();
@@ -145,6 +156,8 @@ impl Driver {
                         | Output::Count(_) => {
                             hands.perform(output);
                         }
+                        Output::CheckRotation(check) => work.check(check),
+                        Output::Key(step) => self.on_key_step(step, &mut work),
                         _ => ordered.push(output),
                     }
                 }
@@ -169,15 +182,7 @@ impl Driver {
                 head = newest;
                 tracing::info!(head = %String::from(head), "the ledger has grown");
             }
-            if now.steady >= rotate_due {
-                rotate_due = now.steady + Duration::from_secs(self.config.config_rotation);
-                match new_agreement(self.engine.trust(), &self.key, now.wall) {
-                    Ok(agreement) => self.gate.rotate(agreement),
-                    Err(error) => {
-                        tracing::error!(%error, "cannot rotate the key-agreement config, keeping the old one");
-                    }
-                }
-            }
+            self.key_work_due(&mut work);
             if now.steady >= retire_due {
                 retire_due = now.steady + RETIRE_EVERY;
                 let store = Arc::clone(&self.store);
@@ -220,9 +225,17 @@ impl Hands {
     /// Decisions about keys, and who comes and goes, are for the log as well. Knocks are not: a
     /// stranger must not be able to fill it.
     fn log(&self, event: &Event) {
-        let is_knock = event.tag.ends_with("/pending") || event.tag.ends_with("/denied");
+        // Of what happens to keys, only knocks come from an address.
+        let is_knock = event.tag.starts_with("brine/key/") && event.data.get("address").is_some();
         if event.tag.starts_with("brine/job/") || event.tag.ends_with("/grains") || is_knock {
             tracing::debug!(tag = event.tag, data = %event.data, "event");
+        } else if event.tag == "brine/master/key/succeeded" && event.data["missing_count"] != 0 {
+            tracing::warn!(
+                tag = event.tag,
+                data = %event.data,
+                "this master's new key has taken over; the missing minions will refuse it until somebody runs \
+                 brine-minion trust-master on them"
+            );
         } else {
             tracing::info!(tag = event.tag, data = %event.data, "event");
         }
@@ -230,7 +243,8 @@ impl Hands {
 
     fn perform(&self, output: Output) {
         match output {
-            Output::Persist(_) => {}
+            // Done elsewhere: by the writing thread, and beside the loop.
+            Output::Persist(_) | Output::CheckRotation(_) | Output::Key(_) => {}
             Output::Welcome { conn, standing } => self.gate.welcome(conn, standing),
             Output::Send { conn, message } => self.gate.send(conn, &message),
             Output::Broadcast(body) => self.gate.broadcast(&body),

@@ -17,6 +17,8 @@ mod jobs;
 mod keys;
 mod mint;
 mod requests;
+mod rotation;
+mod rules;
 mod sessions;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -24,8 +26,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use brine_pki::key::PublicKey;
 use brine_pki::ledger::{FileLedger, Log};
 use brine_pki::registry::Trust;
+use brine_pki::registry::rules::Rules;
+use brine_pki::rotation::Handover;
 use brine_protocol::control::{Event, JobEvent};
 use brine_protocol::job::Job;
 use brine_protocol::message::{Standing, ToMaster, ToMinion};
@@ -40,6 +45,8 @@ use broadcast::Epochs;
 use jobs::Open;
 use mint::Mint;
 pub use requests::{Answer, Ask, Request, RequestId};
+use rotation::Rotations;
+pub use rotation::{KeyStep, OwnKey, RotationCheck};
 use sessions::Session;
 
 /// How long it is remembered that a subscriber was quicker than its session's first frame.
@@ -116,6 +123,28 @@ pub enum Input {
     Request(Box<Request>),
     /// Whether the disk takes writes; the problem in one sentence if not.
     Disk(Option<String>),
+    /// What the files of automatic decisions say now.
+    Rules {
+        /// The rules; without any when they cannot be used.
+        rules: Box<Rules>,
+        /// Why they cannot, in one sentence.
+        problem: Option<String>,
+    },
+    /// The signatures of a session's rotation were looked at.
+    RotationChecked {
+        /// The session's connection.
+        conn: ConnId,
+        /// The key that it names.
+        named: Fingerprint,
+        /// What it says; or what is wrong with it, in one sentence.
+        checked: Result<Handover, String>,
+    },
+    /// A key for this master was made and is in its file; or why not, in one sentence.
+    KeyMade(Result<PublicKey, String>),
+    /// This config is offered from now on: an Offer, in base64.
+    Offering(String),
+    /// Whether this master's key is in its file; the problem in one sentence if not.
+    KeySaved(Option<String>),
     /// Time has passed.
     Tick,
 }
@@ -182,6 +211,10 @@ pub enum Output {
     },
     /// Count something.
     Count(&'static str),
+    /// Look at the signatures of a rotation, and say [`Input::RotationChecked`]. Waits for nothing.
+    CheckRotation(RotationCheck),
+    /// Something about the master's own key. Waits for nothing: what it rests on is in the ledger.
+    Key(KeyStep),
 }
 
 /// Bounds and times of an engine.
@@ -220,6 +253,8 @@ pub struct Memory {
     pub last_event: u64,
     /// Idempotency keys.
     pub idempotency: Vec<(String, [u8; 32], Jid)>,
+    /// The master's own key.
+    pub own: OwnKey,
 }
 
 /// Fills with random bytes: the operating system's in a master, chosen ones in tests.
@@ -255,6 +290,10 @@ pub struct Engine<L: Log = FileLedger> {
     idempotency: BTreeMap<String, ([u8; 32], Jid)>,
     probes: Vec<requests::Probing>,
     disk_problem: Option<String>,
+    rules_problem: Option<String>,
+    /// A key went that `max_minions` counted.
+    has_room_again: bool,
+    rotations: Rotations,
     next_event: u64,
     next_sweep: Duration,
     next_forgetting: Duration,
@@ -284,6 +323,9 @@ impl<L: Log> Engine<L> {
             idempotency: memory.idempotency.into_iter().map(|(k, d, j)| (k, (d, j))).collect(),
             probes: Vec::new(),
             disk_problem: None,
+            rules_problem: None,
+            has_room_again: false,
+            rotations: Rotations::new(memory.own, now.steady),
             next_event: memory.last_event.max(u64::try_from(now.wall.0).unwrap_or(1)),
             next_sweep: Duration::ZERO,
             next_forgetting: Duration::ZERO,
@@ -306,6 +348,11 @@ impl<L: Log> Engine<L> {
             Input::Closed { conn, why } => self.on_closed(conn, why),
             Input::Request(request) => self.on_request(*request),
             Input::Disk(problem) => self.disk_problem = problem,
+            Input::Rules { rules, problem } => self.on_rules(*rules, problem),
+            Input::RotationChecked { conn, named, checked } => self.on_rotation_checked(conn, named, checked),
+            Input::KeyMade(made) => self.on_key_made(made),
+            Input::Offering(offer) => self.on_offering(offer),
+            Input::KeySaved(problem) => self.on_key_saved(problem),
             Input::Tick => self.on_tick(),
         }
     }
@@ -340,17 +387,20 @@ impl<L: Log> Engine<L> {
         }
         self.next_sweep = self.now.steady + Duration::from_secs(1);
         self.prepare_epoch();
+        self.succeed_if_due();
         // A session that ended before its first frame leaves its subscriber's word behind.
         let now = self.now.steady;
         self.early_subscribers.retain(|_, since| now.saturating_sub(*since) < EARLY_KEPT);
         self.end_overdue_orders();
         self.forget_idempotency();
+        self.fill_up();
         for name in self.trust.expire(self.now.wall) {
             self.passing_event(
                 format!("brine/key/{}/expired", name.id),
                 serde_json::json!({"fingerprint": name.fingerprint}),
             );
-            self.close_waiting(&(name.id, name.fingerprint), "key_expired");
+            self.close_waiting(&(name.id.clone(), name.fingerprint), "key_expired");
+            self.judge(&name.id);
         }
     }
 

@@ -218,6 +218,13 @@ impl Gate {
         *self.agreement.write().expect("no holder panics") = agreement;
     }
 
+    /// What is offered now, as an Offer in base64.
+    #[must_use]
+    pub fn offer_text(&self) -> String {
+        let agreement = Arc::clone(&self.agreement.read().expect("no holder panics"));
+        agreement.offer(brine_pki::random::bytes()).to_text()
+    }
+
     fn push(&self, conn: ConnId, item: Outgoing) {
         let outbox = self.routers.lock().expect("no holder panics").get(&conn).cloned();
         if let Some(outbox) = outbox {

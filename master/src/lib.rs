@@ -12,5 +12,7 @@ pub mod daemon;
 pub mod driver;
 pub mod engine;
 pub mod gate;
+pub mod master_key;
 pub mod roles;
+pub mod rule_files;
 pub mod store;

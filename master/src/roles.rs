@@ -5,7 +5,7 @@ use std::fmt;
 
 use brine_protocol::control::{Problem, ProblemKind};
 use brine_protocol::job::Call;
-use brine_protocol::permission::{Role, Verb, allows};
+use brine_protocol::permission::{Role, VERBS, Verb, allows};
 use brine_protocol::{MinionId, glob};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -163,6 +163,17 @@ impl fmt::Display for Principal {
 }
 
 impl Principal {
+    /// What the principal is.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.rights.role
+    }
+
+    /// What the principal may ask for.
+    pub fn verbs(&self) -> impl Iterator<Item = Verb> {
+        VERBS.into_iter().filter(|verb| self.may(*verb).is_ok())
+    }
+
     /// Whether the principal's role has this verb.
     ///
     /// # Errors
@@ -227,7 +238,7 @@ impl Principal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use brine_protocol::permission::{ROLES, VERBS};
+    use brine_protocol::permission::ROLES;
     use serde_json::json;
 
     fn roles(yaml_like: Value, acl: Value) -> Roles {
@@ -261,6 +272,8 @@ mod tests {
             "health       yes yes yes\n\
              keys_list    yes yes yes\n\
              keys_act     yes yes  no\n\
+             keys_import  yes  no  no\n\
+             master_rotate yes  no  no\n\
              minions_list yes yes yes\n\
              jobs_run     yes yes  no\n\
              jobs_own     yes yes yes\n\

@@ -21,7 +21,7 @@ use brine_local::file;
 use brine_protocol::control::{Event, JobRow, JobSummary};
 use brine_protocol::job::{Ending, Job};
 use brine_protocol::time::Timestamp;
-use brine_protocol::{Jid, MinionId};
+use brine_protocol::{Fingerprint, Jid, MinionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -111,6 +111,9 @@ pub struct Facts {
     pub version: String,
     /// Its grains.
     pub grains: Map<String, Value>,
+    /// The key that it knows to follow this master's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<Fingerprint>,
 }
 
 /// What went wrong with the store.

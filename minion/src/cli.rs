@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use brine_local::output::Format;
+use brine_protocol::Fingerprint;
 use clap::{Args, Parser, Subcommand};
 
 /// The agent of Brine: runs on each managed machine, dials its master, runs what it is ordered to.
@@ -89,6 +90,31 @@ Examples:
         /// Its arguments
         #[arg(value_name = "ARGUMENT", allow_negative_numbers = true)]
         arguments: Vec<String>,
+    },
+    /// Show id, fingerprint and pinned master
+    ///
+    /// Compare the fingerprint, or its picture, with what `brine-key -f ID` shows on the master.
+    Fingerprint,
+    /// Trust the master with this fingerprint from now on, and no other
+    ///
+    /// For a minion that was away while its master's key was rotated. Compare the fingerprint with
+    /// `brine-key -F master` on the master. A running minion need not be restarted.
+    TrustMaster {
+        /// The fingerprint: 64 hex digits, colons or not
+        #[arg(value_name = "FINGERPRINT")]
+        fingerprint: Fingerprint,
+    },
+    /// Take over the id and the key that this machine has under Salt
+    ///
+    /// Stop brine-minion first. Salt's files are left as they are; the master has the key from
+    /// `brine-key import --from-salt DIR`, or sees it knock and shows the same fingerprint.
+    AdoptSalt {
+        /// Folder of Salt's minion.pem [default: /etc/salt/pki/minion]
+        #[arg(long, value_name = "DIR")]
+        pki: Option<PathBuf>,
+        /// Folder of Salt's minion_id, minion and minion.d [default: two above that]
+        #[arg(long, value_name = "DIR")]
+        config: Option<PathBuf>,
     },
 }
 

@@ -6,6 +6,7 @@ use brine_local::Paths;
 use brine_local::config::ConfigError;
 use brine_pki::key::{BITS_MAX, BITS_MIN};
 use brine_protocol::limits::WireLimits;
+use brine_protocol::message::CLAIMED_GRAINS_MAX;
 use brine_protocol::{Fingerprint, MinionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -33,6 +34,8 @@ pub struct Options {
     pub keysize: KeySize,
     /// Grains set by the administrator.
     pub grains: Map<String, Value>,
+    /// Grains that are told to the master while the key waits, for its `autosign_grains_dir`.
+    pub autosign_grains: Vec<String>,
     /// Least severe events that are logged.
     pub log_level: Level,
     /// Longest pause before the next attempt while the master cannot be reached, in seconds.
@@ -73,6 +76,7 @@ impl Default for Options {
             master_finger: None,
             keysize: KeySize(4096),
             grains: Map::new(),
+            autosign_grains: Vec::new(),
             log_level: Level("info".to_owned()),
             reconnect_max: Seconds(4.0),
             connect_timeout: Seconds(5.0),
@@ -137,6 +141,12 @@ impl Options {
             return Err(format!(
                 "spool_max ({}) has to hold at least two returns of return_max ({}) bytes",
                 self.spool_max, self.return_max
+            ));
+        }
+        if self.autosign_grains.len() > CLAIMED_GRAINS_MAX {
+            return Err(format!(
+                "autosign_grains names {} grains, and a master reads at most {CLAIMED_GRAINS_MAX}",
+                self.autosign_grains.len()
             ));
         }
         if self.process_count_max == 0 || self.frames_max < 2 {
@@ -279,6 +289,14 @@ mod tests {
     #[test]
     fn the_default_is_valid() {
         assert_eq!(read(""), Ok(Options::default()));
+    }
+
+    #[test]
+    fn no_more_grains_are_claimed_than_a_master_reads() {
+        let options = read("autosign_grains: [uuid, serialnumber]\n").unwrap();
+        assert_eq!(options.autosign_grains, ["uuid", "serialnumber"]);
+        let refused = read("autosign_grains: [a, b, c, d, e, f, g, h, i]\n").unwrap_err();
+        assert!(refused.contains("autosign_grains") && refused.contains("at most 8"), "{refused}");
     }
 
     #[test]

@@ -1,26 +1,29 @@
 //! From files to a running minion.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use brine_local::file::{self, FileError, Lock};
 use brine_local::{Paths, log};
 use brine_protocol::MinionId;
-use brine_protocol::message::Knock;
+use brine_protocol::message::{CLAIM_MAX, Knock};
 use serde_json::{Map, Value};
 
+use crate::adopt::{self, Source};
 use crate::cli::{Cli, Command};
 use crate::config::{self, Options};
 use crate::driver::{self, Parts};
 use crate::engine::{Engine, Settings};
 use crate::grains::{Grains, VERSION};
-use crate::identity::{self, Trust};
+use crate::identity::{self, Keyring};
 use crate::journal::{Found, Journal};
 use crate::net::Dialer;
 use crate::relay::Bounds;
 use crate::running::World;
 use crate::session::Identity;
-use crate::{call, leftovers};
+use crate::trust::Trust;
+use crate::{call, leftovers, rotation, tell};
 
 /// Does what the command line says. Gives the exit code.
 ///
@@ -30,29 +33,43 @@ pub fn main(cli: Cli) -> Result<u8> {
     let common = cli.common;
     let paths = Paths::new(common.root_dir.as_deref(), common.config_dir.as_deref());
     let options = config::load(&paths)?;
-    let id = match &options.id {
-        Some(id) => id.clone(),
-        None => identity::id_from_host()?,
+    let id = || match &options.id {
+        Some(id) => Ok(id.clone()),
+        None => identity::id_from_host(),
     };
     match cli.command {
+        Some(Command::Fingerprint) => print(&tell::fingerprint(&paths, &options, &id()?)?),
+        Some(Command::TrustMaster { fingerprint }) => {
+            print(&tell::trust_master(&paths, &options, fingerprint)?)
+        }
+        Some(Command::AdoptSalt { pki, config }) => {
+            let source = Source::new(paths.root(), pki, config);
+            print(&adopt::run(&paths, &options, &source)?)
+        }
         Some(Command::Call { out, function, arguments }) => {
             log::init(common.log_level.as_deref().unwrap_or("warning"))?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(call::run(&paths, &options, id, &function, &arguments, out))
+            runtime.block_on(call::run(&paths, &options, id()?, &function, &arguments, out))
         }
         None => {
             log::init(common.log_level.as_deref().unwrap_or(options.log_level.as_str()))?;
-            serve(&paths, &options, id)?;
+            serve(&paths, &options, id()?)?;
             Ok(0)
         }
     }
 }
 
+fn print(text: &str) -> Result<u8> {
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write the output")?;
+    Ok(0)
+}
+
 fn serve(paths: &Paths, options: &Options, id: MinionId) -> Result<()> {
     file::create_private_dir(&paths.minion_state_dir())?;
     let _only_one = lock(paths)?;
-    let key = identity::load_or_make_key(&paths.pki_minion(), options.keysize.bits())?;
-    tracing::info!(%id, version = VERSION, fingerprint = %key.public().fingerprint(), "brine-minion starts");
+    let keys = Arc::new(Keyring::open(&paths.pki_minion(), options.keysize.bits())?);
+    let fingerprint = keys.current().public().fingerprint();
+    tracing::info!(%id, version = VERSION, %fingerprint, "brine-minion starts");
     let trust = Trust::new(&paths.pki_minion(), options.master_finger);
     trust.pin().context("cannot tell which master to trust")?;
 
@@ -79,15 +96,21 @@ fn serve(paths: &Paths, options: &Options, id: MinionId) -> Result<()> {
 
     let settings = Settings {
         id: id.clone(),
-        knock: knock(&all),
+        knock: knock(&all, &options.autosign_grains),
         version: VERSION.to_owned(),
         return_max: options.return_max,
         message_max: options.message_max,
         spool_max: options.spool_max,
         process_count_max: options.process_count_max,
     };
-    let world =
-        World { id: id.clone(), grains, output_max: options.output_max, journal: book.id().to_owned() };
+    let (rotator, asks) = rotation::channel();
+    let world = World {
+        id: id.clone(),
+        grains,
+        output_max: options.output_max,
+        journal: book.id().to_owned(),
+        keys: Arc::new(rotator),
+    };
     let bounds = Bounds {
         wire: options.wire(),
         connect: options.connect_timeout.duration(),
@@ -99,7 +122,7 @@ fn serve(paths: &Paths, options: &Options, id: MinionId) -> Result<()> {
         journal,
         identity: Identity {
             id,
-            key: Arc::new(key),
+            keys,
             trust: Arc::new(trust),
             patience: options.handshake_timeout.duration(),
         },
@@ -110,6 +133,8 @@ fn serve(paths: &Paths, options: &Options, id: MinionId) -> Result<()> {
             bounds,
         },
         world,
+        asks,
+        keysize: options.keysize.bits(),
         reconnect_max: options.reconnect_max.duration(),
         grains_max,
     };
@@ -161,13 +186,55 @@ fn end_leftovers(book: &crate::book::Book) {
     }
 }
 
-fn knock(grains: &Map<String, Value>) -> Knock {
+fn knock(grains: &Map<String, Value>, claimed: &[String]) -> Knock {
     let text = |name: &str| grains.get(name).and_then(Value::as_str).unwrap_or_default();
     let cut = |text: String| text.chars().take(64).collect();
+    let named = |name: &String| {
+        let value = grains.get(name).and_then(claim).filter(|value| value.len().max(name.len()) <= CLAIM_MAX);
+        if value.is_none() {
+            tracing::warn!(
+                grain = name,
+                "autosign_grains names a grain that is no text, number or truth here, or too long"
+            );
+        }
+        Some((name.clone(), value?))
+    };
     Knock {
         host: cut(text("host").to_owned()),
         os: cut(format!("{} {}", text("os"), text("osrelease")).trim().to_owned()),
         version: VERSION.to_owned(),
-        ..Knock::default()
+        grains: claimed.iter().filter_map(named).collect(),
+    }
+}
+
+/// A grain as text, written as Salt writes it, so that a folder of allowed values can move here.
+fn claim(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(true) => Some("True".to_owned()),
+        Value::Bool(false) => Some("False".to_owned()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_knock_claims_the_grains_that_are_named() {
+        let Value::Object(grains) = json!({
+            "host": "web1", "os": "Debian", "uuid": "u-1", "num_cpus": 4, "virtual": true,
+            "ips": ["192.0.2.1"], "long": "x".repeat(CLAIM_MAX + 1), "secret": "s",
+        }) else {
+            panic!("an object")
+        };
+        let named = ["uuid", "num_cpus", "virtual", "ips", "long", "none"].map(str::to_owned);
+        let claimed: Vec<_> = knock(&grains, &named).grains.into_iter().collect();
+        let expected = [("num_cpus", "4"), ("uuid", "u-1"), ("virtual", "True")];
+        assert_eq!(claimed, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert!(knock(&grains, &[]).grains.is_empty(), "nothing that nobody asked for");
     }
 }

@@ -4,22 +4,29 @@
 //! other outputs are performed, in order. So nothing is promised that is not on disk, and a crowd
 //! of orders costs one flush.
 
+mod rotation;
+mod say;
+mod wait;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use brine_protocol::Fingerprint;
 use brine_protocol::message::{Standing, ToMinion};
 use serde_json::{Map, Value};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::backoff::{Backoff, Setback};
-use crate::engine::{Engine, Hangup, Input, Note, Output};
+use crate::engine::{Engine, Hangup, Input, Output};
 use crate::journal::Journal;
 use crate::net::Dialer;
+use crate::rotation::Ask;
 use crate::running::{Table, World};
 use crate::session::{self, Command, Event, Identity, SessionError};
+use rotation::{Done, Rotation};
+use say::say_note;
+use wait::{Signals, at, next_event};
 
 /// Most inputs handled before their outputs are performed.
 const BATCH: usize = 256;
@@ -51,6 +58,10 @@ pub struct Parts {
     pub dialer: Dialer,
     /// What jobs get.
     pub world: World,
+    /// Jobs that ask for another key.
+    pub asks: mpsc::UnboundedReceiver<Ask>,
+    /// Size of the keys made, in bits.
+    pub keysize: usize,
     /// Longest pause while the master cannot be reached.
     pub reconnect_max: Duration,
     /// Grains larger than this are not sent.
@@ -64,6 +75,8 @@ struct Link {
     since: Instant,
     /// The last verdict, once there is one.
     standing: Option<Standing>,
+    /// The key that it is about.
+    key: Option<Fingerprint>,
     ended: bool,
     /// When to stop waiting for a session that was told to close.
     abandon_at: Option<Instant>,
@@ -72,6 +85,7 @@ struct Link {
 struct Driver {
     parts: Parts,
     table: Table,
+    rotation: Rotation,
     inputs: mpsc::UnboundedSender<Input>,
     ends: mpsc::UnboundedSender<(u64, SessionError)>,
     backoff: Backoff,
@@ -84,6 +98,7 @@ struct Driver {
 
 enum Woken {
     Input(Input),
+    Rotation(Done),
     Event(Option<Event>),
     SessionEnd((u64, SessionError)),
     Grains,
@@ -104,9 +119,11 @@ pub async fn run(parts: Parts) -> Result<()> {
     let mut signals = Signals::new()?;
     let mut refresh = tokio::time::interval_at((Instant::now() + GRAINS_EVERY).into(), GRAINS_EVERY);
     let backoff = Backoff::new(parts.reconnect_max);
+    let (rotation, mut rotations) = Rotation::new();
     let mut driver = Driver {
         parts,
         table: Table::default(),
+        rotation,
         inputs,
         ends,
         backoff,
@@ -116,6 +133,7 @@ pub async fn run(parts: Parts) -> Result<()> {
         last_said: String::new(),
         is_stopping: false,
     };
+    driver.resume_rotation();
     // What the engine found unfinished goes to disk first of all.
     driver.perform(&mut signals).await;
     while !driver.is_stopping {
@@ -123,6 +141,8 @@ pub async fn run(parts: Parts) -> Result<()> {
         let abandon_at = driver.link.as_ref().and_then(|link| link.abandon_at);
         let woken = tokio::select! {
             Some(input) = from_jobs.recv() => Woken::Input(input),
+            Some(ask) = driver.parts.asks.recv() => Woken::Rotation(Done::Asked(ask)),
+            Some(done) = rotations.recv() => Woken::Rotation(done),
             event = next_event(driver.link.as_mut()) => Woken::Event(event),
             Some(end) = session_ends.recv() => Woken::SessionEnd(end),
             Ok(()) = grains.changed() => Woken::Grains,
@@ -139,39 +159,6 @@ pub async fn run(parts: Parts) -> Result<()> {
     Ok(())
 }
 
-async fn next_event(link: Option<&mut Link>) -> Option<Event> {
-    match link {
-        Some(link) if !link.ended => link.events.recv().await,
-        _ => std::future::pending().await,
-    }
-}
-
-async fn at(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-struct Signals {
-    term: Signal,
-    int: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen to signals");
-        Ok(Self { term: listen(SignalKind::terminate())?, int: listen(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.term.recv() => "SIGTERM",
-            _ = self.int.recv() => "SIGINT",
-        }
-    }
-}
-
 impl Driver {
     fn on_woken(
         &mut self,
@@ -181,6 +168,7 @@ impl Driver {
     ) {
         match woken {
             Woken::Input(input) => self.handle(input),
+            Woken::Rotation(done) => self.on_rotation(done),
             Woken::Event(Some(event)) => self.on_event(event),
             // The session's end comes with its reason, unless its thread crashed.
             Woken::Event(None) => {
@@ -248,16 +236,31 @@ impl Driver {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Opened { standing, heartbeat, message_max, master, address } => {
-                self.say_standing(&standing, Some((master, address)));
+            Event::Opened { standing, heartbeat, message_max, key, master, successor, address } => {
+                tracing::debug!(%address, %master, %key, "session opened");
                 if let Some(link) = &mut self.link {
                     link.standing = Some(standing);
+                    link.key = Some(key);
                 }
-                self.handle(Input::Opened { standing, heartbeat, message_max });
+                // A session with the next key: the master knows it, its answer was lost.
+                self.promote(key);
+                self.say_standing(&standing);
+                self.handle(Input::Opened { standing, heartbeat, message_max, successor });
+            }
+            Event::Learned(successor) => {
+                match successor {
+                    Some(key) => {
+                        tracing::info!(%key, "the master has announced the key that it will have next");
+                    }
+                    None => {
+                        tracing::info!("the master keeps its key: what it had announced is withdrawn");
+                    }
+                }
+                self.handle(Input::Learned(successor));
             }
             Event::Heard(message) => {
                 if let ToMinion::Standing(standing) = &message {
-                    self.say_standing(standing, None);
+                    self.say_standing(standing);
                     if let Some(link) = &mut self.link {
                         link.standing = Some(*standing);
                     }
@@ -265,38 +268,6 @@ impl Driver {
                 self.handle(Input::Heard(message));
             }
         }
-    }
-
-    fn say_standing(&mut self, standing: &Standing, to: Option<(Fingerprint, std::net::SocketAddr)>) {
-        let id = &self.parts.identity.id;
-        let own = self.parts.identity.key.public().fingerprint();
-        if let Some((master, address)) = to {
-            tracing::debug!(%address, %master, "session opened");
-        }
-        let text = match standing {
-            Standing::Accepted { .. } => format!("the master accepts this minion as {id}"),
-            Standing::Pending => {
-                format!(
-                    "the key waits for approval on the master: brine-key -a {id}, after comparing the fingerprint {own}"
-                )
-            }
-            Standing::Rejected => format!("the key {own} of {id} is rejected on the master"),
-            Standing::Denied => format!("another key holds the id {id} on the master; this one is {own}"),
-            Standing::Suspended => format!("this minion ({id}) is suspended on the master"),
-        };
-        self.say(text, matches!(standing, Standing::Accepted { .. } | Standing::Pending));
-    }
-
-    /// Logs what is new at its level, and what was said last already as a detail.
-    fn say(&mut self, text: String, is_fine: bool) {
-        if text == self.last_said {
-            tracing::debug!("{text}");
-        } else if is_fine {
-            tracing::info!("{text}");
-        } else {
-            tracing::warn!("{text}");
-        }
-        self.last_said = text;
     }
 
     fn dial(&mut self) {
@@ -334,6 +305,7 @@ impl Driver {
             events,
             since: Instant::now(),
             standing: None,
+            key: None,
             ended: false,
             abandon_at: None,
         });
@@ -424,6 +396,9 @@ impl Driver {
                     link.abandon_at = Some(Instant::now() + ABANDON);
                 }
             }
+            Output::Rotate { jid } => self.ask_master(jid),
+            Output::Promote(fingerprint) => self.promote(fingerprint),
+            Output::Discard { fingerprint, why } => self.discard(fingerprint, &why),
             Output::Note(note) => say_note(&note),
         }
     }
@@ -446,19 +421,6 @@ impl Driver {
         if self.link.is_some() {
             let _ = tokio::time::timeout(STOP_WAIT, session_ends.recv()).await;
         }
-    }
-}
-
-fn say_note(note: &Note) {
-    match note {
-        Note::Duplicate(jid) => tracing::debug!(%jid, "an order that is known already"),
-        Note::Conflict(jid) => tracing::error!(
-            %jid,
-            "the master gives another order under a jid that is open here; ignored: was its store restored from a backup?"
-        ),
-        Note::NotLive => tracing::warn!("the master gave an order outside a live session; ignored"),
-        Note::Refused { jid, why } => tracing::warn!(%jid, why, "order refused"),
-        Note::StoreChanged => tracing::warn!("the master's store is another one than before"),
     }
 }
 

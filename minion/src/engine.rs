@@ -14,6 +14,7 @@
 //! returns are kept in memory only.
 
 mod jobs;
+mod rotation;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use brine_protocol::job::{Call, Ending};
 use brine_protocol::message::{Knock, Order, Return, Standing, ToMaster, ToMinion};
-use brine_protocol::{Jid, MinionId};
+use brine_protocol::{Fingerprint, Jid, MinionId};
 use serde_json::{Map, Value};
 
 use crate::book::{Book, Entry, Process};
@@ -77,7 +78,20 @@ pub enum Input {
         heartbeat: Duration,
         /// Largest message that the master takes, in bytes, if it says so.
         message_max: Option<usize>,
+        /// The key that is to follow the master's, if one is announced; stored already.
+        successor: Option<Fingerprint>,
     },
+    /// It is stored now which key is to follow the master's.
+    Learned(Option<Fingerprint>),
+    /// A next key of this minion is on disk: the master may be asked to accept it.
+    Prepared {
+        /// The key.
+        fingerprint: Fingerprint,
+        /// The job that asked for it.
+        jid: Option<Jid>,
+    },
+    /// The master knows the next key: it is this minion's key, or about to be.
+    Turned,
     /// The master said something over the session, or broadcast it.
     Heard(ToMinion),
     /// The session is over.
@@ -148,6 +162,20 @@ pub enum Output {
     },
     /// Close the session.
     Hangup(Hangup),
+    /// Sign the handover to the next key, and send it over the session.
+    Rotate {
+        /// The job that asked for it.
+        jid: Option<Jid>,
+    },
+    /// The master has this key as the minion's: it takes the present one's place.
+    Promote(Fingerprint),
+    /// The master refused the next key: remove it.
+    Discard {
+        /// The key.
+        fingerprint: Fingerprint,
+        /// The master's reason.
+        why: String,
+    },
     /// Something worth a line in the log.
     Note(Note),
 }
@@ -255,6 +283,10 @@ pub struct Engine {
     fleeting: BTreeMap<Jid, Fleeting>,
     /// Largest return of the present session.
     return_room: usize,
+    /// The key that is to follow the master's.
+    successor: Option<Fingerprint>,
+    /// The minion's next key, until the master's answer is known.
+    next: Option<rotation::Next>,
     outputs: VecDeque<Output>,
 }
 
@@ -272,6 +304,8 @@ impl Engine {
             running: BTreeMap::new(),
             queue: VecDeque::new(),
             fleeting: BTreeMap::new(),
+            successor: None,
+            next: None,
             outputs: VecDeque::new(),
         };
         engine.interrupt_open_jobs();
@@ -287,11 +321,18 @@ impl Engine {
     /// Takes any input in any state.
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
-            Input::Opened { standing, heartbeat, message_max } => {
+            Input::Opened { standing, heartbeat, message_max, successor } => {
+                self.successor = successor;
                 self.on_opened(&standing, heartbeat, message_max, now);
             }
             Input::Heard(message) => self.on_heard(message, now),
-            Input::Lost => self.session = Session::None,
+            Input::Lost => {
+                self.session = Session::None;
+                self.forget_asking();
+            }
+            Input::Learned(successor) => self.on_learned(successor),
+            Input::Prepared { fingerprint, jid } => self.on_prepared(fingerprint, jid),
+            Input::Turned => self.next = None,
             Input::Ended { jid, ending } => self.on_ended(jid, ending, now),
             Input::Spawned { jid, process } => self.on_spawned(jid, process),
             Input::Grains(grains) => self.on_grains(grains),

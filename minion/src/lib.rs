@@ -5,6 +5,7 @@
 //! what must survive. **Invariant:** a byte from the network reaches the `zeromq` crate only
 //! after [`relay`] has checked it, and an order reaches a function only after it is on disk.
 
+pub mod adopt;
 pub mod backoff;
 pub mod book;
 pub mod call;
@@ -21,5 +22,8 @@ pub mod leftovers;
 pub mod link;
 pub mod net;
 pub mod relay;
+pub mod rotation;
 pub mod running;
 pub mod session;
+pub mod tell;
+pub mod trust;

@@ -15,6 +15,7 @@ use crate::engine::{Input, Job};
 use crate::functions::{self, Context, Jobs, RunningJob};
 use crate::grains::Grains;
 use crate::leftovers::{MARK_JID, MARK_JOURNAL};
+use crate::rotation::KeyChange;
 
 /// What every job gets.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub struct World {
     pub output_max: usize,
     /// The journal's id, to mark processes with.
     pub journal: String,
+    /// Who changes the minion's key.
+    pub keys: Arc<dyn KeyChange>,
 }
 
 struct Entry {
@@ -89,6 +92,7 @@ impl Table {
             grains: world.grains.clone(),
             output_max: world.output_max,
             jobs: Arc::new(self.clone()),
+            keys: Arc::clone(&world.keys),
             job: Some(jid),
             on_pid: Arc::new(move |spawned| {
                 if let Some(entry) = table.lock().jobs.get_mut(&jid) {
@@ -182,6 +186,7 @@ mod tests {
             id,
             output_max: 4096,
             journal: "j-test".into(),
+            keys: Arc::new(crate::rotation::NoMaster),
         }
     }
 

@@ -13,16 +13,17 @@ use brine_pki::handshake::minion::{Offered, Pin};
 use brine_pki::key::PrivateKey;
 use brine_pki::publish::{PublishError, Reader};
 use brine_protocol::frame::{Frame, FrameError};
-use brine_protocol::message::{Standing, ToMaster, ToMinion};
+use brine_protocol::message::{Config, Standing, ToMaster, ToMinion};
 use brine_protocol::{Fingerprint, MinionId};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::backoff::Setback;
-use crate::identity::Trust;
+use crate::identity::Keyring;
 use crate::link::{Control, Dial, Feed, LinkError};
 use crate::relay::RelayError;
+use crate::trust::Trust;
 
 /// The topic of broadcasts.
 const TOPIC_ALL: &str = "brine/1/all";
@@ -30,13 +31,17 @@ const TOPIC_ALL: &str = "brine/1/all";
 /// How long a last message may take to leave.
 const FLUSH: Duration = Duration::from_secs(1);
 
+/// How long a session with the present key waits for a decision while there is a next key: a
+/// rotation that was under way when the master judged the next key may have been done since.
+const DOUBT: Duration = Duration::from_secs(10);
+
 /// Who opens sessions.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// The minion's id.
     pub id: MinionId,
-    /// Its key.
-    pub key: Arc<PrivateKey>,
+    /// Its keys.
+    pub keys: Arc<Keyring>,
     /// The master it trusts.
     pub trust: Arc<Trust>,
     /// How long each step of the opening may take.
@@ -54,13 +59,19 @@ pub enum Event {
         heartbeat: Duration,
         /// Largest message that the master takes, in bytes, if it says so.
         message_max: Option<usize>,
+        /// The key of this minion that the verdict is about.
+        key: Fingerprint,
         /// The master's trust key.
         master: Fingerprint,
+        /// The trust key that is to follow it, if one is announced.
+        successor: Option<Fingerprint>,
         /// Where it is.
         address: SocketAddr,
     },
     /// The master said this, over the channel or in a broadcast.
     Heard(ToMinion),
+    /// It is stored now which trust key is to follow the master's.
+    Learned(Option<Fingerprint>),
 }
 
 /// What the driver tells a session.
@@ -109,14 +120,14 @@ pub enum SessionError {
     Closed,
 }
 
-fn advice(error: &HandshakeError) -> &'static str {
+fn advice(error: &HandshakeError) -> String {
     match error {
-        HandshakeError::Pin { .. } => {
-            "; nothing was sent to it. If the master was replaced on purpose, compare the fingerprint with \
-             `brine-key -F master` there, then remove minion_master.pub (or change master_finger) here"
-        }
-        HandshakeError::Version(_) => "; update the older of the two",
-        _ => "",
+        HandshakeError::Pin { got, .. } => format!(
+            "; nothing was sent to it. If the master's key was changed on purpose, compare the fingerprint with \
+             `brine-key -F master` there, then run here: brine-minion trust-master {got}"
+        ),
+        HandshakeError::Version(_) => "; update the older of the two".to_owned(),
+        _ => String::new(),
     }
 }
 
@@ -162,9 +173,17 @@ pub async fn run<D: Dial>(
             if events.send(event).await.is_err() {
                 return SessionError::Closed;
             }
-            let session =
-                Session { dial, events, address, channel, reader: Reader::new(), started: Instant::now() };
-            match session.traffic(control, token, commands).await {
+            let is_in_doubt = token.is_none() && identity.keys.next().is_some();
+            let session = Session {
+                dial,
+                trust: &identity.trust,
+                events,
+                address,
+                channel,
+                reader: Reader::new(),
+                started: Instant::now(),
+            };
+            match session.traffic(control, token, is_in_doubt, commands).await {
                 Ok(()) => SessionError::Closed,
                 Err(error) => error,
             }
@@ -179,16 +198,37 @@ async fn closed(commands: &mut mpsc::UnboundedReceiver<Command>) {
     while !matches!(commands.recv().await, Some(Command::Close) | None) {}
 }
 
-async fn open<D: Dial>(
+type Open<D> = (<D as Dial>::Control, Channel, SocketAddr, Event);
+
+/// Opens a session with the key that the master knows. Of two it is the next one if the master
+/// was told of it: only the holder of that key could tell, so the answer to a rotation was lost.
+async fn open<D: Dial>(dial: &D, identity: &Identity) -> Result<Open<D>, SessionError> {
+    if let Some(next) = identity.keys.next() {
+        let opened = open_with(dial, identity, &next).await?;
+        let is_known = |standing: &Standing| match standing {
+            Standing::Accepted { .. } | Standing::Suspended => true,
+            Standing::Pending | Standing::Rejected | Standing::Denied => false,
+        };
+        if matches!(&opened.3, Event::Opened { standing, .. } if is_known(standing)) {
+            return Ok(opened);
+        }
+        // Nothing sealed was sent, so the master has filed nothing under it.
+    }
+    open_with(dial, identity, &identity.keys.current()).await
+}
+
+async fn open_with<D: Dial>(
     dial: &D,
     identity: &Identity,
-) -> Result<(D::Control, Channel, SocketAddr, Event), SessionError> {
+    key: &Arc<PrivateKey>,
+) -> Result<Open<D>, SessionError> {
     let pin: Pin = identity.trust.pin().map_err(SessionError::Trust)?;
     let (mut control, address) = dial.control().await?;
     let offer = step(&mut control, "Offer", identity.patience).await?;
     let offered = Offered::read(&offer, &pin)?;
     let (trust_key, serial, successor) = (offered.trust_key().clone(), offered.serial(), offered.successor());
-    let (key, id) = (identity.key.clone(), identity.id.clone());
+    let own = key.public().fingerprint();
+    let (key, id) = (Arc::clone(key), identity.id.clone());
     let signing = tokio::task::spawn_blocking(move || offered.hello(&key, &id, brine_pki::random::bytes()));
     let (hello, waiting) = signing.await.expect("signing with a checked key does not fail");
     control.window().reserve().await;
@@ -200,7 +240,9 @@ async fn open<D: Dial>(
         standing: welcome.standing,
         heartbeat: heartbeat(welcome.pace.heartbeat_ms),
         message_max: welcome.pace.message_max.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
+        key: own,
         master: trust_key.fingerprint(),
+        successor,
         address,
     };
     Ok((control, channel, address, event))
@@ -224,6 +266,7 @@ async fn step(
 
 struct Session<'a, D: Dial> {
     dial: &'a D,
+    trust: &'a Trust,
     events: &'a mpsc::Sender<Event>,
     address: SocketAddr,
     channel: Channel,
@@ -235,6 +278,7 @@ enum Next<F> {
     Received(Result<Bytes, LinkError>),
     Writable,
     Command(Option<Command>),
+    Doubt,
     Subscribed(Result<F, LinkError>),
     Broadcast(Result<(Bytes, Bytes), LinkError>),
 }
@@ -244,6 +288,7 @@ impl<D: Dial> Session<'_, D> {
         mut self,
         mut control: D::Control,
         token: Option<[u8; 32]>,
+        is_in_doubt: bool,
         commands: &mut mpsc::UnboundedReceiver<Command>,
     ) -> Result<(), SessionError> {
         let (dial, address) = (self.dial, self.address);
@@ -255,11 +300,13 @@ impl<D: Dial> Session<'_, D> {
         let mut subscribing = token.map(subscribe);
         let mut feed: Option<D::Feed> = None;
         let mut waiting: Option<ToMaster> = None;
+        let mut doubt = is_in_doubt.then(|| Box::pin(tokio::time::sleep(DOUBT)));
         loop {
             let next = tokio::select! {
                 received = control.recv() => Next::Received(received),
                 () = window.reserve(), if waiting.is_some() => Next::Writable,
                 command = commands.recv(), if waiting.is_none() => Next::Command(command),
+                () = optional(doubt.as_mut()) => Next::Doubt,
                 subscribed = optional(subscribing.as_mut()) => Next::Subscribed(subscribed),
                 broadcast = next_broadcast(feed.as_mut()) => Next::Broadcast(broadcast),
             };
@@ -267,6 +314,7 @@ impl<D: Dial> Session<'_, D> {
                 Next::Received(message) => {
                     let message = ToMinion::from_frame(&self.channel.opener.open(message?)?)?;
                     if let ToMinion::Standing(Standing::Accepted { token }) = &message {
+                        doubt = None;
                         feed = None;
                         subscribing = Some(subscribe(*token));
                     }
@@ -274,7 +322,14 @@ impl<D: Dial> Session<'_, D> {
                         ToMinion::Epoch(epoch) => self.reader.install(epoch)?,
                         _ => Vec::new(),
                     };
+                    let learned = match &message {
+                        ToMinion::Config(config) => Some(self.learn(config)?),
+                        _ => None,
+                    };
                     self.tell(message).await?;
+                    if let Some(successor) = learned {
+                        self.event(Event::Learned(successor)).await?;
+                    }
                     for frame in released {
                         self.tell_broadcast(&frame).await?;
                     }
@@ -292,6 +347,7 @@ impl<D: Dial> Session<'_, D> {
                     let _ = timeout(FLUSH, window.emptied()).await;
                     return Ok(());
                 }
+                Next::Doubt => return Ok(()),
                 Next::Subscribed(subscribed) => {
                     subscribing = None;
                     feed = Some(subscribed?);
@@ -317,7 +373,20 @@ impl<D: Dial> Session<'_, D> {
     }
 
     async fn tell(&self, message: ToMinion) -> Result<(), SessionError> {
-        self.events.send(Event::Heard(message)).await.map_err(|_| SessionError::Closed)
+        self.event(Event::Heard(message)).await
+    }
+
+    async fn event(&self, event: Event) -> Result<(), SessionError> {
+        self.events.send(event).await.map_err(|_| SessionError::Closed)
+    }
+
+    /// Stores what a new handshake would have told: judged like an Offer, by the pin.
+    fn learn(&self, config: &Config) -> Result<Option<Fingerprint>, SessionError> {
+        let pin = self.trust.pin().map_err(SessionError::Trust)?;
+        let offered = Offered::read_text(&config.offer, &pin)?;
+        let (key, serial, successor) = (offered.trust_key(), offered.serial(), offered.successor());
+        self.trust.remember(key, serial, successor).map_err(SessionError::Trust)?;
+        Ok(successor)
     }
 }
 

@@ -6,8 +6,10 @@ mod fake;
 
 use std::time::Duration;
 
+use brine_pki::handshake::master::{Agreement, Succession};
 use brine_pki::publish::Writer;
-use brine_protocol::message::{Cancel, Standing, ToMaster, ToMinion};
+use brine_protocol::Fingerprint;
+use brine_protocol::message::{Cancel, Config, Standing, ToMaster, ToMinion};
 use brine_protocol::zmtp::{self, Event};
 use fake::{ACCEPTED, Master, Minion, eventually, order};
 use serde_json::json;
@@ -186,4 +188,53 @@ fn busy_and_rejected_slow_it_down_and_never_end_it() {
     drop(session);
     eventually("it is said", || minion.log().contains("is rejected") && minion.log().contains("busy"));
     assert!(minion.is_running());
+}
+
+#[test]
+fn what_the_master_announces_is_stored_if_its_own_key_signed_it() {
+    let master = Master::new("m2", 7);
+    let minion = Minion::start(&master, "");
+    let (mut session, start) = master.live(&[]);
+    assert_eq!(start.successor, None);
+    let memory = || std::fs::read_to_string(minion.path("etc/brine/pki/minion/minion_master.json")).unwrap();
+    let next = Fingerprint([0xab; 32]);
+    let config = |key: &str, serial, successor| {
+        let succession = Succession { successor, ..Succession::default() };
+        let offer = Agreement::new(&Master::new(key, 1).key, serial, [4; 32], &succession).offer([5; 32]);
+        ToMinion::Config(Config { offer: offer.to_text() })
+    };
+    let learned = |session: &mut fake::Session| loop {
+        match session.hear() {
+            ToMaster::Learned(learned) => return learned.successor,
+            ToMaster::Beat(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    session.say(&config("m2", 8, Some(next)));
+    assert_eq!(learned(&mut session), Some(next));
+    assert!(memory().contains(&next.to_string()), "stored before it is said");
+    session.say(&config("m2", 9, None));
+    assert_eq!(learned(&mut session), None);
+    assert!(!memory().contains(&next.to_string()));
+    session.say(&config("m2", 10, Some(next)));
+    assert_eq!(learned(&mut session), Some(next));
+
+    // Anybody else's word ends the session, and nothing is written.
+    let before = memory();
+    session.say(&config("m3", 99, Some(Fingerprint([1; 32]))));
+    while session.conn.next().is_some() {}
+    assert_eq!(memory(), before);
+    let (_, opened) = master_at(&master, 10, Some(next)).live(&[]);
+    assert_eq!(opened.successor, Some(next));
+}
+
+/// The same master with a newer config.
+fn master_at(master: &Master, serial: u64, successor: Option<Fingerprint>) -> Master {
+    let succession = Succession { successor, ..Succession::default() };
+    Master {
+        config: Agreement::new(&master.key, serial, [4; 32], &succession),
+        key: Master::new("m2", 1).key,
+        publish: master.publish.try_clone().unwrap(),
+        ret: master.ret.try_clone().unwrap(),
+    }
 }

@@ -9,11 +9,13 @@
 //! damage: the error names the line, and [`repair()`] mends it with the master stopped.
 
 mod entry;
+mod hash;
 mod memory;
 mod repair;
 
-pub use entry::{Break, Deed, Draft, Entry, Hash, LineError};
+pub use entry::{Break, Deed, Draft, Entry, LineError};
 pub(crate) use entry::{keeps_key, read_key};
+pub use hash::Hash;
 pub use memory::MemoryLedger;
 pub(crate) use repair::set_aside;
 pub use repair::{Repaired, repair};
@@ -38,7 +40,16 @@ pub trait Log {
     ///
     /// # Errors
     /// It was not recorded, and nothing of it is left to confuse the next one.
-    fn append(&mut self, draft: Draft, at: Timestamp) -> Result<Entry, LedgerError>;
+    fn append(&mut self, draft: Draft, at: Timestamp) -> Result<Entry, LedgerError> {
+        let mut entries = self.append_all(vec![draft], at)?;
+        Ok(entries.pop().expect("one draft makes one entry"))
+    }
+
+    /// Records decisions, in order and for the price of one. When it returns, all are safe.
+    ///
+    /// # Errors
+    /// None was recorded, and nothing of them is left to confuse the next one.
+    fn append_all(&mut self, drafts: Vec<Draft>, at: Timestamp) -> Result<Vec<Entry>, LedgerError>;
 
     /// Everything that is recorded, in order.
     ///
@@ -131,6 +142,19 @@ impl Chain {
         Ok((entry, line))
     }
 
+    /// The next entries, their lines with line feeds, and what the one behind them continues.
+    fn next_all(self, drafts: Vec<Draft>, at: Timestamp) -> Result<(Vec<Entry>, String, Self), LedgerError> {
+        let (mut entries, mut lines, mut chain) = (Vec::with_capacity(drafts.len()), String::new(), self);
+        for draft in drafts {
+            let (entry, line) = chain.next(draft, at)?;
+            chain = Self::after(&entry, &line);
+            lines.push_str(&line);
+            lines.push('\n');
+            entries.push(entry);
+        }
+        Ok((entries, lines, chain))
+    }
+
     fn after(entry: &Entry, line: &str) -> Self {
         Self { seq: entry.seq, head: Hash::of(line.as_bytes()) }
     }
@@ -202,11 +226,9 @@ impl FileLedger {
 }
 
 impl Log for FileLedger {
-    fn append(&mut self, draft: Draft, at: Timestamp) -> Result<Entry, LedgerError> {
-        let (entry, mut line) = self.chain.next(draft, at)?;
-        let chain = Chain::after(&entry, &line);
-        line.push('\n');
-        match self.end.append(line.as_bytes()) {
+    fn append_all(&mut self, drafts: Vec<Draft>, at: Timestamp) -> Result<Vec<Entry>, LedgerError> {
+        let (entries, lines, chain) = self.chain.next_all(drafts, at)?;
+        match self.end.append(lines.as_bytes()) {
             Ok(()) => {}
             Err(None) => return Err(LedgerError::Poisoned(self.path.clone())),
             Err(Some(reason)) => {
@@ -214,7 +236,7 @@ impl Log for FileLedger {
             }
         }
         self.chain = chain;
-        Ok(entry)
+        Ok(entries)
     }
 
     fn entries(&self) -> Result<Vec<Entry>, LedgerError> {
@@ -254,15 +276,15 @@ struct End<M> {
 }
 
 impl<M: Medium> End<M> {
-    /// Writes and flushes all of `line`, or leaves nothing of it. `Err(None)` when an earlier
+    /// Writes and flushes all of these lines, or leaves nothing of them. `Err(None)` when an earlier
     /// failure could not be undone.
-    fn append(&mut self, line: &[u8]) -> Result<(), Option<io::Error>> {
+    fn append(&mut self, lines: &[u8]) -> Result<(), Option<io::Error>> {
         if self.is_poisoned {
             return Err(None);
         }
-        match self.medium.write_all(line).and_then(|()| self.medium.sync()) {
+        match self.medium.write_all(lines).and_then(|()| self.medium.sync()) {
             Ok(()) => {
-                self.length += line.len() as u64;
+                self.length += lines.len() as u64;
                 Ok(())
             }
             Err(reason) => {
@@ -271,6 +293,26 @@ impl<M: Medium> End<M> {
             }
         }
     }
+}
+
+/// What a ledger holds, read beside whoever writes it.
+#[derive(Debug)]
+pub struct Looked {
+    /// Every whole line.
+    pub entries: Vec<Entry>,
+    /// Bytes behind them: a line that is being written now, or was never finished.
+    pub torn: u64,
+}
+
+/// Reads and checks the ledger at `path` without its lock and without changing anything.
+///
+/// # Errors
+/// It cannot be read, or is damaged.
+pub fn look(path: &Path) -> Result<Looked, LedgerError> {
+    let failed = |reason| FileError::System { doing: "read", path: path.to_owned(), reason };
+    let file = File::open(path).map_err(failed)?;
+    let read = read(path, &file)?;
+    Ok(Looked { entries: read.entries, torn: read.torn })
 }
 
 struct ReadBack {
@@ -329,7 +371,12 @@ fn unmended(breaks: &[Break], entries: &[Entry]) -> Option<Break> {
             Deed::Repair { breaks, .. } => {
                 breaks.iter().any(|b| (b.expected, b.found) == (a.expected, a.found))
             }
-            Deed::Key { .. } | Deed::Config { .. } => false,
+            Deed::Key { .. }
+            | Deed::Config { .. }
+            | Deed::Rotate { .. }
+            | Deed::Announce { .. }
+            | Deed::Succeed { .. }
+            | Deed::Withdraw { .. } => false,
         })
     };
     breaks.iter().find(|found| !is_mended(found)).copied()

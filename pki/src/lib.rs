@@ -12,5 +12,7 @@ pub mod ledger;
 pub mod publish;
 pub mod random;
 pub mod registry;
+pub mod rotation;
+pub mod salt;
 pub mod waiting;
 mod wire;

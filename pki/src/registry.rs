@@ -13,21 +13,32 @@
 //!
 //! A pure fold over ledger entries: the same entries make the same registry, on every machine.
 //! **Invariants:** at most one key of an id is accepted or suspended; no key is trusted but by an
-//! `accept` of exactly that key; nothing here knows a clock, a file or a waiting key.
+//! `accept` of exactly that key, or by a `rotate` to it from the key that was trusted; nothing here
+//! knows a clock, a file or a waiting key.
 
+mod history;
+mod rotation;
+pub mod rules;
+mod succession;
 mod transition;
 mod trust;
 
+pub use rotation::RotationRefusal;
+pub use succession::{Announced, MasterKeys, SuccessionRefusal};
 pub use transition::{Fate, transition};
-pub use trust::{ActError, Done, Knocked, Knocker, OpenError, Opened, Trust, Warning};
+pub use trust::{
+    ActError, Done, Imported, Knocked, Knocker, OpenError, Opened, Rejudged, RotateError, SuccessionError,
+    Trust, Warning,
+};
 
 use std::collections::BTreeMap;
 
-use brine_protocol::control::{Act, KeyName, KeyState};
+use brine_protocol::control::{Act, Decision, KeyName, KeyState};
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Fingerprint, MinionId};
 
 use crate::ledger::{Deed, Draft, Entry};
+use history::History;
 
 /// The longest reason of a decision, in bytes.
 pub const REASON_MAX: usize = 1024;
@@ -126,9 +137,40 @@ pub enum Refusal {
         /// The key that was to be accepted.
         fingerprint: Fingerprint,
     },
+    /// As many minions as `max_minions` allows are in.
+    #[error("cannot accept the key of {id}: max_minions is {max}, and so many are accepted or suspended")]
+    Full {
+        /// The id.
+        id: MinionId,
+        /// The limit.
+        max: usize,
+    },
+    /// A key from elsewhere that is here.
+    #[error("the key of {id} is {} here already", .state.name())]
+    Known {
+        /// The id.
+        id: MinionId,
+        /// Where it stands.
+        state: KeyState,
+    },
+    /// A key from elsewhere that was suspended there.
+    #[error("the key of {0} cannot be imported as suspended; import it as accepted and suspend it here")]
+    Suspended(MinionId),
+    /// As many keys wait as may.
+    #[error("there is no room for another waiting key of {0} (pending_max, pending_per_id)")]
+    NoRoom(MinionId),
     /// The reason is too long for the ledger.
     #[error("a reason has at most {REASON_MAX} bytes, this one has {0}")]
     ReasonTooLong(usize),
+}
+
+/// A key that nobody has decided about, and that is to be decided about.
+#[derive(Debug, Clone, Copy)]
+pub struct Proposed<'a> {
+    /// DER of the public key.
+    pub key: &'a [u8],
+    /// Where it stands, a rule that turns it away included.
+    pub standing: Verdict,
 }
 
 /// What is known of one id.
@@ -161,7 +203,9 @@ fn is_holder(state: KeyState) -> bool {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Registry {
     ids: BTreeMap<MinionId, Id>,
+    history: History,
     config_serial: u64,
+    master: MasterKeys,
 }
 
 impl Registry {
@@ -180,9 +224,14 @@ impl Registry {
     /// Any entry can be applied in any state: after a repair, lines before it may be missing.
     /// What does not fit changes nothing, and an accept displaces whatever key held the id.
     pub fn apply(&mut self, entry: &Entry) {
+        self.history.note(entry);
         match &entry.deed {
             Deed::Config { serial } => self.config_serial = self.config_serial.max(*serial),
             Deed::Repair { .. } => {}
+            Deed::Rotate { id, fingerprint, key, from, .. } => {
+                self.apply_rotation(id, *fingerprint, key, *from);
+            }
+            Deed::Announce { .. } | Deed::Succeed { .. } | Deed::Withdraw { .. } => self.master.apply(entry),
             Deed::Key { act, id, fingerprint, key } => {
                 self.apply_act(entry, *act, id, *fingerprint, key.as_deref());
             }
@@ -245,7 +294,7 @@ impl Registry {
     /// Decides whether an act can be done. What comes back goes into the ledger, and from there
     /// to [`Registry::apply`].
     ///
-    /// `waiting` is the public key, if it waits for a decision.
+    /// `proposed` is the key, if nobody has decided about it.
     ///
     /// # Errors
     /// The refusal, in one sentence.
@@ -253,7 +302,7 @@ impl Registry {
         &self,
         act: Act,
         name: &KeyName,
-        waiting: Option<&[u8]>,
+        proposed: Option<Proposed<'_>>,
         by: &str,
         reason: Option<&str>,
     ) -> Result<Draft, Refusal> {
@@ -262,15 +311,20 @@ impl Registry {
             return Err(Refusal::ReasonTooLong(reason.len()));
         }
         let decided = self.key(id, *fingerprint);
-        let key = decided.map(|decided| decided.key.as_slice()).or(waiting);
-        let found = key.map(|_| self.standing(id, *fingerprint).state());
+        let key = decided.map(|decided| decided.key.as_slice()).or(proposed.map(|proposed| proposed.key));
+        let standing = self.standing(id, *fingerprint).state();
+        let found = match proposed {
+            Some(proposed) if decided.is_none() => Some(proposed.standing.state()),
+            Some(_) | None => decided.map(|_| standing),
+        };
         if let Some(expected) = expected.filter(|expected| found != Some(*expected)) {
             return Err(Refusal::Changed { id: id.clone(), expected, found });
         }
-        let (Some(key), Some(from)) = (key, found) else {
+        let Some(key) = key else {
             return Err(Refusal::Unknown { id: id.clone(), fingerprint: *fingerprint });
         };
-        if let Fate::Refused(why) = transition(from, act) {
+        // What a rule rejects, nobody has decided about: it may still be rejected for good.
+        if let Fate::Refused(why) = transition(standing, act) {
             return Err(Refusal::Unfit { id: id.clone(), act, why });
         }
         let holder = self.ids.get(id).and_then(Id::holder);
@@ -318,6 +372,12 @@ impl Registry {
         holder.is_some_and(|key| key.generation == generation && key.state == KeyState::Accepted)
     }
 
+    /// How many keys are accepted or suspended.
+    #[must_use]
+    pub fn holders(&self) -> usize {
+        self.keys().filter(|(_, key)| is_holder(key.state)).count()
+    }
+
     /// Whether another key than this one held the id before, or holds it.
     #[must_use]
     pub fn known_before(&self, id: &MinionId, fingerprint: Fingerprint) -> bool {
@@ -328,6 +388,17 @@ impl Registry {
     #[must_use]
     pub fn key(&self, id: &MinionId, fingerprint: Fingerprint) -> Option<&Decided> {
         self.ids.get(id)?.key(fingerprint)
+    }
+
+    /// The keys of one id that were decided about.
+    pub fn keys_of(&self, id: &MinionId) -> impl Iterator<Item = &Decided> {
+        self.ids.get(id).into_iter().flat_map(|of_id| &of_id.keys)
+    }
+
+    /// Every decision about keys of an id, oldest first.
+    #[must_use]
+    pub fn history(&self, id: &MinionId) -> &[Decision] {
+        self.history.of(id)
     }
 
     /// Every key that was decided about, by id.

@@ -12,7 +12,7 @@ mod saved;
 pub use saved::{Damage, LoadError};
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use brine_protocol::control::KeyName;
 use brine_protocol::message::{CLAIM_MAX, CLAIMED_GRAINS_MAX, Knock};
@@ -77,7 +77,22 @@ pub struct WaitingKey {
 }
 
 impl WaitingKey {
-    fn name(&self) -> KeyName {
+    /// A key that was brought here and has not knocked: it comes from no address.
+    #[must_use]
+    pub fn imported(id: MinionId, fingerprint: Fingerprint, key: Vec<u8>, now: Timestamp) -> Self {
+        Self {
+            id,
+            fingerprint,
+            key,
+            first_seen: now,
+            last_seen: now,
+            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            attempts: 0,
+            claims: Knock::default(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> KeyName {
         KeyName { id: self.id.clone(), fingerprint: self.fingerprint, state: None }
     }
 }
@@ -129,6 +144,17 @@ impl Waiting {
             claims,
         });
         gone
+    }
+
+    /// Files a key that nobody pushes in by knocking. False if there is no room: nobody is pushed
+    /// out for it.
+    pub fn add(&mut self, key: WaitingKey) -> bool {
+        let has_room = self.count(&key.id) < self.limits.pending_per_id.max(1)
+            && self.len() < self.limits.pending_max.max(1);
+        if has_room {
+            self.file(key);
+        }
+        has_room
     }
 
     /// Notes that a key's session is alive, so that it counts as heard of. Not worth writing the
@@ -204,6 +230,11 @@ impl Waiting {
     #[must_use]
     pub fn get(&self, id: &MinionId, fingerprint: Fingerprint) -> Option<&WaitingKey> {
         self.ids.get(id)?.iter().map(|slot| &slot.key).find(|key| key.fingerprint == fingerprint)
+    }
+
+    /// The keys of one id that wait, in the order in which they were last heard of.
+    pub fn of(&self, id: &MinionId) -> impl Iterator<Item = &WaitingKey> {
+        self.ids.get(id).into_iter().flatten().map(|slot| &slot.key)
     }
 
     /// All keys that wait, by id.

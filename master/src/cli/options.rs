@@ -73,6 +73,7 @@ Brine's own nouns (with one of their verbs or an option behind them):
   brine events [--tag 'brine/key/*']         what happens, as it happens
   brine doctor                               is the master well?
   brine key ...                              the same as brine-key ...
+  brine tui                                  approve keys on a screen: the same as brine-tui
 
 Exit codes:
   0 all well   1 none of the others   2 wrong usage, or nothing matched   3 no master   4 refused
@@ -201,13 +202,27 @@ pub(super) enum Kind {
     Other(&'static str, Vec<String>),
 }
 
+/// The words of brine-key: in front of anything else, `key` is a target.
+const KEY_WORDS: [&str; 10] = [
+    "suspend",
+    "resume",
+    "history",
+    "watch",
+    "import",
+    "export",
+    "rotate-master",
+    "doctor",
+    "ledger",
+    "help",
+];
+
 /// Nouns, their verbs, and the program that a noun is handed to.
 const NOUNS: [(&str, &[&str], Option<&str>); 6] = [
     ("jobs", &["list", "show", "active", "kill", "help"], None),
     ("minions", &["list", "show", "help"], None),
     ("events", &[], None),
     ("doctor", &[], None),
-    ("key", &["ledger"], Some("brine-key")),
+    ("key", &KEY_WORDS, Some("brine-key")),
     ("tui", &[], Some("brine-tui")),
 ];
 
@@ -317,6 +332,9 @@ mod tests {
             ("key -L", other("brine-key", "-L")),
             ("--root-dir M key -A -y", other("brine-key", "--root-dir M -A -y")),
             ("key ledger verify", other("brine-key", "ledger verify")),
+            ("key suspend web1 -y", other("brine-key", "suspend web1 -y")),
+            ("--root-dir M key history web1", other("brine-key", "--root-dir M history web1")),
+            ("key rotate-master", other("brine-key", "rotate-master")),
             ("key test.ping", Kind::Run),
             ("tui", other("brine-tui", "")),
             ("server list", Kind::Run),

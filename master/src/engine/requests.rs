@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use brine_pki::ledger::Log;
 use brine_protocol::control::{
-    JobRequest, JobRow, KEY_STATES, Key, KeyActRequest, KeyActResult, Minion, Presence, Problem, ProblemKind,
+    Decision, ImportRequest, JobRequest, JobRow, KEY_STATES, Key, KeyActRequest, KeyActResult, KeysQuery,
+    MasterRotation, Minion, Presence, Problem, ProblemKind, RotateMaster,
 };
 use brine_protocol::job::Job;
 use brine_protocol::message::ToMinion;
 use brine_protocol::permission::Verb;
-use brine_protocol::{Jid, MinionId};
+use brine_protocol::{Fingerprint, Jid, MinionId};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -47,9 +48,13 @@ pub struct Request {
 #[derive(Debug)]
 pub enum Ask {
     /// List keys.
-    Keys,
+    Keys(KeysQuery),
+    /// List the decisions about keys of an id.
+    History(MinionId),
     /// Act on keys.
     Act(KeyActRequest),
+    /// Take in keys.
+    Import(ImportRequest),
     /// List minions.
     Minions,
     /// Show one minion, with its grains.
@@ -71,6 +76,14 @@ pub enum Ask {
     Follow(Jid),
     /// Sessions and keys, counted.
     Health,
+    /// How the rotation of the master's key goes.
+    Rotation,
+    /// Make a new key for the master and announce it.
+    Rotate(RotateMaster),
+    /// Let the announced key take over now.
+    FinishRotation,
+    /// Keep the present key after all.
+    WithdrawRotation,
 }
 
 /// The answers.
@@ -78,6 +91,8 @@ pub enum Ask {
 pub enum Answer {
     /// Keys.
     Keys(Vec<Key>),
+    /// Decisions, oldest first.
+    History(Vec<Decision>),
     /// What became of each key.
     Acted(Vec<KeyActResult>),
     /// Minions.
@@ -106,9 +121,15 @@ pub enum Answer {
         sessions: usize,
         /// Keys by the name of their state.
         keys: Map<String, Value>,
-        /// What is wrong with the disk.
-        problem: Option<String>,
+        /// What is wrong, one sentence each.
+        problems: Vec<String>,
+        /// What an administrator should keep in mind, one sentence each.
+        notices: Vec<String>,
+        /// The master's fingerprint.
+        fingerprint: Fingerprint,
     },
+    /// The rotation of the master's key that is under way, or was just ended.
+    Rotation(Option<MasterRotation>),
     /// It was not done.
     Refused(Problem),
 }
@@ -147,13 +168,21 @@ impl<L: Log> Engine<L> {
     fn answer(&mut self, id: RequestId, by: &Principal, ask: Ask) -> Result<Option<(Answer, bool)>, Problem> {
         let now = |answer| Ok(Some((answer, false)));
         match ask {
-            Ask::Keys => {
+            Ask::Keys(query) => {
                 by.may(Verb::KeysList)?;
-                now(Answer::Keys(self.keys()))
+                now(Answer::Keys(self.keys(&query)))
+            }
+            Ask::History(id) => {
+                by.may(Verb::KeysList)?;
+                now(Answer::History(self.trust.registry().history(&id).to_vec()))
             }
             Ask::Act(request) => {
                 by.may(Verb::KeysAct)?;
                 Ok(Some((Answer::Acted(self.act(&request, by)), true)))
+            }
+            Ask::Import(request) => {
+                by.may(Verb::KeysImport)?;
+                Ok(Some((Answer::Acted(self.import(&request, by)?), true)))
             }
             Ask::Minions => {
                 by.may(Verb::MinionsList)?;
@@ -197,7 +226,23 @@ impl<L: Log> Engine<L> {
                     .map(|state| (state.name().to_owned(), self.trust.count(*state).into()))
                     .collect();
                 let sessions = self.sessions.values().filter(|session| session.is_live()).count();
-                now(Answer::Health { sessions, keys, problem: self.disk_problem.clone() })
+                let problems = self.disk_problem.iter().chain(&self.rules_problem);
+                let problems = problems.chain(self.rotations.problems()).cloned().collect();
+                let (notices, fingerprint) = (self.notices(), self.fingerprint());
+                now(Answer::Health { sessions, keys, problems, notices, fingerprint })
+            }
+            Ask::Rotation => {
+                by.may(Verb::Health)?;
+                now(Answer::Rotation(self.rotation()))
+            }
+            Ask::Rotate(wanted) => self.start_rotation(id, by, wanted).map(|()| None),
+            Ask::FinishRotation => {
+                by.may(Verb::MasterRotate)?;
+                now(Answer::Rotation(Some(self.finish_rotation(&by.to_string())?)))
+            }
+            Ask::WithdrawRotation => {
+                by.may(Verb::MasterRotate)?;
+                now(Answer::Rotation(Some(self.withdraw_rotation(&by.to_string())?)))
             }
         }
     }

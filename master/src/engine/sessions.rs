@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use brine_pki::ledger::Log;
+use brine_pki::registry::rules::Rule;
 use brine_pki::registry::{Knocker, Verdict};
 use brine_protocol::control::Presence;
 use brine_protocol::limits::WireLimits;
@@ -99,10 +100,14 @@ impl<L: Log> Engine<L> {
         for dropped in knocked.dropped {
             self.close_waiting(&(dropped.id, dropped.fingerprint), "pending_full");
         }
-        if knocked.is_new {
+        if knocked.waits {
             // Not stored: strangers must not be able to fill the disk by knocking.
-            let data = json!({"fingerprint": fingerprint, "address": address.to_string()});
-            self.passing_event(format!("brine/key/{id}/{}", knocked.verdict.state().name()), data);
+            let what = if knocked.is_new { knocked.verdict.state().name() } else { "seen" };
+            let mut data = json!({"fingerprint": fingerprint, "address": address.to_string()});
+            if knocked.verdict == Verdict::Rejected {
+                data["by"] = Rule::AutorejectFile.by().into();
+            }
+            self.passing_event(format!("brine/key/{id}/{what}"), data);
         }
         match (knocked.verdict, first) {
             (Verdict::Accepted { generation }, ToMaster::Start(start)) => {
@@ -118,8 +123,13 @@ impl<L: Log> Engine<L> {
                 if let Some(older) = self.waiting.insert((id.clone(), fingerprint), conn) {
                     self.output(Output::Cut { conn: older, why: "displaced" });
                 }
-                if verdict == Verdict::Rejected {
-                    self.output(Output::Close { conn, why: "key_rejected" });
+                if verdict != Verdict::Rejected {
+                    self.catch_up(conn, None);
+                }
+                match verdict {
+                    Verdict::Rejected => self.output(Output::Close { conn, why: "key_rejected" }),
+                    Verdict::Pending => self.judge(&id),
+                    Verdict::Accepted { .. } | Verdict::Denied | Verdict::Suspended => {}
                 }
             }
             // Started under a verdict that has changed since, or said something else first.
@@ -148,6 +158,10 @@ impl<L: Log> Engine<L> {
             (Stage::Live { generation }, ToMaster::Return(report)) => {
                 self.on_return(conn, &id, generation, *report);
             }
+            (Stage::Live { .. }, ToMaster::Rotate(rotate)) => self.on_rotate(conn, *rotate),
+            (Stage::Live { .. }, ToMaster::Learned(learned)) => self.on_learned(&id, learned),
+            // Said again in its Start.
+            (Stage::Waiting | Stage::Starting { .. }, ToMaster::Learned(_)) => {}
             (Stage::Live { .. }, ToMaster::Grains(grains)) => {
                 if let Some(facts) = self.facts.get_mut(&id) {
                     facts.grains = grains;
@@ -165,8 +179,7 @@ impl<L: Log> Engine<L> {
                 | ToMaster::Start(_)
                 | ToMaster::Return(_)
                 | ToMaster::Grains(_)
-                | ToMaster::Rotate(_)
-                | ToMaster::Learned(_),
+                | ToMaster::Rotate(_),
             ) => self.output(Output::Cut { conn, why: "message_out_of_turn" }),
         }
     }
@@ -251,12 +264,14 @@ impl<L: Log> Engine<L> {
             address,
             version: start.version.clone(),
             grains: start.grains,
+            successor: start.successor,
         };
         self.facts.insert(id.clone(), facts.clone());
         self.output(Output::Persist(Record::Facts(id.clone(), Box::new(facts))));
 
         let stored = Stored { store: self.store.clone(), numbers: vec![], floor: self.floor(&id) };
         self.send(conn, ToMinion::Stored(stored));
+        self.catch_up(conn, start.successor);
         let taken: BTreeSet<u64> = if start.store.as_deref() == Some(&self.store) {
             start.open.into_iter().collect()
         } else {

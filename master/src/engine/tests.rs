@@ -4,6 +4,8 @@ mod broadcasts;
 mod keys;
 mod orders;
 mod requests;
+mod rotation;
+mod rules;
 
 use super::*;
 use std::collections::BTreeSet;
@@ -13,7 +15,7 @@ use brine_pki::ledger::MemoryLedger;
 use brine_pki::publish::Reader;
 use brine_pki::waiting::WaitingLimits;
 use brine_protocol::control::{
-    Act, JobRequest, KeyActRequest, KeyName, KeyState, Presence, Problem, ProblemKind,
+    Act, JobRequest, KeyActRequest, KeyName, KeyState, KeysQuery, Presence, Problem, ProblemKind,
 };
 use brine_protocol::job::{Call, Delivery, Ending, Returned, Target};
 use brine_protocol::message::{Beat, Knock, Order, Return, Start, ToMinion};
@@ -126,6 +128,7 @@ fn memory() -> Memory {
         open: vec![],
         facts: vec![],
         idempotency: vec![],
+        own: OwnKey { fingerprint: fingerprint("master"), problem: None, notice: None },
     }
 }
 

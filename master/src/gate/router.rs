@@ -332,7 +332,7 @@ impl Connection {
 }
 
 fn is_allowed_while_waiting(message: &ToMaster) -> bool {
-    matches!(message, ToMaster::Knock(_) | ToMaster::Beat(_) | ToMaster::Bye)
+    matches!(message, ToMaster::Knock(_) | ToMaster::Beat(_) | ToMaster::Bye | ToMaster::Learned(_))
 }
 
 fn refusal(error: &HandshakeError) -> Ended {

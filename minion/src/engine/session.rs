@@ -38,6 +38,7 @@ impl Engine {
                 if matches!(self.session, Session::Waiting(_)) {
                     self.session = Session::Live(beats, Live::default());
                     self.start();
+                    self.ask_for_next();
                 }
                 true
             }
@@ -62,7 +63,7 @@ impl Engine {
             store: self.book.store().map(str::to_owned),
             open: self.book.open_numbers(),
             message_max: Some(self.settings.message_max as u64),
-            successor: None,
+            successor: self.successor,
             grains: self.grains.clone(),
         };
         self.send(ToMaster::Start(Box::new(start)));
@@ -79,11 +80,14 @@ impl Engine {
                 self.on_standing(&standing);
             }
             ToMinion::Probe => self.beat(),
-            // The session itself reads epochs; here they are a sign of life like a beat.
-            ToMinion::Beat | ToMinion::Epoch(_) | ToMinion::Rotated(_) | ToMinion::Config(_) => {}
-            ToMinion::Order(_) | ToMinion::Stored(_) | ToMinion::Cancel(_) if !is_live => {
+            // The session itself reads epochs and configs; here they are a sign of life like a beat.
+            ToMinion::Beat | ToMinion::Epoch(_) | ToMinion::Config(_) => {}
+            ToMinion::Order(_) | ToMinion::Stored(_) | ToMinion::Cancel(_) | ToMinion::Rotated(_)
+                if !is_live =>
+            {
                 self.note(Note::NotLive);
             }
+            ToMinion::Rotated(rotated) => self.on_rotated(rotated),
             ToMinion::Order(order) => match &mut self.session {
                 Session::Live(_, live) if !live.is_numbered => {
                     live.early.push(*order);

@@ -1,5 +1,7 @@
 //! Tables of inputs and outputs.
 
+mod rotation;
+
 use brine_protocol::job::{Returned, Target};
 use brine_protocol::message::{Cancel, Epoch, Stored};
 use serde_json::json;
@@ -50,7 +52,7 @@ impl Rig {
     }
 
     fn open(&mut self, standing: Standing) -> Vec<Output> {
-        self.handle(Input::Opened { standing, heartbeat: BEAT, message_max: None })
+        self.handle(Input::Opened { standing, heartbeat: BEAT, message_max: None, successor: None })
     }
 
     fn hear(&mut self, message: ToMinion) -> Vec<Output> {
@@ -122,6 +124,9 @@ fn words(outputs: &[Output]) -> Vec<String> {
             Output::Run(job) => format!("run {}", job.functions()),
             Output::Kill { by, .. } => format!("kill by {by}"),
             Output::Hangup(why) => format!("hang up: {why:?}"),
+            Output::Rotate { jid } => format!("ask for next {}", jid.is_some()),
+            Output::Promote(key) => format!("promote {}", key.0[0]),
+            Output::Discard { fingerprint, why } => format!("discard {}: {why}", fingerprint.0[0]),
             Output::Note(Note::Duplicate(_)) => "duplicate".into(),
             Output::Note(Note::Conflict(_)) => "conflict".into(),
             Output::Note(Note::NotLive) => "not live".into(),

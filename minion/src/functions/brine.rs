@@ -1,4 +1,4 @@
-//! `brine.*`: the jobs on this minion, in the shapes of Salt's `saltutil`.
+//! `brine.*`: the jobs on this minion, in the shapes of Salt's `saltutil`, and its key.
 
 use brine_protocol::Jid;
 use serde_json::{Map, Value, json};
@@ -33,6 +33,16 @@ pub(super) fn functions() -> Vec<Function> {
             parameters: const { &[required("jid")] },
             is_variadic: false,
             body: |context, bound| Box::pin(kill_job(context, bound)),
+        },
+        Function {
+            name: "brine.rotate_key",
+            doc: "Makes a new key for the minion, has the master know it in the old one's place, and returns both fingerprints.\n\n\
+                  The old key signs the new one; the session goes on. From then on the old key is worth nothing. A \
+                  rotation that was begun and not finished is finished instead of making a third key.\n\n\
+                  Example:\n    brine '*' brine.rotate_key",
+            parameters: &[],
+            is_variadic: false,
+            body: |context, _| Box::pin(rotate_key(context)),
         },
     ]
 }
@@ -82,6 +92,11 @@ async fn kill_job(context: Context, mut bound: Bound) -> Result<Outcome, Fault> 
     }))
 }
 
+async fn rotate_key(context: Context) -> Result<Outcome, Fault> {
+    let turned = context.keys.rotate(context.job).await.map_err(Fault::Execution)?;
+    Ok(Outcome::from(json!({ "old": turned.old, "new": turned.new })))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
@@ -113,6 +128,13 @@ mod tests {
             started: Timestamp(0),
             principal: "unix:0 (root)".to_owned(),
         }
+    }
+
+    #[tokio::test]
+    async fn a_key_is_rotated_by_the_running_minion_only() {
+        let returned = returned(&[call("brine.rotate_key", json!([]), json!({}))], &context()).await;
+        assert_eq!(returned.retcode, 1);
+        assert!(returned.value.as_str().unwrap().contains("running minion"), "{}", returned.value);
     }
 
     const OWN: &str = "20260101120000000000";

@@ -7,6 +7,7 @@ use brine_protocol::{Jid, MinionId};
 
 use super::process::Spawned;
 use crate::grains::Grains;
+use crate::rotation::{KeyChange, NoMaster};
 
 /// The default of [`Context::output_max`], in bytes: a full return fits into a message.
 pub const OUTPUT_MAX: usize = 256 * 1024;
@@ -25,6 +26,8 @@ pub struct Context {
     pub output_max: usize,
     /// The jobs that run on this minion.
     pub jobs: Arc<dyn Jobs>,
+    /// Who changes the minion's key.
+    pub keys: Arc<dyn KeyChange>,
     /// The job this is about; none for a local call.
     pub job: Option<Jid>,
     /// Told of each process started, so that the journal can name it.
@@ -43,6 +46,7 @@ impl Context {
             grains,
             output_max: OUTPUT_MAX,
             jobs: Arc::new(NoJobs),
+            keys: Arc::new(NoMaster),
             job: None,
             on_pid: Arc::new(|_| {}),
             marker: Vec::new(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base64ct::{Base64, Encoding};
 use brine_protocol::message::{Pace, Standing, Welcome};
 use brine_protocol::{Fingerprint, MinionId};
 use x25519_dalek::{PublicKey as Exchange, StaticSecret};
@@ -89,6 +90,12 @@ impl Offer {
     #[must_use]
     pub fn message(&self) -> &[u8] {
         &self.message
+    }
+
+    /// The same in base64, for a session that is open already.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        Base64::encode_string(&self.message)
     }
 
     /// Reads a Hello that answers this Offer. Cheap: the signature is not checked yet.

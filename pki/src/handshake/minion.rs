@@ -1,11 +1,12 @@
 //! The minion's side of the handshake.
 
+use base64ct::{Base64, Encoding};
 use brine_protocol::message::Welcome;
 use brine_protocol::{Fingerprint, MinionId};
 use bytes::Bytes;
 use x25519_dalek::{PublicKey as Exchange, StaticSecret};
 
-use super::{HandshakeError, Schedule, begin, enter, exchange, hello_context, kind};
+use super::{HANDSHAKE_MAX, HandshakeError, Schedule, begin, enter, exchange, hello_context, kind};
 use crate::channel::{Channel, ChannelError};
 use crate::key::{Label, PrivateKey, PublicKey};
 use crate::wire::Reader;
@@ -102,6 +103,19 @@ impl Offered {
             return Err(HandshakeError::Serial { got: serial, seen });
         }
         Ok(Self { message: message.to_vec(), trust_key, serial, exchange, successor })
+    }
+
+    /// Reads an Offer that was told in base64, over a session that is open already. It is worth
+    /// what its signature is worth, whoever told it.
+    ///
+    /// # Errors
+    /// As [`Offered::read`].
+    pub fn read_text(text: &str, pin: &Pin) -> Result<Self, HandshakeError> {
+        let malformed = || HandshakeError::Malformed("Offer");
+        if text.len() > HANDSHAKE_MAX.div_ceil(3) * 4 {
+            return Err(malformed());
+        }
+        Self::read(&Base64::decode_vec(text).map_err(|_| malformed())?, pin)
     }
 
     /// The master's trust key: what is pinned once the verdict has opened.

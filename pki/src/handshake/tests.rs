@@ -197,6 +197,27 @@ fn degenerate_exchange_values_are_refused() {
     assert_eq!(refused, HandshakeError::Degenerate);
 }
 
+/// What a session is told in mid-course is judged like an Offer in a handshake.
+#[test]
+fn an_offer_as_text() {
+    let (key, other) = (fixed("master"), fixed("other"));
+    let pin = Pin::Known { trust_key: key.public().fingerprint(), serial: 5, successor: None };
+    let successor = Some(other.public().fingerprint());
+    let text = |key: &PrivateKey, serial| {
+        let succession = Succession { successor, ..Succession::default() };
+        Agreement::new(key, serial, [1; 32], &succession).offer([2; 32]).to_text()
+    };
+    let offered = Offered::read_text(&text(&key, 5), &pin).expect("by the pinned key");
+    assert_eq!((offered.serial(), offered.successor()), (5, successor));
+    let refused = |text: &str| Offered::read_text(text, &pin).expect_err("refused");
+    assert!(matches!(refused(&text(&other, 9)), HandshakeError::Pin { .. }));
+    assert!(matches!(refused(&text(&key, 4)), HandshakeError::Serial { .. }));
+    let long = "A".repeat(HANDSHAKE_MAX * 2);
+    for text in ["", "?", &text(&key, 5)[..400], &long] {
+        assert!(matches!(refused(text), HandshakeError::Malformed(_)), "{text:.40}");
+    }
+}
+
 #[test]
 fn other_versions_and_busy_are_told_apart() {
     let offer = said(&config(&fixed("master"), 1).offer([1; 32]));

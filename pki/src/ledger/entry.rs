@@ -1,11 +1,9 @@
 //! One line of the ledger, byte for byte.
 //!
-//! **The rule.** What version 1 says is frozen: a reader refuses every act, field and version it
+//! **The rule.** What a version says is frozen: a reader refuses every act, field and version it
 //! does not know, because a decision that is half understood is trust that is guessed. A new act
-//! or field is a new version, read beside this one.
-
-use std::fmt;
-use std::str::FromStr;
+//! or field is a new version, read beside the others; each act is written in the version that
+//! brought it, so that a ledger without new acts stays readable to an older Brine.
 
 use base64ct::{Base64, Encoding};
 use brine_local::text::escape;
@@ -15,80 +13,14 @@ use brine_protocol::{Fingerprint, MinionId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::LINE_MAX;
+use super::{Hash, LINE_MAX};
+use crate::key::BITS_MAX;
 
-/// The version that every line names.
-const VERSION: u32 = 1;
+/// The versions that lines name: decisions about keys, configs and repairs; then rotations.
+const VERSIONS: [u32; 2] = [1, 2];
 
 /// Up to here a JSON number is exact everywhere; counting to it takes longer than there is time.
 const NUMBER_MAX: u64 = 1 << 53;
-
-/// SHA-256 of a line's bytes without the line feed; zeros stand before the first line.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Hash(pub [u8; 32]);
-
-impl Hash {
-    /// The hash of a line.
-    #[must_use]
-    pub fn of(line: &[u8]) -> Self {
-        Self(Sha256::digest(line).into())
-    }
-
-    /// Its first eight digits, enough to tell two apart in a sentence.
-    #[must_use]
-    pub fn short(&self) -> String {
-        self.to_string()[..8].to_owned()
-    }
-}
-
-impl fmt::Display for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for Hash {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || "a hash is 64 lower-case hex digits".to_owned();
-        let digit = |b: u8| match b {
-            b'0'..=b'9' => Some(b - b'0'),
-            b'a'..=b'f' => Some(b - b'a' + 10),
-            _ => None,
-        };
-        let text = text.as_bytes();
-        if text.len() != 64 {
-            return Err(bad());
-        }
-        let mut hash = Self::default();
-        for (byte, pair) in hash.0.iter_mut().zip(text.chunks_exact(2)) {
-            *byte = digit(pair[0]).ok_or_else(bad)? << 4 | digit(pair[1]).ok_or_else(bad)?;
-        }
-        Ok(hash)
-    }
-}
-
-impl TryFrom<String> for Hash {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Hash> for String {
-    fn from(hash: Hash) -> Self {
-        hash.to_string()
-    }
-}
 
 /// What was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +50,54 @@ pub enum Deed {
         /// The file that they were put into.
         aside: Option<String>,
     },
+    /// A minion's accepted key gave way to one that it vouched for.
+    Rotate {
+        /// The key's id.
+        id: MinionId,
+        /// The new key.
+        fingerprint: Fingerprint,
+        /// DER of it.
+        key: Vec<u8>,
+        /// The key that gave way.
+        from: Fingerprint,
+        /// What that key signed ([`crate::rotation`]).
+        signature: Vec<u8>,
+    },
+    /// The master announced the key that is to follow its own.
+    Announce {
+        /// The new key.
+        fingerprint: Fingerprint,
+        /// DER of it.
+        key: Vec<u8>,
+        /// The master's key.
+        from: Fingerprint,
+        /// When the new one takes over.
+        until: Timestamp,
+    },
+    /// The announced key is the master's now.
+    Succeed {
+        /// That key.
+        fingerprint: Fingerprint,
+        /// The master's key before.
+        from: Fingerprint,
+    },
+    /// The announced key will not follow after all.
+    Withdraw {
+        /// That key.
+        fingerprint: Fingerprint,
+        /// The master's key, which stays.
+        from: Fingerprint,
+    },
+}
+
+impl Deed {
+    /// The version of the lines that say this.
+    fn version(&self) -> u32 {
+        match self {
+            Deed::Key { .. } | Deed::Config { .. } | Deed::Repair { .. } => 1,
+            Deed::Rotate { .. } | Deed::Announce { .. } | Deed::Succeed { .. } | Deed::Withdraw { .. } => 2,
+        }
+    }
 }
 
 /// Where a line does not continue the one before it.
@@ -175,6 +155,14 @@ pub enum LineError {
     /// Another act.
     #[error("act {0:?} is not known here (a newer Brine wrote it)")]
     Act(String),
+    /// An act in a version that does not have it.
+    #[error("{act:?} is not written in version {v}")]
+    Mixed {
+        /// The act.
+        act: String,
+        /// The version.
+        v: u32,
+    },
     /// A field that the act needs.
     #[error("{act:?} without {field:?}")]
     Missing {
@@ -197,6 +185,9 @@ pub enum LineError {
     /// The public key is not base64, or has another fingerprint.
     #[error("the key does not belong to the fingerprint")]
     Key,
+    /// The signature is not base64, or longer than any.
+    #[error("the signature is none")]
+    Signature,
 }
 
 /// The line's fields in their order.
@@ -214,6 +205,12 @@ struct Fields {
     fingerprint: Option<Fingerprint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<Fingerprint>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     serial: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -238,7 +235,7 @@ impl Entry {
     #[must_use]
     pub fn to_line(&self) -> String {
         let mut fields = Fields {
-            v: VERSION,
+            v: self.deed.version(),
             seq: self.seq,
             at: self.at,
             by: self.by.clone(),
@@ -246,6 +243,9 @@ impl Entry {
             id: None,
             fingerprint: None,
             key: None,
+            from: None,
+            until: None,
+            signature: None,
             serial: None,
             breaks: None,
             removed: None,
@@ -270,6 +270,27 @@ impl Entry {
                 fields.removed = Some(*removed);
                 fields.aside.clone_from(aside);
             }
+            Deed::Rotate { id, fingerprint, key, from, signature } => {
+                "rotate".clone_into(&mut fields.act);
+                fields.id = Some(id.clone());
+                fields.fingerprint = Some(*fingerprint);
+                fields.key = Some(Base64::encode_string(key));
+                fields.from = Some(*from);
+                fields.signature = Some(Base64::encode_string(signature));
+            }
+            Deed::Announce { fingerprint, key, from, until } => {
+                "announce".clone_into(&mut fields.act);
+                fields.fingerprint = Some(*fingerprint);
+                fields.key = Some(Base64::encode_string(key));
+                fields.from = Some(*from);
+                fields.until = Some(*until);
+            }
+            Deed::Succeed { fingerprint, from } | Deed::Withdraw { fingerprint, from } => {
+                let is_success = matches!(self.deed, Deed::Succeed { .. });
+                if is_success { "succeed" } else { "withdraw" }.clone_into(&mut fields.act);
+                fields.fingerprint = Some(*fingerprint);
+                fields.from = Some(*from);
+            }
         }
         serde_json::to_string(&fields).expect("an entry holds nothing JSON cannot say")
     }
@@ -284,11 +305,11 @@ impl Entry {
         }
         let fields: Fields =
             serde_json::from_slice(line).map_err(|error| match serde_json::from_slice(line) {
-                Ok(Version { v }) if v != VERSION => LineError::Version(v),
+                Ok(Version { v }) if !VERSIONS.contains(&v) => LineError::Version(v),
                 // A ledger line is one line: only the column helps.
                 _ => LineError::Json(escape(&error.to_string().replace(" at line 1 column ", " at column "))),
             })?;
-        if fields.v != VERSION {
+        if !VERSIONS.contains(&fields.v) {
             return Err(LineError::Version(fields.v));
         }
         for (field, number) in [("seq", Some(fields.seq)), ("serial", fields.serial)] {
@@ -296,32 +317,10 @@ impl Entry {
                 return Err(LineError::TooBig(field));
             }
         }
-        let missing = |field| LineError::Missing { act: fields.act.clone(), field };
-        let (deed, allowed): (_, &[&str]) = match fields.act.as_str() {
-            "config" => {
-                (Deed::Config { serial: fields.serial.ok_or_else(|| missing("serial"))? }, &["serial"])
-            }
-            "repair" => (
-                Deed::Repair {
-                    breaks: fields.breaks.clone().ok_or_else(|| missing("breaks"))?,
-                    removed: fields.removed.ok_or_else(|| missing("removed"))?,
-                    aside: fields.aside.clone(),
-                },
-                &["breaks", "removed", "aside"],
-            ),
-            name => {
-                let act = key_act(name).ok_or_else(|| LineError::Act(escape(name)))?;
-                let fingerprint = fields.fingerprint.ok_or_else(|| missing("fingerprint"))?;
-                let id = fields.id.clone().ok_or_else(|| missing("id"))?;
-                let (key, allowed): (_, &[&str]) = if keeps_key(act) {
-                    let text = fields.key.as_ref().ok_or_else(|| missing("key"))?;
-                    (Some(read_key(text, fingerprint).ok_or(LineError::Key)?), &["id", "fingerprint", "key"])
-                } else {
-                    (None, &["id", "fingerprint"])
-                };
-                (Deed::Key { act, id, fingerprint, key }, allowed)
-            }
-        };
+        let (deed, allowed) = fields.deed()?;
+        if deed.version() != fields.v {
+            return Err(LineError::Mixed { act: fields.act, v: fields.v });
+        }
         let surplus = fields.present().find(|field| !allowed.contains(field));
         if let Some(field) = surplus {
             return Err(LineError::Surplus { act: fields.act, field });
@@ -338,12 +337,78 @@ impl Entry {
 }
 
 impl Fields {
+    /// What the line says, and the fields that such a line has.
+    fn deed(&self) -> Result<(Deed, &'static [&'static str]), LineError> {
+        let missing = |field| LineError::Missing { act: self.act.clone(), field };
+        let fingerprint = || self.fingerprint.ok_or_else(|| missing("fingerprint"));
+        let from = || self.from.ok_or_else(|| missing("from"));
+        let id = || self.id.clone().ok_or_else(|| missing("id"));
+        let key = || {
+            let text = self.key.as_ref().ok_or_else(|| missing("key"))?;
+            read_key(text, fingerprint()?).ok_or(LineError::Key)
+        };
+        Ok(match self.act.as_str() {
+            "config" => (Deed::Config { serial: self.serial.ok_or_else(|| missing("serial"))? }, &["serial"]),
+            "repair" => (
+                Deed::Repair {
+                    breaks: self.breaks.clone().ok_or_else(|| missing("breaks"))?,
+                    removed: self.removed.ok_or_else(|| missing("removed"))?,
+                    aside: self.aside.clone(),
+                },
+                &["breaks", "removed", "aside"],
+            ),
+            "rotate" => {
+                let signature = self.signature.as_ref().ok_or_else(|| missing("signature"))?;
+                let signature = Base64::decode_vec(signature).map_err(|_| LineError::Signature)?;
+                if signature.len() > BITS_MAX / 8 {
+                    return Err(LineError::Signature);
+                }
+                (
+                    Deed::Rotate {
+                        id: id()?,
+                        fingerprint: fingerprint()?,
+                        key: key()?,
+                        from: from()?,
+                        signature,
+                    },
+                    &["id", "fingerprint", "key", "from", "signature"],
+                )
+            }
+            "announce" => {
+                let until = self.until.ok_or_else(|| missing("until"))?;
+                (
+                    Deed::Announce { fingerprint: fingerprint()?, key: key()?, from: from()?, until },
+                    &["fingerprint", "key", "from", "until"],
+                )
+            }
+            "succeed" => {
+                (Deed::Succeed { fingerprint: fingerprint()?, from: from()? }, &["fingerprint", "from"])
+            }
+            "withdraw" => {
+                (Deed::Withdraw { fingerprint: fingerprint()?, from: from()? }, &["fingerprint", "from"])
+            }
+            name => {
+                let act = key_act(name).ok_or_else(|| LineError::Act(escape(name)))?;
+                let (fingerprint, id) = (fingerprint()?, id()?);
+                if keeps_key(act) {
+                    let deed = Deed::Key { act, id, fingerprint, key: Some(key()?) };
+                    (deed, &["id", "fingerprint", "key"])
+                } else {
+                    (Deed::Key { act, id, fingerprint, key: None }, &["id", "fingerprint"])
+                }
+            }
+        })
+    }
+
     /// The fields present that only some acts have.
     fn present(&self) -> impl Iterator<Item = &'static str> + use<> {
         [
             ("id", self.id.is_some()),
             ("fingerprint", self.fingerprint.is_some()),
             ("key", self.key.is_some()),
+            ("from", self.from.is_some()),
+            ("until", self.until.is_some()),
+            ("signature", self.signature.is_some()),
             ("serial", self.serial.is_some()),
             ("breaks", self.breaks.is_some()),
             ("removed", self.removed.is_some()),

@@ -12,11 +12,11 @@ pub struct MemoryLedger {
 }
 
 impl Log for MemoryLedger {
-    fn append(&mut self, draft: Draft, at: Timestamp) -> Result<Entry, LedgerError> {
-        let (entry, line) = self.chain.next(draft, at)?;
-        self.chain = Chain::after(&entry, &line);
-        self.entries.push(entry.clone());
-        Ok(entry)
+    fn append_all(&mut self, drafts: Vec<Draft>, at: Timestamp) -> Result<Vec<Entry>, LedgerError> {
+        let (entries, _, chain) = self.chain.next_all(drafts, at)?;
+        self.chain = chain;
+        self.entries.extend(entries.iter().cloned());
+        Ok(entries)
     }
 
     fn entries(&self) -> Result<Vec<Entry>, LedgerError> {

@@ -6,7 +6,10 @@ use super::*;
 use crate::ledger::{FileLedger, Log, MemoryLedger};
 use crate::waiting::WaitingLimits;
 
+mod many;
 mod properties;
+mod rotations;
+mod ruled;
 
 #[test]
 fn every_transition() {

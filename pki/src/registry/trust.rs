@@ -3,19 +3,28 @@
 //!
 //! **Invariant:** a decision is in the ledger before the registry knows it.
 
+mod deciding;
+mod listing;
+mod rotations;
+mod ruling;
+
+pub use deciding::{ActError, Done, Imported};
+pub use rotations::{RotateError, SuccessionError};
+pub use ruling::Rejudged;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use base64ct::{Base64, Encoding};
 use brine_local::file::{self, FileError};
-use brine_protocol::control::{Act, Key, KeyName, KeyState};
+use brine_protocol::control::KeyName;
 use brine_protocol::message::Knock;
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Fingerprint, MinionId};
 
-use super::{Fate, Refusal, Registry, Verdict, transition};
+use super::rules::Rules;
+use super::{Registry, Verdict};
 use crate::ledger::{Deed, Draft, Entry, FileLedger, Hash, LedgerError, Log, Torn};
 use crate::waiting::{Damage, Waiting, WaitingLimits};
 
@@ -27,6 +36,12 @@ pub struct Trust<L: Log = FileLedger> {
     registry: Registry,
     log: L,
     waiting: Waiting,
+    rules: Rules,
+    /// The ids of waiting keys that `autoreject_file` turns away, with its lines. Listing ten
+    /// thousand keys must not match each of them again.
+    ruled_out: BTreeMap<MinionId, String>,
+    /// The most keys that may be accepted or suspended; 0 means no limit.
+    max_minions: usize,
     /// The file of the waiting keys; none in tests.
     file: Option<PathBuf>,
     /// What is only known since the start, of keys that were decided about.
@@ -80,36 +95,12 @@ pub struct Opened {
 pub struct Knocked {
     /// Where the key stands.
     pub verdict: Verdict,
+    /// Whether nobody has decided about the key, so that it is filed and waits.
+    pub waits: bool,
     /// Whether the key was not waiting before.
     pub is_new: bool,
     /// Waiting keys that had to make room or had waited too long.
     pub dropped: Vec<KeyName>,
-}
-
-/// An act that was done and is in the ledger.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Done {
-    /// The ledger entry.
-    pub entry: Entry,
-    /// The key.
-    pub id: MinionId,
-    /// The key.
-    pub fingerprint: Fingerprint,
-    /// Where it stood.
-    pub was: Verdict,
-    /// Where it stands; none when it is forgotten.
-    pub is: Option<Verdict>,
-}
-
-/// Why an act was not done.
-#[derive(Debug, thiserror::Error)]
-pub enum ActError {
-    /// It does not fit.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The ledger could not be written.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
 }
 
 impl Trust {
@@ -156,7 +147,18 @@ impl<L: Log> Trust<L> {
     }
 
     fn assemble(registry: Registry, log: L, waiting: Waiting, file: Option<PathBuf>) -> Self {
-        Self { registry, log, waiting, file, sightings: BTreeMap::new(), saved_at: None, is_unsaved: false }
+        Self {
+            registry,
+            log,
+            waiting,
+            rules: Rules::default(),
+            ruled_out: BTreeMap::new(),
+            max_minions: 0,
+            file,
+            sightings: BTreeMap::new(),
+            saved_at: None,
+            is_unsaved: false,
+        }
     }
 
     /// The fold of all decisions.
@@ -165,10 +167,23 @@ impl<L: Log> Trust<L> {
         &self.registry
     }
 
+    #[cfg(test)]
+    pub(super) fn log(&self) -> &L {
+        &self.log
+    }
+
+    #[cfg(test)]
+    pub(super) fn ruled_out_len(&self) -> usize {
+        self.ruled_out.len()
+    }
+
     /// Where a key stands with this id, known or not: the verdict at its handshake.
     #[must_use]
     pub fn standing(&self, id: &MinionId, fingerprint: Fingerprint) -> Verdict {
-        self.registry.standing(id, fingerprint)
+        match self.registry.standing(id, fingerprint) {
+            Verdict::Pending if self.ruled_out(id).is_some() => Verdict::Rejected,
+            verdict => verdict,
+        }
     }
 
     /// Whether the key that was accepted by this decision is accepted now: asked for every frame.
@@ -180,11 +195,16 @@ impl<L: Log> Trust<L> {
     /// Notes the first sealed message of a session, and files its key if it has to wait.
     pub fn knock(&mut self, knocker: Knocker, now: Timestamp) -> Knocked {
         let verdict = self.standing(&knocker.id, knocker.fingerprint);
-        match verdict {
+        match self.registry.standing(&knocker.id, knocker.fingerprint) {
             Verdict::Pending | Verdict::Denied => {
-                let is_new = self.waiting.get(&knocker.id, knocker.fingerprint).is_none();
+                let id = knocker.id.clone();
+                let is_new = self.waiting.get(&id, knocker.fingerprint).is_none();
                 let dropped = self.waiting.knock(knocker, now);
-                Knocked { verdict, is_new, dropped }
+                self.note_waiting(&id);
+                for name in &dropped {
+                    self.note_waiting(&name.id);
+                }
+                Knocked { verdict, waits: true, is_new, dropped }
             }
             Verdict::Accepted { .. } | Verdict::Rejected | Verdict::Suspended => {
                 let address = Some(knocker.address);
@@ -192,7 +212,7 @@ impl<L: Log> Trust<L> {
                 sighting.last_seen = now;
                 sighting.address = address;
                 sighting.attempts = sighting.attempts.saturating_add(1);
-                Knocked { verdict, is_new: false, dropped: Vec::new() }
+                Knocked { verdict, waits: false, is_new: false, dropped: Vec::new() }
             }
         }
     }
@@ -219,44 +239,11 @@ impl<L: Log> Trust<L> {
 
     /// Forgets the keys that have waited for too long.
     pub fn expire(&mut self, now: Timestamp) -> Vec<KeyName> {
-        self.waiting.expire(now)
-    }
-
-    /// Does an act on a key. When it returns, the decision is on disk and holds.
-    ///
-    /// # Errors
-    /// It does not fit, or the ledger could not be written; nothing has changed.
-    pub fn act(
-        &mut self,
-        act: Act,
-        name: &KeyName,
-        by: &str,
-        reason: Option<&str>,
-        now: Timestamp,
-    ) -> Result<Done, ActError> {
-        let (id, fingerprint) = (&name.id, name.fingerprint);
-        let was = self.standing(id, fingerprint);
-        let waiting = self.waiting.get(id, fingerprint).map(|key| key.key.as_slice());
-        let draft = self.registry.decide(act, name, waiting, by, reason)?;
-        let entry = self.record(draft, now)?;
-        let waited = self.waiting.remove(id, fingerprint);
-        let is = if transition(was.state(), act) == Fate::Gone {
-            self.sightings.remove(&(id.clone(), fingerprint));
-            None
-        } else {
-            if let Some(key) = waited {
-                let sighting = self.sighting(id.clone(), fingerprint, now);
-                *sighting = Sighting {
-                    first_seen: key.first_seen,
-                    last_seen: key.last_seen,
-                    address: Some(key.address),
-                    attempts: key.attempts,
-                    claims: key.claims,
-                };
-            }
-            Some(self.standing(id, fingerprint))
-        };
-        Ok(Done { entry, id: id.clone(), fingerprint, was, is })
+        let expired = self.waiting.expire(now);
+        for name in &expired {
+            self.note_waiting(&name.id);
+        }
+        expired
     }
 
     fn record(&mut self, draft: Draft, now: Timestamp) -> Result<Entry, LedgerError> {
@@ -279,58 +266,6 @@ impl<L: Log> Trust<L> {
     #[must_use]
     pub fn head(&self) -> Hash {
         self.log.head()
-    }
-
-    /// Every key, by id: decided ones, then those that wait. Nobody is connected as far as trust
-    /// knows; a master fills that in.
-    #[must_use]
-    pub fn list(&self) -> Vec<Key> {
-        let decided = self.registry.keys().map(|(id, key)| {
-            let seen = self.sightings.get(&(id.clone(), key.fingerprint));
-            Key {
-                id: id.clone(),
-                state: key.state,
-                fingerprint: key.fingerprint,
-                public_key: pem(&key.key),
-                generation: key.generation,
-                first_seen: seen.map_or(key.since, |seen| seen.first_seen),
-                last_seen: seen.map_or(key.since, |seen| seen.last_seen),
-                address: seen.and_then(|seen| seen.address).map(|address| address.to_string()),
-                attempts: seen.map_or(0, |seen| seen.attempts),
-                claims: seen.map(|seen| seen.claims.clone()).unwrap_or_default(),
-                known_before: self.registry.known_before(id, key.fingerprint),
-                connected: false,
-                rule: None,
-            }
-        });
-        let waiting = self.waiting.iter().map(|key| Key {
-            id: key.id.clone(),
-            state: self.standing(&key.id, key.fingerprint).state(),
-            fingerprint: key.fingerprint,
-            public_key: pem(&key.key),
-            generation: 0,
-            first_seen: key.first_seen,
-            last_seen: key.last_seen,
-            address: Some(key.address.to_string()),
-            attempts: key.attempts,
-            claims: key.claims.clone(),
-            known_before: self.registry.known_before(&key.id, key.fingerprint),
-            connected: false,
-            rule: None,
-        });
-        let mut keys: Vec<_> = decided.chain(waiting).collect();
-        // Stable, so that decided keys of an id stay before waiting ones.
-        keys.sort_by(|a, b| a.id.cmp(&b.id));
-        keys
-    }
-
-    /// How many keys are in a state.
-    #[must_use]
-    pub fn count(&self, state: KeyState) -> usize {
-        let decided = self.registry.keys().filter(|(_, key)| key.state == state).count();
-        let waits =
-            |key: &&crate::waiting::WaitingKey| self.standing(&key.id, key.fingerprint).state() == state;
-        decided + self.waiting.iter().filter(waits).count()
     }
 
     /// The new content of the file of waiting keys, if it is time to write it. The more keys wait,
@@ -359,19 +294,4 @@ impl<L: Log> Trust<L> {
         }
         Ok(())
     }
-}
-
-/// DER SubjectPublicKeyInfo as PEM (RFC 7468).
-fn pem(der: &[u8]) -> String {
-    let base64 = Base64::encode_string(der);
-    let mut pem = "-----BEGIN PUBLIC KEY-----\n".to_owned();
-    let mut rest = base64.as_str();
-    while !rest.is_empty() {
-        let (line, next) = rest.split_at(rest.len().min(64));
-        pem.push_str(line);
-        pem.push('\n');
-        rest = next;
-    }
-    pem.push_str("-----END PUBLIC KEY-----\n");
-    pem
 }

@@ -9,7 +9,7 @@ fn a_stranger_waits_until_accepted_and_is_live_at_once() {
     let out = world.input(hello);
     assert!(matches!(out.0[..], [Output::Welcome { standing: Standing::Pending, .. }]), "{out:?}");
     assert_eq!(world.knock(1, "web1").tags(), ["brine/key/web1/pending"]);
-    assert_eq!(world.knock(2, "web1").tags(), Vec::<&str>::new(), "known by now");
+    assert_eq!(world.knock(2, "web1").tags(), ["brine/key/web1/seen"], "known by now");
     let out = world.act(Act::Accept, "web1");
     assert!(matches!(out.sent(2)[..], [ToMinion::Standing(Standing::Accepted { .. })]), "{out:?}");
     let out = world.frame(2, start("j", &[]));
@@ -32,7 +32,7 @@ fn a_second_machine_of_a_name_is_denied_and_the_first_works_on() {
     world.live(1, "web1");
     assert_eq!(world.knock(2, "web1'").tags(), ["brine/key/web1/denied"]);
     assert_eq!(world.submit("*").orders(1).len(), 1);
-    let keys = world.ask(Ask::Keys);
+    let keys = world.ask(Ask::Keys(KeysQuery::default()));
     let Answer::Keys(keys) = keys.answer() else { panic!() };
     let states: Vec<(KeyState, bool)> = keys.iter().map(|key| (key.state, key.connected)).collect();
     assert_eq!(states, [(KeyState::Accepted, true), (KeyState::Denied, true)]);

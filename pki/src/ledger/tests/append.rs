@@ -87,6 +87,27 @@ fn a_full_disk_is_one_sentence_and_changes_nothing() {
 }
 
 #[test]
+fn many_at_once_are_the_same_lines_or_none() {
+    let (one, many) = (Place::new(), Place::new());
+    let drafts: Vec<_> = (0..50).map(|i| draft(Act::Accept, &format!("m{i}"), "k")).collect();
+    let mut ledger = one.open().unwrap().ledger;
+    for draft in &drafts {
+        ledger.append(draft.clone(), at(0)).unwrap();
+    }
+    let mut ledger = many.open().unwrap().ledger;
+    let entries = ledger.append_all(drafts.clone(), at(0)).unwrap();
+    assert_eq!(fs::read(&one.path).unwrap(), fs::read(&many.path).unwrap());
+    assert_eq!(ledger.append_all(vec![], at(0)).unwrap(), []);
+    let head = ledger.head();
+    let mut bad = drafts;
+    bad[49].by = "x".repeat(LINE_MAX);
+    assert!(matches!(ledger.append_all(bad, at(1)), Err(LedgerError::TooLong(_))));
+    assert_eq!((ledger.head(), ledger.entries().unwrap()), (head, entries.clone()));
+    drop(ledger);
+    assert_eq!(many.open().unwrap().entries, entries);
+}
+
+#[test]
 fn a_line_has_a_limit() {
     let place = Place::filled(1);
     let mut ledger = place.open().unwrap().ledger;
