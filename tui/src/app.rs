@@ -1,0 +1,277 @@
+//! The whole state of the screen, and how it changes.
+//!
+//! [`App::update`] is a pure function of state and input: it opens nothing, asks no clock, and
+//! says what is to be done as [`Effect`]s. **Invariant:** every act names its keys with the state
+//! in which they were shown, so that the master refuses what changed meanwhile.
+
+pub(crate) mod ask;
+pub(crate) mod batch;
+pub(crate) mod detail;
+pub(crate) mod field;
+pub(crate) mod keys;
+pub(crate) mod list;
+mod news;
+pub(crate) mod plan;
+mod point;
+mod press;
+mod undo;
+
+use std::collections::BTreeSet;
+
+use brine_protocol::control::{Decision, Health, Whoami};
+use brine_protocol::permission::Verb;
+use brine_protocol::time::Timestamp;
+use brine_protocol::{Fingerprint, MinionId};
+use ratatui::crossterm::event::{KeyEvent, MouseEvent};
+use ratatui::layout::Size;
+
+use crate::layout::areas;
+use ask::Ask;
+use batch::Batch;
+use detail::Detail;
+use field::Field;
+use keys::{Keys, Row};
+use list::List;
+use plan::Step;
+use undo::Undo;
+
+/// Everything that can change what is on the screen.
+#[derive(Debug)]
+pub(crate) enum Input {
+    Key(KeyEvent),
+    Mouse(MouseEvent),
+    Paste(String),
+    Resize(Size),
+    /// A second has passed.
+    Tick(Timestamp),
+    News(News),
+}
+
+/// What comes from the master.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// It answers again.
+    Back(Box<Contact>),
+    /// It does not answer; one sentence.
+    Lost(String),
+    /// Every key.
+    Keys(Vec<Row>),
+    /// Every key of one id.
+    KeysOf(MinionId, Vec<Row>),
+    Health(Box<Health>),
+    /// Somebody decided about a key.
+    Decided(Decided),
+    /// The decisions about an id, or why there are none to show.
+    History(MinionId, Result<Vec<Decision>, String>),
+    /// What became of the next keys of the acts under way: none when done, else why not.
+    Acted(Vec<Option<String>>),
+    /// The acts under way are over.
+    ActsOver,
+}
+
+/// What a first contact with a master tells.
+#[derive(Debug)]
+pub(crate) struct Contact {
+    pub(crate) whoami: Whoami,
+    pub(crate) health: Health,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// A decision as its event tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Decided {
+    pub(crate) id: MinionId,
+    pub(crate) fingerprint: Option<Fingerprint>,
+    /// `accepted`, `rejected`, …
+    pub(crate) what: String,
+    /// Who decided, if anybody did.
+    pub(crate) by: Option<String>,
+}
+
+/// What is to be done outside.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Perform these, in this order, and tell what becomes of each.
+    Act {
+        steps: Vec<Step>,
+        reason: Option<String>,
+    },
+    /// Fetch the decisions about an id.
+    History(MinionId),
+    /// Fetch the keys of one id, or all.
+    Refetch(Option<MinionId>),
+    /// Draw every cell anew.
+    Redraw,
+    /// Go to the background, as Ctrl-Z means it.
+    Suspend,
+    Quit,
+}
+
+/// How things are between here and the master.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Line {
+    Live,
+    Lost { why: String, since: Timestamp },
+}
+
+/// How a message is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Good,
+    Plain,
+    Bad,
+}
+
+/// What the status line says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) text: String,
+    pub(crate) tone: Tone,
+    at: Timestamp,
+}
+
+/// A message that needs no answer goes away after so many seconds.
+const MESSAGE_SECONDS: i64 = 12;
+
+/// The longest filter, in bytes.
+const FILTER_MAX: usize = 200;
+
+/// What is laid over the list.
+#[derive(Debug)]
+pub(crate) enum Over {
+    /// The help, from this line on.
+    Help(usize),
+    Ask(Box<Ask>),
+    /// The acts under way, or what became of them.
+    Batch,
+}
+
+/// The state of the screen.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) size: Size,
+    pub(crate) now: Timestamp,
+    pub(crate) whoami: Whoami,
+    pub(crate) health: Health,
+    /// The name of this machine, which is the master's.
+    pub(crate) host: String,
+    pub(crate) line: Line,
+    pub(crate) keys: Keys,
+    pub(crate) list: List,
+    pub(crate) detail: Option<Detail>,
+    pub(crate) over: Option<Over>,
+    /// The filter, while it is typed.
+    pub(crate) filtering: Option<Field>,
+    pub(crate) batch: Option<Batch>,
+    pub(crate) message: Option<Message>,
+    undo: Undo,
+    /// Decisions of our own that their events will tell of.
+    expected: BTreeSet<(keys::Name, &'static str)>,
+    /// Whether the last stroke asked to leave what is under way.
+    is_leaving: bool,
+}
+
+impl App {
+    pub(crate) fn new(contact: Contact, host: String, size: Size, now: Timestamp) -> Self {
+        let mut app = Self {
+            size,
+            now,
+            whoami: contact.whoami,
+            health: contact.health,
+            host,
+            line: Line::Live,
+            keys: Keys::default(),
+            list: List::new(),
+            detail: None,
+            over: None,
+            filtering: None,
+            batch: None,
+            message: None,
+            undo: Undo::default(),
+            expected: BTreeSet::new(),
+            is_leaving: false,
+        };
+        app.keys.replace(contact.rows);
+        app.list.refresh(&app.keys);
+        app.settle();
+        app
+    }
+
+    /// Takes in one input.
+    pub(crate) fn update(&mut self, input: Input) -> Vec<Effect> {
+        let mut effects = match input {
+            Input::Key(key) => self.press(key),
+            Input::Mouse(mouse) => self.point(mouse),
+            Input::Paste(text) => self.paste(&text),
+            Input::Resize(size) => {
+                self.size = size;
+                Vec::new()
+            }
+            Input::Tick(now) => {
+                self.tick(now);
+                Vec::new()
+            }
+            Input::News(news) => self.hear(news),
+        };
+        effects.extend(self.follow());
+        self.settle();
+        effects
+    }
+
+    fn tick(&mut self, now: Timestamp) {
+        self.now = now;
+        let is_old = |message: &Message| {
+            message.tone != Tone::Bad && now.seconds() - message.at.seconds() >= MESSAGE_SECONDS
+        };
+        if self.message.as_ref().is_some_and(is_old) {
+            self.message = None;
+        }
+    }
+
+    fn paste(&mut self, text: &str) -> Vec<Effect> {
+        if let Some(field) = &mut self.filtering {
+            field.paste(text);
+            let filter = field.text().to_owned();
+            self.list.set_filter(filter, &self.keys);
+        } else if let Some(Over::Ask(ask)) = &mut self.over
+            && ask.is_typing_reason
+        {
+            ask.reason.paste(text);
+        } else {
+            // As key strokes it could accept or delete something.
+            self.say(Tone::Plain, "pasted text is taken only where you type: press / to filter");
+        }
+        Vec::new()
+    }
+
+    /// The detail shows the key under the cursor, wherever that goes.
+    fn follow(&mut self) -> Option<Effect> {
+        let name = self.list.row(&self.keys).map(Row::name);
+        let detail = self.detail.as_mut()?;
+        let name = name?;
+        if detail.name == name {
+            return None;
+        }
+        let is_other_id = detail.name.id != name.id;
+        detail.turn_to(name.clone());
+        is_other_id.then_some(Effect::History(name.id))
+    }
+
+    /// Brings the cursor onto the screen.
+    fn settle(&mut self) {
+        let height = usize::from(areas(self).rows.height);
+        self.list.scroll(height);
+    }
+
+    fn say(&mut self, tone: Tone, text: impl Into<String>) {
+        self.message = Some(Message { text: text.into(), tone, at: self.now });
+    }
+
+    /// Whether this caller may decide about keys.
+    pub(crate) fn may_act(&self) -> bool {
+        self.whoami.verbs.contains(&Verb::KeysAct)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! The question before anything is done. No is the default answer to it; a bulk accept wants its
+//! number typed.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::field::Field;
+use super::keys::Keys;
+use super::plan::{Plan, Step};
+use crate::text::{capital, counted};
+use brine_protocol::control::Act;
+
+/// Accepting more keys than this at once takes more than one key stroke.
+const EASY_MAX: usize = 10;
+
+/// The longest reason that the master's ledger takes, in bytes.
+const REASON_MAX: usize = 1024;
+
+/// A question that waits for its answer.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) plan: Plan,
+    pub(crate) is_undo: bool,
+    /// Keys that are selected and that the tab or the filter hides.
+    pub(crate) hidden: usize,
+    /// The number typed so far, where one is wanted.
+    pub(crate) typed: Option<Field>,
+    pub(crate) reason: Field,
+    pub(crate) is_typing_reason: bool,
+    /// The first key of the list that is shown.
+    pub(crate) top: usize,
+    /// What to put right before it can be a yes.
+    pub(crate) hint: Option<String>,
+}
+
+/// What a key stroke made of a question.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Yes,
+    No,
+    Open,
+}
+
+impl Ask {
+    pub(crate) fn new(plan: Plan, is_undo: bool, hidden: usize) -> Self {
+        let accepts = plan.steps.iter().filter(|step| step.act == Act::Accept).count();
+        Self {
+            plan,
+            is_undo,
+            hidden,
+            typed: (accepts > EASY_MAX).then(|| Field::new(9)),
+            reason: Field::new(REASON_MAX),
+            is_typing_reason: false,
+            top: 0,
+            hint: None,
+        }
+    }
+
+    /// `Accept web1 (1 key)?`, `Undo: delete 3 keys?`
+    pub(crate) fn title(&self) -> String {
+        let what = match self.plan.steps.as_slice() {
+            [one] => format!("{} (1 key)", one.name.id),
+            several => counted(several.len(), "key"),
+        };
+        if self.is_undo {
+            format!("Undo: {} {what}?", self.verb())
+        } else {
+            format!("{} {what}?", capital(self.verb()))
+        }
+    }
+
+    /// The one verb of all steps, or `change`.
+    pub(crate) fn verb(&self) -> &'static str {
+        verb(&self.plan.steps)
+    }
+
+    /// What changed of these keys since the question was put. The master refuses those.
+    pub(crate) fn changed(&self, keys: &Keys) -> Vec<String> {
+        let changed = self.plan.steps.iter().filter_map(|step| {
+            let now = keys.get(&step.name).map(|row| row.key.state);
+            let is = now.map_or("gone", |state| state.name());
+            (now != Some(step.was)).then(|| {
+                format!("{} changed meanwhile: it is {is} now, not {}", step.name.id, step.was.name())
+            })
+        });
+        let mut told: Vec<String> = changed.collect();
+        if told.len() > 2 {
+            told = vec![format!("{} changed meanwhile and will be refused", counted(told.len(), "key"))];
+        }
+        told
+    }
+
+    /// Takes a key stroke.
+    pub(crate) fn press(&mut self, key: KeyEvent) -> Reply {
+        self.hint = None;
+        if self.is_typing_reason {
+            match key.code {
+                KeyCode::Enter | KeyCode::Tab | KeyCode::Esc => self.is_typing_reason = false,
+                _ => self.reason.press(key),
+            }
+            return Reply::Open;
+        }
+        if key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) {
+            return Reply::Open;
+        }
+        match key.code {
+            KeyCode::Tab => self.is_typing_reason = true,
+            KeyCode::Down | KeyCode::Char('j') => self.scroll(1),
+            KeyCode::Up | KeyCode::Char('k') => self.scroll(-1),
+            KeyCode::PageDown => self.scroll(10),
+            KeyCode::PageUp => self.scroll(-10),
+            KeyCode::Esc | KeyCode::Char('n' | 'N' | 'q') => return Reply::No,
+            _ => return self.answer(key),
+        }
+        Reply::Open
+    }
+
+    fn answer(&mut self, key: KeyEvent) -> Reply {
+        let wanted = self.plan.steps.len();
+        match (&mut self.typed, key.code) {
+            (None, KeyCode::Char('y' | 'Y')) => Reply::Yes,
+            (None, KeyCode::Enter) => Reply::No,
+            (Some(typed), KeyCode::Enter) => match typed.text() {
+                "" => Reply::No,
+                text if text == wanted.to_string() => Reply::Yes,
+                text => {
+                    self.hint = Some(format!("{text} is not {wanted}; nothing was done"));
+                    typed.clear();
+                    Reply::Open
+                }
+            },
+            (Some(_), KeyCode::Char('y' | 'Y')) => {
+                self.hint = Some(format!("type the number {wanted} and press Enter"));
+                Reply::Open
+            }
+            (Some(typed), KeyCode::Char(c)) if c.is_ascii_digit() => {
+                typed.press(key);
+                Reply::Open
+            }
+            (Some(typed), KeyCode::Backspace) => {
+                typed.press(key);
+                Reply::Open
+            }
+            _ => Reply::Open,
+        }
+    }
+
+    pub(crate) fn scroll(&mut self, lines: isize) {
+        let last = self.plan.steps.len().saturating_sub(1);
+        self.top = self.top.saturating_add_signed(lines).min(last);
+    }
+
+    /// What goes into the ledger with the decision.
+    pub(crate) fn reason(&self) -> Option<String> {
+        let text = self.reason.text().trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+}
+
+/// The one verb of all these steps, or `change`.
+pub(crate) fn verb(steps: &[Step]) -> &'static str {
+    match steps {
+        [first, rest @ ..] if rest.iter().all(|step| step.act == first.act) => first.act.name(),
+        _ => "change",
+    }
+}
+
+/// What these steps made of their keys.
+pub(crate) fn past(steps: &[Step]) -> &'static str {
+    match steps {
+        [first, rest @ ..] if rest.iter().all(|step| step.act == first.act) => first.act.past(),
+        _ => "changed",
+    }
+}

@@ -1,0 +1,141 @@
+//! The keys that the master told of, ready to be shown.
+
+use std::net::IpAddr;
+
+use brine_local::text::escape;
+use brine_protocol::control::{Key, KeyState};
+use brine_protocol::{Fingerprint, MinionId};
+
+/// Shorter words do not search fingerprints: two digits are in every fourth of them by chance.
+const DIGITS_MIN: usize = 4;
+
+/// Which key: the same one whatever becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Name {
+    pub(crate) id: MinionId,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+/// A key, and what is made of it once so that drawing and filtering need not.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) key: Key,
+    /// Where it came from; empty when that is not known.
+    pub(crate) address: String,
+    /// Its operating system as claimed, safe to show.
+    pub(crate) os: String,
+    /// Its host name as claimed, safe to show.
+    pub(crate) host: String,
+    pub(crate) ip: Option<IpAddr>,
+    /// How many keys of its id wait for somebody to choose.
+    pub(crate) candidates: usize,
+    /// What a filter looks into, in lower case.
+    words: String,
+    /// Its fingerprint with and without colons.
+    digits: String,
+}
+
+impl Row {
+    pub(crate) fn new(key: Key) -> Self {
+        let address = key.address.as_deref().map(escape).unwrap_or_default();
+        let (os, host) = (escape(&key.claims.os), escape(&key.claims.host));
+        let pairs = key.fingerprint.to_string();
+        let words = format!("{}\n{address}\n{host}\n{os}", key.id).to_lowercase();
+        let digits = format!("{pairs}\n{}", pairs.replace(':', ""));
+        let ip = key.address.as_deref().and_then(|address| address.parse().ok());
+        Self { key, address, os, host, ip, candidates: 0, words, digits }
+    }
+
+    pub(crate) fn name(&self) -> Name {
+        Name { id: self.key.id.clone(), fingerprint: self.key.fingerprint }
+    }
+
+    /// Whether every word of a filter, in lower case, is somewhere in this key.
+    pub(crate) fn matches(&self, words: &[String]) -> bool {
+        words
+            .iter()
+            .map(String::as_str)
+            .all(|word| self.words.contains(word) || (word.len() >= DIGITS_MIN && self.digits.contains(word)))
+    }
+
+    /// What to be careful about, in few letters: another key held the id before, several keys want
+    /// it, a rule rejected it.
+    pub(crate) fn mark(&self) -> String {
+        let mut marks = Vec::new();
+        if self.key.known_before {
+            marks.push("!key".to_owned());
+        }
+        if self.candidates > 1 && is_candidate(self.key.state) {
+            marks.push(format!("{} keys", self.candidates));
+        }
+        if self.key.rule.is_some() {
+            marks.push("rule".to_owned());
+        }
+        marks.join(" ")
+    }
+
+    fn sorts(&self) -> (&MinionId, Fingerprint) {
+        (&self.key.id, self.key.fingerprint)
+    }
+}
+
+/// All keys that the master told of. It may not tell of all it has: nothing here assumes so.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    /// By id, then fingerprint.
+    rows: Vec<Row>,
+}
+
+impl Keys {
+    pub(crate) fn replace(&mut self, mut rows: Vec<Row>) {
+        rows.sort_by(|a, b| a.sorts().cmp(&b.sorts()));
+        self.rows = rows;
+        for of_id in self.rows.chunk_by_mut(|a, b| a.key.id == b.key.id) {
+            count_candidates(of_id);
+        }
+    }
+
+    /// Puts these in the place of all keys of one id.
+    pub(crate) fn replace_of(&mut self, id: &MinionId, mut rows: Vec<Row>) {
+        rows.retain(|row| row.key.id == *id);
+        rows.sort_by_key(|row| row.key.fingerprint);
+        count_candidates(&mut rows);
+        let range = self.range(id);
+        self.rows.splice(range, rows);
+    }
+
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// Every key of one id.
+    pub(crate) fn of(&self, id: &MinionId) -> &[Row] {
+        &self.rows[self.range(id)]
+    }
+
+    pub(crate) fn get(&self, name: &Name) -> Option<&Row> {
+        self.of(&name.id).iter().find(|row| row.key.fingerprint == name.fingerprint)
+    }
+
+    /// The key that holds an id, working or suspended.
+    pub(crate) fn holder(&self, id: &MinionId) -> Option<&Row> {
+        self.of(id).iter().find(|row| matches!(row.key.state, KeyState::Accepted | KeyState::Suspended))
+    }
+
+    fn range(&self, id: &MinionId) -> std::ops::Range<usize> {
+        let start = self.rows.partition_point(|row| row.key.id < *id);
+        let count = self.rows[start..].partition_point(|row| row.key.id == *id);
+        start..start + count
+    }
+}
+
+fn is_candidate(state: KeyState) -> bool {
+    matches!(state, KeyState::Pending | KeyState::Denied)
+}
+
+fn count_candidates(of_id: &mut [Row]) {
+    let candidates = of_id.iter().filter(|row| is_candidate(row.key.state)).count();
+    for row in of_id {
+        row.candidates = candidates;
+    }
+}

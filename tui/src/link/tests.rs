@@ -1,0 +1,205 @@
+//! What events mean, how acts are cut, and a master that comes and goes.
+
+use brine_protocol::control::{Act, KeyState};
+use brine_protocol::time::Timestamp;
+use serde_json::{Value, json};
+
+use super::fake::Fake;
+use super::*;
+use crate::samples::{fingerprint, id, key, name};
+
+fn check(tag: &str, data: Value, expected: &Heard) {
+    let event = Event { id: 1, tag: tag.to_owned(), at: Timestamp(0), data };
+    assert_eq!(heard(&event), *expected, "{tag}");
+}
+
+#[test]
+fn events_say_what_to_fetch() {
+    let decided = Decided {
+        id: id("web1"),
+        fingerprint: Some(fingerprint(1)),
+        what: "accepted".to_owned(),
+        by: Some("root".to_owned()),
+    };
+    let data = json!({"fingerprint": fingerprint(1), "by": "root", "was": "pending"});
+    check("brine/key/web1/accepted", data, &Heard::Key(id("web1"), Some(decided)));
+    let knock = json!({"fingerprint": fingerprint(1), "address": "10.0.0.1"});
+    for what in ["pending", "denied", "seen", "expired"] {
+        check(&format!("brine/key/web1/{what}"), knock.clone(), &Heard::Key(id("web1"), None));
+    }
+    check("brine/minion/web1/start", json!({}), &Heard::Presence(id("web1")));
+    check("brine/minion/web1/stop", json!({"why": "silent"}), &Heard::Presence(id("web1")));
+    check("brine/master/key/announced", json!({}), &Heard::Master);
+    for tag in
+        ["brine/minion/web1/grains", "brine/minion/web1/custom/start", "brine/key/web1", "brine/key/../x", ""]
+    {
+        check(tag, json!({}), &Heard::Nothing);
+    }
+    check("brine/key/web1/accepted", json!(7), &Heard::Key(id("web1"), None));
+}
+
+#[test]
+fn one_glob_takes_them_all() {
+    for (tag, is_wanted) in [
+        ("brine/key/web1/pending", true),
+        ("brine/minion/web1/start", true),
+        ("brine/master/key/announced", true),
+        ("brine/job/20261122060732123456/new", false),
+    ] {
+        assert_eq!(brine_protocol::glob::matches(TAGS, tag), is_wanted, "{tag}");
+    }
+}
+
+fn step(act: Act, n: usize) -> Step {
+    Step { act, name: name(&format!("web{n}"), 1), was: KeyState::Pending, by_rule: false }
+}
+
+#[test]
+fn acts_go_in_parts_of_one_kind() {
+    let mut steps: Vec<Step> = (0..45).map(|n| step(Act::Accept, n)).collect();
+    steps.extend((45..48).map(|n| step(Act::Delete, n)));
+    let sizes: Vec<(Act, usize)> = parts(&steps).map(|part| (part[0].act, part.len())).collect();
+    assert_eq!(sizes, [(Act::Accept, 20), (Act::Accept, 20), (Act::Accept, 5), (Act::Delete, 3)]);
+    assert_eq!(parts(&steps).flatten().count(), 48);
+}
+
+#[test]
+fn a_failure_says_what_is_known() {
+    let unreachable = |why| ClientError::Unreachable { socket: "/run/x".into(), why };
+    assert!(failed(&unreachable(Unreachable::Lost)).starts_with("it is not known whether it was done"));
+    assert!(failed(&unreachable(Unreachable::NotRunning)).starts_with("brine-master is not running"));
+}
+
+#[tokio::test]
+async fn acts_without_a_master_are_told_one_by_one() {
+    let (news, mut heard) = mpsc::channel(8);
+    let client = Client::new(std::path::Path::new("/nonexistent/control.sock"));
+    let steps = (0..21).map(|n| step(Act::Accept, n)).collect();
+    act(client, news, steps, None).await;
+    let mut told = Vec::new();
+    while let Some(news) = heard.recv().await {
+        match news {
+            News::Acted(results) => told.extend(results),
+            News::ActsOver => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(told.len(), 21);
+    assert!(told[0].as_deref().unwrap().contains("not running"));
+    assert!(told[20].as_deref().unwrap().contains("not tried"));
+}
+
+/// A link to a fake master, and what it tells.
+struct Linked {
+    fake: Option<Fake>,
+    socket: std::path::PathBuf,
+    heard: mpsc::Receiver<News>,
+    orders: mpsc::UnboundedSender<Order>,
+    _folder: tempfile::TempDir,
+}
+
+impl Linked {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("control.sock");
+        let fake = Fake::start(&socket, vec![key("web1", 1, KeyState::Pending)]);
+        let client = Client::new(&socket);
+        let (events, contact) = contact(&client).await.unwrap();
+        assert_eq!(contact.rows.len(), 1);
+        let (news, heard) = mpsc::channel(64);
+        let (orders, taken) = mpsc::unbounded_channel();
+        tokio::spawn(follow(client, events, news, taken));
+        fake.asked();
+        Self { fake: Some(fake), socket, heard, orders, _folder: folder }
+    }
+
+    fn fake(&self) -> &Fake {
+        self.fake.as_ref().expect("it runs")
+    }
+
+    /// The next news that are not of the master's health.
+    async fn next(&mut self) -> News {
+        loop {
+            let news = tokio::time::timeout(Duration::from_secs(10), self.heard.recv());
+            match news.await.expect("news in time").expect("the link lives") {
+                News::Health(_) => {}
+                news => return news,
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_event_fetches_its_id_and_nothing_else() {
+    let mut linked = Linked::new().await;
+    let now = vec![key("web1", 1, KeyState::Rejected), key("web2", 2, KeyState::Pending)];
+    linked.fake().set_keys(now);
+    linked.fake().event("brine/key/web1/rejected", &json!({"fingerprint": fingerprint(1), "by": "alice"}));
+    let News::Decided(decided) = linked.next().await else { panic!("the decision first") };
+    assert_eq!(decided.by.as_deref(), Some("alice"));
+    let News::KeysOf(of, rows) = linked.next().await else { panic!("then its keys") };
+    assert_eq!((of, rows.len(), rows[0].key.state), (id("web1"), 1, KeyState::Rejected));
+    let asked = linked.fake().asked();
+    assert!(asked.contains(&"/v1/keys?public_key=false&id=web1".to_owned()), "{asked:?}");
+    assert!(!asked.contains(&"/v1/keys?public_key=false".to_owned()), "{asked:?}");
+}
+
+#[tokio::test]
+async fn missed_events_and_bursts_fetch_everything_once() {
+    let mut linked = Linked::new().await;
+    linked.fake().gap();
+    assert!(matches!(linked.next().await, News::Keys(rows) if rows.len() == 1));
+    linked.fake().asked();
+    for n in 0..500 {
+        linked.fake().event(&format!("brine/key/flood{n}/pending"), &json!({}));
+    }
+    assert!(matches!(linked.next().await, News::Keys(_)));
+    let lists = linked.fake().asked().iter().filter(|path| path.starts_with("/v1/keys")).count();
+    assert_eq!(lists, 1, "five hundred events, one list");
+}
+
+#[tokio::test]
+async fn nothing_is_asked_while_nothing_happens() {
+    let mut linked = Linked::new().await;
+    linked.fake().event("brine/minion/web1/grains", &json!({}));
+    linked.fake().event("brine/minion/web1/stop", &json!({}));
+    assert!(matches!(linked.next().await, News::KeysOf(..)), "the second event means something");
+    let keys = linked.fake().asked().into_iter().filter(|path| path.starts_with("/v1/keys"));
+    assert_eq!(keys.count(), 1, "the first did not");
+    linked.orders.send(Order::History(id("web1"))).unwrap();
+    assert!(matches!(linked.next().await, News::History(..)));
+    assert!(linked.fake().asked().iter().all(|path| !path.starts_with("/v1/keys?")), "there is no polling");
+}
+
+#[tokio::test]
+async fn a_master_that_goes_away_is_told_of_and_come_back_to() {
+    let mut linked = Linked::new().await;
+    linked.fake = None;
+    let News::Lost(why) = linked.next().await else { panic!("it is gone") };
+    assert!(why.contains("brine-master closed"), "{why}");
+    // What is wanted meanwhile is answered, and not kept for later.
+    let steps = vec![step(Act::Accept, 1)];
+    linked.orders.send(Order::Act { steps, reason: None }).unwrap();
+    let mut refused = 0;
+    loop {
+        match linked.next().await {
+            News::Acted(results) => refused += results.iter().flatten().count(),
+            News::ActsOver => break,
+            News::Lost(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(refused, 1);
+    linked.fake = Some(Fake::start(&linked.socket, vec![key("web9", 9, KeyState::Pending)]));
+    let contact = loop {
+        match linked.next().await {
+            News::Back(contact) => break contact,
+            News::Lost(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(contact.rows[0].key.id, id("web9"));
+    assert!(linked.fake().asked().iter().all(|path| path != "/v1/keys/act"), "nothing was done late");
+    linked.fake().event("brine/key/web9/seen", &json!({}));
+    assert!(matches!(linked.next().await, News::KeysOf(..)), "and events come again");
+}

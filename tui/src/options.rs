@@ -1,0 +1,46 @@
+//! The command line of `brine-tui`.
+
+use std::path::PathBuf;
+
+use brine_local::Paths;
+use clap::Parser;
+
+const KEYS: &str = "\
+Keys (? shows all of them):
+  a  r  d  s  u    accept, reject, delete, suspend or resume, undo; then y or n, and Enter means no
+  Space  *         select one, or all that the filter shows
+  /                filter by id, fingerprint, address, host or system; Esc clears
+  Tab  1-6         the next state: pending, denied, accepted, rejected, suspended, all
+  Enter            whole fingerprint, its picture, claims, history, and the key it competes with
+  o  O             sort, and the other way round
+  j k g G          move, as do arrows, Home, End, Page Up, Page Down and the mouse
+  q                quit
+
+For scripts there is brine-key. Without colours: NO_COLOR=1 or --no-color.
+
+Exit codes:
+  0 quit   1 the terminal failed   2 wrong usage, or no terminal   3 no master   4 refused";
+
+/// Shows the keys of a master and decides about them, live.
+#[derive(Debug, Parser)]
+#[command(name = "brine-tui", version, about = "Approve minion keys in a terminal, live", after_help = KEYS)]
+pub(crate) struct Line {
+    /// Never colour.
+    #[arg(long, alias = "no-colour")]
+    pub(crate) no_color: bool,
+    /// Read configuration from this folder.
+    #[arg(short = 'c', long, value_name = "DIR")]
+    config_dir: Option<PathBuf>,
+    /// Look for everything under this folder instead of /.
+    #[arg(long, value_name = "DIR")]
+    root_dir: Option<PathBuf>,
+    /// Act under another name, with that name's rights (administrators only).
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) act_as: Option<String>,
+}
+
+impl Line {
+    pub(crate) fn paths(&self) -> Paths {
+        Paths::new(self.root_dir.as_deref(), self.config_dir.as_deref())
+    }
+}

@@ -1,0 +1,98 @@
+//! A program of ours on a pseudo-terminal, ended in every way but SIGKILL: the terminal is as it
+//! was. The program is this test binary again, which runs the one test named for it.
+
+use std::fs::File;
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+
+use nix::pty::{OpenptyResult, Winsize, openpty};
+use nix::sys::termios::{LocalFlags, tcgetattr};
+
+use super::*;
+
+/// Tells the program that it is one, and how it is to end.
+const ENDING: &str = "BRINE_TUI_TEST_ENDING";
+
+/// What is written when the alternate screen is left.
+const LEFT: &str = "\u{1b}[?1049l";
+
+fn run(ending: &str) -> (OpenptyResult, Child) {
+    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    let pty = openpty(&size, None).unwrap();
+    let end = || Stdio::from(pty.slave.try_clone().unwrap());
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["terminal::tests::the_program", "--exact", "--ignored", "--nocapture"])
+        .env(ENDING, ending)
+        .stdin(end())
+        .stdout(end())
+        .stderr(end())
+        .spawn()
+        .unwrap();
+    (pty, child)
+}
+
+/// Lets the program end, and returns its exit code and what it wrote.
+#[track_caller]
+fn check(ending: &str, code: i32) -> String {
+    let (pty, mut child) = run(ending);
+    let before = tcgetattr(&pty.slave).unwrap().local_flags;
+    assert!(before.contains(LocalFlags::ICANON | LocalFlags::ECHO));
+    let (mut master, mut written) = (File::from(pty.master.try_clone().unwrap()), Vec::new());
+    let mut buffer = [0; 4096];
+    // What it writes has to be read while it runs: a terminal holds little.
+    let has_left = |written: &[u8]| String::from_utf8_lossy(written).contains(LEFT);
+    while !has_left(&written) || child.try_wait().unwrap().is_none() {
+        let mut ready = [PollFd::new(pty.master.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut ready, PollTimeout::from(50u16)).unwrap() > 0 {
+            let read = master.read(&mut buffer).unwrap();
+            written.extend_from_slice(&buffer[..read]);
+        } else if child.try_wait().unwrap().is_some() {
+            break;
+        }
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(code), "{}", String::from_utf8_lossy(&written));
+    assert_eq!(tcgetattr(&pty.slave).unwrap().local_flags, before, "lines and echo are as they were");
+    let written = String::from_utf8_lossy(&written).into_owned();
+    let (entered, left) = (written.find("\u{1b}[?1049h"), written.find(LEFT));
+    assert!(entered.is_some() && left > entered, "{written:?}");
+    let after = &written[left.unwrap()..];
+    assert!(written.contains(MOUSE_OFF) && !after.contains("\u{1b}[?1049h"), "{written:?}");
+    assert!(after.contains("\u{1b}[?25h"), "the cursor is shown again");
+    written
+}
+
+#[test]
+fn the_end_gives_the_terminal_back() {
+    check("drop", 0);
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back_first_and_is_then_told() {
+    let written = check("panic", 101);
+    let told = written.find("a broken promise").expect("the panic is told");
+    assert!(told > written.find(LEFT).unwrap(), "on the screen that stays: {written:?}");
+}
+
+#[test]
+fn a_panic_elsewhere_ends_it_too() {
+    let written = check("thread", 101);
+    assert!(written.contains("a broken promise"));
+}
+
+/// Not a test: the program that the tests above run.
+#[test]
+#[ignore = "run by the tests above, on a terminal of its own"]
+fn the_program() {
+    let Ok(ending) = std::env::var(ENDING) else { return };
+    let screen = Screen::open().unwrap();
+    match ending.as_str() {
+        "drop" => drop(screen),
+        "panic" => panic!("a broken promise"),
+        "thread" => {
+            let thread = std::thread::spawn(|| panic!("a broken promise"));
+            let _ = thread.join();
+            unreachable!("a panic on any thread ends the program");
+        }
+        other => unreachable!("{other}"),
+    }
+}

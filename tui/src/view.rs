@@ -1,0 +1,77 @@
+//! Draws the state. Nothing here changes it, and only what is on the screen is built.
+
+mod ask;
+mod batch;
+pub(crate) mod columns;
+mod detail;
+mod empty;
+mod frame;
+mod help;
+pub(crate) mod notices;
+pub(crate) mod status;
+mod table;
+mod theme;
+
+pub(crate) use theme::Theme;
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+
+use crate::app::{App, Over};
+use crate::layout::{COLUMNS_MIN, ROWS_MIN, areas};
+use crate::text::wrap;
+
+/// Draws the whole screen.
+pub(crate) fn draw(app: &App, theme: Theme, frame: &mut Frame<'_>) {
+    let size = frame.area();
+    if size.width < COLUMNS_MIN || size.height < ROWS_MIN {
+        let text = format!(
+            "This needs {COLUMNS_MIN} columns and {ROWS_MIN} rows, and has {} and {}. Make the window larger, or press q.",
+            size.width, size.height
+        );
+        lines(frame, size, wrap(&text, size.width.into()).into_iter().map(Line::raw));
+        return;
+    }
+    let areas = areas(app);
+    frame::title(app, theme, frame, areas.title);
+    frame::tabs(app, theme, frame, areas.tabs);
+    frame::rule(theme, frame, areas.rule);
+    if app.list.shown.is_empty() {
+        if areas.rows.height > 0 {
+            empty::draw(app, theme, frame, areas.heading.union(areas.rows));
+        }
+    } else {
+        table::heading(app, theme, frame, areas.heading);
+        table::rows(app, theme, frame, areas.rows);
+    }
+    if let Some(area) = areas.divider {
+        frame::divider(theme, frame, area);
+    }
+    if let Some(area) = areas.detail {
+        detail::draw(app, theme, frame, area);
+    }
+    frame::notices(app, theme, frame, areas.notices);
+    status::draw(app, theme, frame, areas.status);
+    frame::hints(app, theme, frame, areas.hints);
+    match &app.over {
+        None => {}
+        Some(Over::Help(top)) => help::draw(app, *top, theme, frame),
+        Some(Over::Ask(ask)) => ask::draw(app, ask, theme, frame),
+        Some(Over::Batch) => {
+            if let Some(batch) = &app.batch {
+                batch::draw(batch, theme, frame);
+            }
+        }
+    }
+}
+
+/// Draws lines from the top of an area, as far as there is room.
+fn lines<'a>(frame: &mut Frame<'_>, area: Rect, lines: impl IntoIterator<Item = Line<'a>>) {
+    for (y, line) in (area.y..area.bottom()).zip(lines) {
+        frame.buffer_mut().set_line(area.x, y, &line, area.width);
+    }
+}
+
+#[cfg(test)]
+mod tests;
