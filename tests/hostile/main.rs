@@ -4,6 +4,7 @@
 
 mod bytes;
 mod crowd;
+mod flood;
 mod masters;
 mod siege;
 mod subscribers;

@@ -1,10 +1,12 @@
-//! What needs more than Rust and a C linker: openssl, python3 with pyzmq, a second user.
+//! What needs more than Rust and a C linker: openssl, python3 with pyzmq, tmux, a second user.
 //! `make test-system` checks that they are there before it runs this.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod openssl;
 mod pyzmq;
+mod tmux;
+mod tui;
 mod users;
 
 use std::process::Command;

@@ -1,0 +1,153 @@
+//! `brine-tui` in a real terminal, against a live master and live minions.
+
+use std::process::Command;
+
+use brine_tests::{Fleet, eventually};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::tmux::Screen;
+
+/// The first of the groups in which the screen shows a fingerprint.
+fn start_of(fingerprint: &str) -> &str {
+    &fingerprint[..11]
+}
+
+/// Brings the cursor to this id's line: the filter leaves only what it matches.
+fn find(screen: &Screen, id: &str) {
+    screen.press("Escape");
+    screen.type_text("/");
+    screen.type_text(id);
+    screen.press("Enter");
+    screen.until(&[&format!("filter: {id}"), "1 of 1"]);
+}
+
+fn open(fleet: &Fleet) -> Screen {
+    let screen = Screen::open(&fleet.command("brine-tui", &[]), 120, 40);
+    screen.until(&["[Pending", "live"]);
+    screen
+}
+
+#[test]
+fn keys_are_decided_about_while_they_arrive() {
+    let fleet = Fleet::start();
+    let screen = open(&fleet);
+    let master = fleet.state().unwrap()["fingerprint"].as_str().unwrap().to_owned();
+    // The empty list says how to point a minion here.
+    screen.until(&["[Pending 0]", &format!("master_finger: '{master}'")]);
+
+    let m1 = fleet.stranger("m1");
+    let m2 = fleet.stranger("m2");
+    let m3 = fleet.stranger("m3");
+    for minion in [&m1, &m2, &m3] {
+        screen.until(&["[Pending 3]", &minion.id, start_of(&minion.fingerprint())]);
+    }
+
+    // No is the default: Enter changes nothing.
+    find(&screen, "m3");
+    screen.type_text("a");
+    screen.until(&["Accept m3", start_of(&m3.fingerprint())]);
+    screen.press("Enter");
+    screen.until_that("the question gone", |text| !text.contains("Accept m3"));
+    assert_eq!(fleet.key_state("m3", &m3.fingerprint()).as_deref(), Some("pending"));
+
+    find(&screen, "m1");
+    screen.type_text("a");
+    screen.until(&["Accept m1", start_of(&m1.fingerprint())]);
+    screen.type_text("y");
+    screen.until(&["Accepted 1", "m1 is accepted"]);
+    screen.press("Escape");
+    screen.until(&["[Pending 2]"]);
+    fleet.until_up("m1");
+    fleet.ping("m1");
+
+    // Another operator decides meanwhile, and the screen says so by itself.
+    fleet.brine_key(&["-r", "m2", "-y"]).expect(0);
+    screen.until(&["[Pending 1]", "Rejected 1"]);
+
+    // A machine of a known name comes with another key.
+    let impostor = fleet.stranger_with("m1", "m4", "");
+    screen.until(&["Denied 1"]);
+    fleet.ping("m1");
+    screen.press("Escape");
+    screen.press("Tab");
+    screen.until(&["[Denied 1]", start_of(&impostor.fingerprint())]);
+    // Its detail has both keys, side by side.
+    screen.press("Enter");
+    screen.until(&[start_of(&impostor.fingerprint()), start_of(&m1.fingerprint()), "History"]);
+    assert_eq!(fleet.key_state("m1", &m1.fingerprint()).as_deref(), Some("accepted"));
+
+    screen.press("Escape");
+    screen.type_text("q");
+    screen.until(&["rc=0", "restored"]);
+}
+
+#[test]
+fn an_accept_is_undone_and_a_suspension_too() {
+    let fleet = Fleet::start();
+    let m1 = fleet.stranger("m1");
+    let screen = open(&fleet);
+    screen.until(&["[Pending 1]", "m1"]);
+    screen.type_text("a");
+    screen.until(&["Accept m1"]);
+    screen.type_text("y");
+    screen.until(&["Accepted 1"]);
+    fleet.until_up("m1");
+
+    screen.press("Tab");
+    screen.press("Tab");
+    screen.until(&["[Accepted 1]", start_of(&m1.fingerprint())]);
+    screen.type_text("s");
+    screen.until(&["Suspend m1"]);
+    screen.type_text("y");
+    screen.until(&["Suspended 1"]);
+    eventually(5.0, "m1 is cut off", || fleet.presence("m1") != "up");
+    screen.type_text("u");
+    screen.until(&["Undo"]);
+    screen.type_text("y");
+    screen.until(&["Suspended 0", "[Accepted 1]"]);
+    fleet.until_up("m1");
+    fleet.ping("m1");
+}
+
+#[test]
+fn a_lost_master_is_said_and_found_again() {
+    let mut fleet = Fleet::prepare_with_ports("");
+    fleet.start_master();
+    let _m1 = fleet.stranger("m1");
+    let _m2 = fleet.stranger("m2");
+    let screen = open(&fleet);
+    screen.until(&["[Pending 2]"]);
+    find(&screen, "m2");
+    screen.press("Space");
+    screen.until(&["1 key selected"]);
+
+    fleet.kill_master();
+    screen.until(&["not connected"]);
+    fleet.start_master();
+    // What was filtered and chosen still is.
+    screen.until_that("live again, with filter and selection", |text| {
+        text.contains("live") && text.contains("filter: m2") && text.contains("1 key selected")
+    });
+
+    screen.resize(60, 15);
+    screen.until_that("drawn for the small screen", |text| {
+        text.lines().all(|line| line.chars().count() <= 60) && text.contains("m2") && text.contains("live")
+    });
+    screen.resize(40, 8);
+    screen.until(&["needs 60 columns"]);
+    screen.resize(100, 30);
+    screen.until(&["filter: m2"]);
+
+    kill(Pid::from_raw(screen.pid()), Signal::SIGTERM).unwrap();
+    screen.until(&["rc=", "restored"]);
+}
+
+#[test]
+fn without_a_terminal_or_a_master_it_says_so() {
+    let fleet = Fleet::prepare("");
+    let screen = Screen::open(&fleet.command("brine-tui", &[]), 100, 20);
+    screen.until(&["rc=3", "restored"]);
+    let piped: Command = fleet.command("brine-tui", &[]);
+    brine_tests::Done::run(piped).refused(2, &["terminal"]);
+}
