@@ -59,7 +59,7 @@ tools:
 # Judged by nobody: machines differ. The table is for whoever changed something.
 bench: ## Measure how long operators wait with 10,000 keys (builds release first)
 	$(CARGO) build --workspace --bins --release
-	BRINE_BIN_DIR="$(TARGET)/release" $(CARGO) bench -p brine-tests --bench keys
+	BRINE_BIN_DIR="$(TARGET)/release" $(CARGO) bench --workspace --bench keys
 
 lint: ## Check format and lints
 	$(CARGO) fmt --all --check

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use brine_protocol::control::{
     Decision, Health, ImportRequest, JobRequest, JobRow, JobSummary, JobView, JobsQuery, Key, KeyActRequest,
-    KeyActResult, KeyName, KeysQuery, MasterRotation, Minion, RotateMaster, Whoami,
+    KeyActResult, KeysQuery, MasterRotation, Minion, RotateMaster, Whoami,
 };
 use brine_protocol::job::Job;
 use brine_protocol::{Jid, MinionId};
@@ -19,9 +19,9 @@ use crate::connection::{self, Answer};
 use crate::error::ClientError;
 use crate::stream::{EventStream, JobStream};
 
-/// Keys acted on in one request: they reach the disk together, and the master does nothing else
-/// meanwhile.
-const KEYS_AT_ONCE: usize = 500;
+/// The most keys that one request should name: they reach the disk together, and the master does
+/// nothing else meanwhile. Who has more sends several.
+pub const KEYS_AT_ONCE: usize = 500;
 
 /// A client of one master. Each call is one connection: over a Unix socket that costs less than
 /// keeping one would save.
@@ -98,17 +98,15 @@ impl Client {
         self.read(&format!("/v1/keys/{id}/history")).await
     }
 
-    /// `POST /v1/keys/import`, some keys at a time. Keys that were refused say so in their result.
+    /// `POST /v1/keys/import`, for at most [`KEYS_AT_ONCE`] keys: a result per key, in their order.
+    /// Keys that were refused say so there.
     ///
     /// # Errors
-    /// See [`Client::health`]; what was sent before the failure is done.
+    /// See [`Client::health`]; [`ClientError::leaves_doubt`] tells whether it may be done all the
+    /// same.
     pub async fn import(&self, request: &ImportRequest) -> Result<Vec<KeyActResult>, ClientError> {
-        let mut results: Vec<KeyActResult> = Vec::new();
-        for keys in request.keys.chunks(KEYS_AT_ONCE) {
-            let part = ImportRequest { keys: keys.to_vec(), reason: request.reason.clone() };
-            results.extend(self.write::<Vec<KeyActResult>>("/v1/keys/import", Some(&part)).await?);
-        }
-        Ok(results)
+        let results = self.write("/v1/keys/import", Some(request)).await?;
+        complete(results, request.keys.len())
     }
 
     /// `GET /v1/whoami`.
@@ -153,33 +151,14 @@ impl Client {
         self.decode(path, answer).await
     }
 
-    /// `POST /v1/keys/act`, some keys at a time. Keys that were refused say so in their result.
+    /// `POST /v1/keys/act`, for at most [`KEYS_AT_ONCE`] keys: a result per key, in their order.
+    /// Keys that were refused say so there.
     ///
     /// # Errors
-    /// See [`Client::health`].
+    /// As [`Client::import`].
     pub async fn act(&self, request: &KeyActRequest) -> Result<Vec<KeyActResult>, ClientError> {
-        let mut results: Vec<KeyActResult> = Vec::new();
-        for keys in request.keys.chunks(KEYS_AT_ONCE) {
-            let part =
-                KeyActRequest { act: request.act, keys: keys.to_vec(), reason: request.reason.clone() };
-            let answer: Result<Vec<KeyActResult>, ClientError> =
-                self.write("/v1/keys/act", Some(&part)).await;
-            match answer {
-                Ok(part) => results.extend(part),
-                Err(error) if results.is_empty() => return Err(error),
-                // What was done before stays told; what became of these is not known.
-                Err(error) => {
-                    let refused = |key: &KeyName| KeyActResult {
-                        id: key.id.clone(),
-                        fingerprint: key.fingerprint,
-                        refused: Some(error.to_string()),
-                    };
-                    results.extend(request.keys[results.len()..].iter().map(refused));
-                    break;
-                }
-            }
-        }
-        Ok(results)
+        let results = self.write("/v1/keys/act", Some(request)).await?;
+        complete(results, request.keys.len())
     }
 
     /// `GET /v1/minions`.
@@ -313,6 +292,14 @@ impl Client {
             .map_err(|_| ClientError::Protocol("a name given with --as cannot be sent".to_owned()))?;
         connection::exchange(&self.socket, request).await
     }
+}
+
+/// A key without a result would be taken for one of which nothing is to be said.
+fn complete(results: Vec<KeyActResult>, asked: usize) -> Result<Vec<KeyActResult>, ClientError> {
+    if results.len() == asked {
+        return Ok(results);
+    }
+    Err(ClientError::Protocol(format!("{} results for {asked} keys", results.len())))
 }
 
 const STREAM: (&str, &str) = ("accept", "text/event-stream");

@@ -42,6 +42,7 @@ async fn answer(request: Request) -> Response {
         "GET /v1/jobs?active=true&limit=3" => Json(json!([])).into_response(),
         "GET /v1/keys" => problem(ProblemKind::Forbidden, &format!("as {:?}", header("brine-as"))),
         "GET /v1/minions/web1" => problem(ProblemKind::NotFound, "no such minion"),
+        "POST /v1/keys/act" | "POST /v1/keys/import" => Json(json!([])).into_response(),
         "GET /v1/minions" => Json(json!({"not": "a list"})).into_response(),
         "GET /v1/health" => (StatusCode::BAD_GATEWAY, "<html>").into_response(),
         other => panic!("unexpected {other}"),
@@ -100,6 +101,39 @@ async fn refusals_and_nonsense() {
     let error = client.health().await.expect_err("no health");
     assert!(error.to_string().contains("HTTP status 502"), "{error}");
     assert_eq!(Exit::from(&error), Exit::Failed);
+}
+
+#[tokio::test]
+async fn a_key_without_a_result_is_in_doubt() {
+    use brine_protocol::control::{Act, ImportedKey, KeyName, KeyState};
+    let server = server();
+    let id: MinionId = "web1".parse().expect("an id");
+    let name = KeyName { id: id.clone(), fingerprint: brine_protocol::Fingerprint([1; 32]), state: None };
+    let act = KeyActRequest { act: Act::Delete, keys: vec![name], reason: None };
+    let error = server.client.act(&act).await.expect_err("no result");
+    assert!(error.leaves_doubt() && error.to_string().contains("0 results for 1 keys"), "{error}");
+    let key = ImportedKey { id, public_key: String::new(), state: KeyState::Pending };
+    let import = ImportRequest { keys: vec![key], reason: None };
+    assert!(server.client.import(&import).await.expect_err("no result").leaves_doubt());
+}
+
+#[test]
+fn what_leaves_doubt() {
+    let unreachable = |why| ClientError::Unreachable { socket: "/x".into(), why };
+    for (error, expected) in [
+        (unreachable(Unreachable::Silent(Duration::from_secs(30))), true),
+        (unreachable(Unreachable::Lost), true),
+        (unreachable(Unreachable::NotRunning), false),
+        (unreachable(Unreachable::NotListening), false),
+        (unreachable(Unreachable::Forbidden), false),
+        (unreachable(Unreachable::PathTooLong), false),
+        (ClientError::Protocol("x".to_owned()), true),
+        (ClientError::Refused(Problem::new(ProblemKind::Internal, "x")), true),
+        (ClientError::Refused(Problem::new(ProblemKind::Busy, "the master is stopping")), true),
+        (ClientError::Refused(Problem::new(ProblemKind::Forbidden, "x")), false),
+    ] {
+        assert_eq!(error.leaves_doubt(), expected, "{error}");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use brine_protocol::control::Problem;
+use brine_protocol::control::{Problem, ProblemKind};
 
 /// The longest path of a Unix socket that Linux takes, in bytes.
 pub const SOCKET_PATH_MAX: usize = 107;
@@ -25,6 +25,30 @@ pub enum ClientError {
     /// The answer is not what the API promises.
     #[error("the master's answer makes no sense here ({0}); are brine and brine-master of the same version?")]
     Protocol(String),
+}
+
+impl ClientError {
+    /// Whether the request may have been done all the same: it was on its way, and only the master
+    /// knows.
+    #[must_use]
+    pub fn leaves_doubt(&self) -> bool {
+        match self {
+            ClientError::Unreachable { why, .. } => match why {
+                Unreachable::Silent(_) | Unreachable::Lost => true,
+                // These end an attempt to connect.
+                Unreachable::NotRunning
+                | Unreachable::NotListening
+                | Unreachable::Forbidden
+                | Unreachable::PathTooLong
+                | Unreachable::Other(_) => false,
+            },
+            // A master that is stopping says Busy, and may have got to it.
+            ClientError::Refused(problem) => {
+                matches!(problem.kind, ProblemKind::Internal | ProblemKind::Busy)
+            }
+            ClientError::Protocol(_) => true,
+        }
+    }
 }
 
 /// What stands between a client and its master.

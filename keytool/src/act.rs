@@ -1,19 +1,19 @@
 //! Accept, reject, delete, suspend, resume: show, ask, do, report.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 
 use brine_client::Exit;
 use brine_client::prompt::{self, Answer};
 use brine_local::output::{Format, Style, escape, render};
-use brine_protocol::control::{Act, KEY_STATES, Key, KeyActRequest, KeyActResult, KeyName, KeyState};
+use brine_protocol::control::{Act, KEY_STATES, Key, KeyActRequest, KeyName, KeyState};
+use brine_protocol::{Fingerprint, MinionId};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 use crate::listing::text_list;
 use crate::long;
 use crate::select::{Selection, Whom, select};
-use crate::source::Source;
+use crate::source::{Outcome, Source};
 
 /// So many ids are named in a sentence; the rest is counted.
 const NAMED_MAX: usize = 10;
@@ -32,6 +32,13 @@ impl Manners {
     fn is_for_programs(&self) -> bool {
         self.out.is_some_and(Format::is_for_programs)
     }
+}
+
+/// What became of one key.
+struct Told {
+    id: MinionId,
+    fingerprint: Fingerprint,
+    outcome: Outcome,
 }
 
 /// Performs an act on whom it is for. Prompts go to `out`, or to `err` when `out` is a document.
@@ -55,6 +62,12 @@ pub(crate) async fn run(
             writeln!(err, "{note}")?;
         }
     }
+    // What ends the whole well or not, whatever the answer is.
+    let exit = match (selection.ambiguous.is_empty(), selection.unmatched.is_empty()) {
+        (false, _) => Exit::Refused,
+        (true, false) => Exit::Failed,
+        (true, true) => Exit::Ok,
+    };
     let left_alone = || selection.ambiguous.values().flatten().map(|key| claimed_by_several(key));
     if selection.is_named {
         writeln!(err, "nothing was changed")?;
@@ -68,6 +81,9 @@ pub(crate) async fn run(
         document(left_alone().collect(), act, manners, out)?;
         return Ok(if selection.ambiguous.is_empty() { Exit::Failed } else { Exit::Refused });
     }
+    for id in &selection.unmatched {
+        writeln!(err, "{} does not match any {} keys.", escape(id), states_text(act, &whom.states))?;
+    }
     let is_agreed = {
         let talk: &mut dyn Write = if manners.is_for_programs() { err } else { out };
         agree(act, &selection.chosen, manners, input, talk)?
@@ -76,7 +92,7 @@ pub(crate) async fn run(
         Answer::Yes => {}
         Answer::No => {
             document(left_alone().collect(), act, manners, out)?;
-            return Ok(Exit::Ok);
+            return Ok(exit);
         }
         Answer::NoInput => {
             writeln!(err, "no answer, so nothing was changed; -y answers yes")?;
@@ -84,43 +100,52 @@ pub(crate) async fn run(
             return Ok(Exit::Failed);
         }
     }
-    let mut results = perform(source, act, &selection.chosen, manners.reason.clone()).await?;
+    let outcomes = match perform(source, act, &selection.chosen, manners.reason.clone()).await {
+        Ok(outcomes) => outcomes,
+        Err(failure) => {
+            let why = Outcome::Refused(failure.to_string());
+            let told = selection.chosen.iter().map(|key| told(key, why.clone()));
+            document(told.chain(left_alone()).collect(), act, manners, out)?;
+            return Err(failure);
+        }
+    };
+    let ended = Outcome::exit(&outcomes);
+    let mut results: Vec<Told> =
+        selection.chosen.iter().zip(outcomes).map(|(key, outcome)| told(key, outcome)).collect();
     report(&results, act, manners, out, err)?;
     results.extend(left_alone());
-    let is_all_done = results.iter().all(|result| result.refused.is_none());
     document(results, act, manners, out)?;
-    Ok(if is_all_done { Exit::Ok } else { Exit::Refused })
+    Ok(if ended == Exit::Ok { exit } else { ended })
 }
 
-/// Does the act. The results come in the order of the keys.
+/// Does the act. The outcomes come in the order of the keys.
 async fn perform(
     source: &mut Source,
     act: Act,
     chosen: &[&Key],
     reason: Option<String>,
-) -> Result<Vec<KeyActResult>, Failure> {
+) -> Result<Vec<Outcome>, Failure> {
     // Without the key that holds its id a denied key would no longer be what was shown: it goes first.
-    let mut ordered = chosen.to_vec();
-    ordered.sort_by_key(|key| key.state != KeyState::Denied);
-    let request = KeyActRequest { act, keys: ordered.iter().map(|key| name(key)).collect(), reason };
-    let mut results = source.act(&request).await?;
-    let places: BTreeMap<_, _> =
-        chosen.iter().enumerate().map(|(at, key)| ((&key.id, key.fingerprint), at)).collect();
-    results.sort_by_key(|result| places.get(&(&result.id, result.fingerprint)).copied());
-    Ok(results)
+    let mut places: Vec<usize> = (0..chosen.len()).collect();
+    places.sort_by_key(|at| chosen[*at].state != KeyState::Denied);
+    let keys = places.iter().map(|at| name(chosen[*at])).collect();
+    let outcomes = source.act(&KeyActRequest { act, keys, reason }).await?;
+    let mut placed: Vec<(usize, Outcome)> = places.into_iter().zip(outcomes).collect();
+    placed.sort_by_key(|(at, _)| *at);
+    Ok(placed.into_iter().map(|(_, outcome)| outcome).collect())
 }
 
 fn name(key: &Key) -> KeyName {
     KeyName { id: key.id.clone(), fingerprint: key.fingerprint, state: Some(key.state) }
 }
 
+fn told(key: &Key, outcome: Outcome) -> Told {
+    Told { id: key.id.clone(), fingerprint: key.fingerprint, outcome }
+}
+
 /// An id that several keys claim was left alone, as a result of the act.
-fn claimed_by_several(key: &Key) -> KeyActResult {
-    KeyActResult {
-        id: key.id.clone(),
-        fingerprint: key.fingerprint,
-        refused: Some(format!("{} is claimed by several keys; name one with --expect", key.id)),
-    }
+fn claimed_by_several(key: &Key) -> Told {
+    told(key, Outcome::Refused(format!("{} is claimed by several keys; name one with --expect", key.id)))
 }
 
 /// What an operator who accepts has to hear and salt-key does not say.
@@ -209,44 +234,49 @@ fn agree(
 }
 
 fn report(
-    results: &[KeyActResult],
+    results: &[Told],
     act: Act,
     manners: &Manners,
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> Result<(), Failure> {
-    for result in results {
-        match &result.refused {
-            Some(why) => {
-                writeln!(err, "Key for minion {} was not {}: {}", result.id, act.past(), escape(why))?;
+    for Told { id, outcome, .. } in results {
+        match outcome {
+            Outcome::Refused(why) => {
+                writeln!(err, "Key for minion {id} was not {}: {}", act.past(), escape(why))?;
             }
-            None if manners.quiet || manners.is_for_programs() => {}
-            None => writeln!(out, "Key for minion {} {}.", result.id, act.past())?,
+            Outcome::Unknown(why) => writeln!(err, "{}", not_known(id, why))?,
+            Outcome::Done if manners.quiet || manners.is_for_programs() => {}
+            Outcome::Done => writeln!(out, "Key for minion {id} {}.", act.past())?,
         }
     }
     Ok(())
 }
 
-/// What was done as one document: `{"accepted": […], "refused": […]}`.
-fn document(
-    results: Vec<KeyActResult>,
-    act: Act,
-    manners: &Manners,
-    out: &mut impl Write,
-) -> Result<(), Failure> {
+/// What is said of a key of which no answer tells what became of it.
+pub(crate) fn not_known(id: &MinionId, why: &str) -> String {
+    format!("Key for minion {id}: what became of it is not known; look with: brine-key -L ({})", escape(why))
+}
+
+/// What was done as one document: `{"accepted": […], "refused": […]}`, and `"unknown"` where there
+/// is something to look after.
+fn document(results: Vec<Told>, act: Act, manners: &Manners, out: &mut impl Write) -> Result<(), Failure> {
     if manners.is_for_programs() && !manners.quiet {
-        let (mut done, mut refused) = (Vec::new(), Vec::new());
-        for result in results {
-            match &result.refused {
-                None => done.push(json!({"id": result.id, "fingerprint": result.fingerprint})),
-                Some(why) => {
-                    refused.push(json!({"id": result.id, "fingerprint": result.fingerprint, "why": why}));
-                }
+        let (mut done, mut refused, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+        for Told { id, fingerprint, outcome } in results {
+            let why = |why| json!({"id": id, "fingerprint": fingerprint, "why": why});
+            match outcome {
+                Outcome::Done => done.push(json!({"id": id, "fingerprint": fingerprint})),
+                Outcome::Refused(reason) => refused.push(why(reason)),
+                Outcome::Unknown(reason) => unknown.push(why(reason)),
             }
         }
         let mut map = Map::new();
         map.insert(act.past().to_owned(), Value::Array(done));
         map.insert("refused".to_owned(), Value::Array(refused));
+        if !unknown.is_empty() {
+            map.insert("unknown".to_owned(), Value::Array(unknown));
+        }
         write!(out, "{}", render(&map, &manners.style, 0))?;
     }
     out.flush()?;

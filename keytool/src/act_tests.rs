@@ -8,14 +8,15 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use brine_local::Paths;
 use brine_protocol::Fingerprint;
-use brine_protocol::control::{Health, KeyState};
+use brine_protocol::control::{Health, KeyActResult};
 use brine_protocol::time::Timestamp;
 
 use super::*;
-use crate::options::LedgerVerb;
-use crate::screen::Screen;
 use crate::select::Pattern;
 use crate::select::tests::key;
+
+#[path = "act_stopped_tests.rs"]
+mod stopped;
 
 pub(crate) type Keys = Arc<Mutex<Vec<Key>>>;
 
@@ -39,7 +40,8 @@ async fn list(State(keys): State<Keys>) -> Json<Vec<Key>> {
     Json(keys.lock().expect("unpoisoned").clone())
 }
 
-/// Refuses every key whose id begins with `bad`.
+/// Refuses every key whose id begins with `bad`, and does not tell what it did once one begins with
+/// `mute`.
 async fn act(State(keys): State<Keys>, Json(request): Json<KeyActRequest>) -> Json<Vec<KeyActResult>> {
     let mut keys = keys.lock().expect("unpoisoned");
     let one = |name: &KeyName| {
@@ -61,7 +63,9 @@ async fn act(State(keys): State<Keys>, Json(request): Json<KeyActRequest>) -> Js
         };
         KeyActResult { id: name.id.clone(), fingerprint: name.fingerprint, refused }
     };
-    Json(request.keys.iter().map(one).collect())
+    let results = request.keys.iter().map(one).collect();
+    let is_mute = request.keys.iter().any(|name| name.id.as_str().starts_with("mute"));
+    Json(if is_mute { Vec::new() } else { results })
 }
 
 pub(crate) fn serve(root: &Path, keys: Vec<Key>) -> (Paths, Keys) {
@@ -344,51 +348,81 @@ async fn for_programs_stdout_is_one_document() {
     assert_eq!((said.out.as_str(), said.err.as_str(), said.exit), ("", "", Exit::Ok));
 }
 
+fn as_json(yes: bool) -> Manners {
+    Manners {
+        out: Some(Format::Json),
+        style: Style { format: Format::Json, indent: Some(-1), colours: false },
+        ..manners(yes)
+    }
+}
+
+/// How many keys are in each list of a document.
+fn counts(said: &Said) -> Vec<(String, usize)> {
+    let Ok(Value::Object(document)) = serde_json::from_str(&said.out) else { panic!("{}", said.out) };
+    document.into_iter().map(|(name, keys)| (name, keys.as_array().map_or(0, Vec::len))).collect()
+}
+
 #[tokio::test]
-async fn without_a_master_its_files_are_used_under_their_lock() {
-    use brine_pki::key::PrivateKey;
-    use brine_pki::registry::{Knocker, Trust};
-    use brine_pki::waiting::WaitingLimits;
-
-    let root = tempfile::tempdir().expect("a folder");
-    let paths = Paths::new(Some(root.path()), None);
-    let failure = Source::open(&paths, None).await.err().expect("there was never a master");
-    assert_eq!(failure.exit(), Exit::Unreachable);
-    assert!(failure.to_string().contains("not running"), "{failure}");
-    assert!(!paths.ledger().exists());
-
-    let open = || {
-        Trust::open(&paths.ledger(), &paths.waiting(), WaitingLimits::default(), std::time::Duration::ZERO)
-            .expect("trust")
-            .trust
+async fn what_became_of_keys_without_an_answer_is_not_known() {
+    let many = || {
+        let mut keys: Vec<Key> = (0..500).map(|n| key(&format!("a{n:03}"), KeyState::Pending, 1)).collect();
+        keys.extend((0..500).map(|n| key(&format!("mute{n:03}"), KeyState::Pending, 2)));
+        keys.push(key("z", KeyState::Pending, 3));
+        keys
     };
-    let key = PrivateKey::generate(2048).expect("a key");
-    let mut trust = open();
-    trust.knock(
-        Knocker {
-            id: "web1".parse().expect("an id"),
-            fingerprint: key.public().fingerprint(),
-            key: key.public().der().to_vec(),
-            address: std::net::IpAddr::from([127, 0, 0, 1]),
-            claims: brine_protocol::message::Knock::default(),
-        },
-        Timestamp(1),
+    let all = whom("*", true, &[KeyState::Pending]);
+    let (_root, mut source, keys) = online(many()).await;
+    let said = perform(&mut source, Act::Accept, &all, &as_json(true), "").await;
+    assert_eq!(said.exit, Exit::Unreachable);
+    let named = |name: &str, count| (name.to_owned(), count);
+    assert_eq!(counts(&said), [named("accepted", 500), named("refused", 1), named("unknown", 500)]);
+    assert!(ids_in(&keys, KeyState::Accepted).contains("mute499"), "they are in force");
+    let line =
+        said.err.lines().find(|line| line.starts_with("Key for minion mute000")).expect("a line about it");
+    assert!(
+        line.contains("not known") && line.contains("brine-key -L") && !line.contains("was not"),
+        "{line}"
     );
-    trust.save().expect("saved");
-    drop(trust);
+    assert!(said.err.contains("Key for minion z was not accepted"), "it was never sent: {}", said.err);
 
-    let mut source = Source::open(&paths, None).await.expect("a source");
-    let said =
-        perform(&mut source, Act::Accept, &whom("*", true, &[KeyState::Pending]), &manners(true), "").await;
-    assert!(said.out.ends_with("Key for minion web1 accepted.\n"), "{}", said.out);
-    drop(source);
-    let listed = open().list();
-    assert_eq!((listed.len(), listed[0].state), (1, KeyState::Accepted));
-    let line = std::fs::read_to_string(paths.ledger()).expect("a ledger");
-    assert!(line.contains("offline"), "{line}");
+    // The same when the only part has no answer.
+    let (_root, mut source, _) = online(vec![key("mute1", KeyState::Pending, 1)]).await;
+    let said = perform(&mut source, Act::Accept, &all, &as_json(true), "").await;
+    assert_eq!((said.exit, counts(&said)[2].clone()), (Exit::Unreachable, named("unknown", 1)));
+}
 
-    let failure = Source::open(&paths, Some("alice".to_owned())).await.err().expect("no other names offline");
-    assert_eq!(failure.exit(), Exit::Refused);
-    assert_eq!(crate::ledger::run(LedgerVerb::Verify, &paths, &mut Screen::Stdout).ok(), Some(Exit::Ok));
-    assert_eq!(crate::ledger::run(LedgerVerb::Repair, &paths, &mut Screen::Stdout).ok(), Some(Exit::Ok));
+#[tokio::test]
+async fn what_was_never_sent_leaves_no_doubt() {
+    let (root, mut source, _) = online(vec![key("web1", KeyState::Pending, 1)]).await;
+    let Source::Online(online) = &mut source else { panic!("a master") };
+    // Keys are listed before the master goes.
+    let keys = online.client.keys().await.expect("keys");
+    std::fs::remove_file(Paths::new(Some(root.path()), None).control_socket()).expect("removed");
+    let request = KeyActRequest { act: Act::Accept, keys: vec![name(&keys[0])], reason: None };
+    assert_eq!(source.act(&request).await.map_err(|failure| failure.exit()), Err(Exit::Unreachable));
+}
+
+#[tokio::test]
+async fn ids_that_match_nothing_are_named() {
+    for (yes, answer, accepted) in [(true, "", "pre1"), (false, "n\n", "")] {
+        let (_root, mut source, keys) = online(vec![key("pre1", KeyState::Pending, 1)]).await;
+        let whom = whom("pre1,nosuch", false, &[KeyState::Pending]);
+        let said = perform(&mut source, Act::Accept, &whom, &manners(yes), answer).await;
+        assert_eq!((said.exit, ids_in(&keys, KeyState::Accepted).as_str()), (Exit::Failed, accepted));
+        assert_eq!(said.err, "nosuch does not match any unaccepted keys.\n");
+    }
+}
+
+#[tokio::test]
+async fn a_no_does_not_hide_ids_that_were_left_alone() {
+    let keys = vec![
+        key("web1", KeyState::Pending, 1),
+        key("web1", KeyState::Pending, 2),
+        key("db1", KeyState::Pending, 3),
+    ];
+    let (_root, mut source, _) = online(keys).await;
+    let all = whom("*", true, &[KeyState::Pending]);
+    let said = perform(&mut source, Act::Accept, &all, &as_json(false), "n\n").await;
+    assert_eq!(said.exit, Exit::Refused);
+    assert_eq!(counts(&said), [("accepted".to_owned(), 0), ("refused".to_owned(), 2)]);
 }

@@ -4,6 +4,7 @@ mod habits;
 mod help;
 mod words;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use brine_local::Paths;
 use brine_local::output::{Format, Style, wants_colours};
 use brine_protocol::Fingerprint;
 use brine_protocol::control::{Act, KEY_STATES, KeyState};
-use clap::{ArgAction, ArgGroup, Args, Parser};
+use clap::error::ErrorKind;
+use clap::{ArgAction, ArgGroup, Args, CommandFactory, Parser};
 
 use crate::failure::Failure;
 use crate::select::{Pattern, Whom};
@@ -214,7 +216,7 @@ pub(crate) enum Action {
 impl Line {
     /// Reads a command line; an error says how the program ends when it was printed.
     pub(crate) fn read() -> Result<Self, Exit> {
-        Self::try_parse().map_err(|error| {
+        Self::parse_words(std::env::args_os().collect()).map_err(|error| {
             let printed = error.print().is_ok();
             if error.exit_code() != 0 {
                 Exit::Usage
@@ -224,6 +226,18 @@ impl Line {
                 Exit::ClosedOutput
             }
         })
+    }
+
+    fn parse_words(words: Vec<OsString>) -> Result<Self, clap::Error> {
+        let twice = repeated(&words);
+        let line = Self::try_parse_from(words)?;
+        match twice {
+            None => Ok(line),
+            Some(flag) => Err(Self::command().error(
+                ErrorKind::ArgumentConflict,
+                format!("{flag} is given twice; before a word and behind it are the same place"),
+            )),
+        }
     }
 
     /// What an operator with salt-key's habits should hear about flags that mean nothing here.
@@ -316,6 +330,21 @@ impl Line {
         };
         wanted.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, state)| state).collect()
     }
+}
+
+/// Flags of which a second one must not take the place of the first without a word. Clap sees to it
+/// but for one before a subcommand and one behind it.
+const ONCE: [&str; 4] = ["--expect", "--reason", "--as", "--root-dir"];
+
+/// The first of these flags that stands there twice. No value of a flag begins with a dash, unless
+/// it is in one word with it.
+fn repeated(words: &[OsString]) -> Option<&'static str> {
+    let words = words.iter().map(|word| word.to_string_lossy()).take_while(|word| word != "--");
+    let words: Vec<_> = words.collect();
+    let is = |word: &str, flag: &str| {
+        word.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    };
+    ONCE.into_iter().find(|flag| words.iter().filter(|word| is(word, flag)).count() > 1)
 }
 
 /// The states that a word of `-l` means: salt-key looks at how it begins.

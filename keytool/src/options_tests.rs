@@ -4,7 +4,7 @@ use super::*;
 
 fn line(text: &str) -> Result<Line, i32> {
     let words = std::iter::once("brine-key").chain(text.split_whitespace());
-    Line::try_parse_from(words).map_err(|error| error.exit_code())
+    Line::parse_words(words.map(OsString::from).collect()).map_err(|error| error.exit_code())
 }
 
 fn action(text: &str) -> Result<Action, i32> {
@@ -104,6 +104,22 @@ fn bad_lines() {
 }
 
 #[test]
+fn a_flag_before_a_word_is_not_dropped_for_one_behind_it() {
+    let pairs = "aa:".repeat(31) + "aa";
+    for (before, behind) in [
+        (format!("--expect {pairs}"), format!("--expect={pairs}")),
+        ("--reason a".to_owned(), "--reason b".to_owned()),
+        ("--as=a".to_owned(), "--as a".to_owned()),
+        ("--root-dir /x".to_owned(), "--root-dir /y".to_owned()),
+    ] {
+        assert_eq!(action(&format!("{before} suspend db1 {behind}")), Err(2), "{before}");
+        assert!(action(&format!("{before} suspend db1")).is_ok(), "{before}");
+        assert!(action(&format!("suspend db1 {behind}")).is_ok(), "{behind}");
+    }
+    assert!(action("--reason=--reason suspend db1 --as a").is_ok());
+}
+
+#[test]
 fn flags_of_salt_that_mean_nothing_here_are_taken() {
     let everything = "-y -d x --hard-crash --log-level=debug --log-file=/x --log-file-level=all --state-output=full \
                       --state_verbose=True --auto-create --priv a --pub b --signature-path c";
@@ -189,7 +205,6 @@ fn other_actions() {
 
 #[test]
 fn the_command_line_is_consistent() {
-    use clap::CommandFactory;
     Line::command().debug_assert();
     for text in ["-V", "--version", "--versions-report", "-h", "--help"] {
         assert_eq!(line(text).err(), Some(0), "{text}");

@@ -102,7 +102,7 @@ fn show(text: &str, document: &Value, common: &Common, screen: &mut Screen) -> R
 
 fn start_question(now: brine_protocol::Fingerprint, grace: u64) -> String {
     let how = if grace == 0 {
-        "The new key takes over at once. Every minion that is not connected now will refuse this master"
+        "The new key takes over as soon as connected minions can have learned it. Every minion that is not connected now will refuse this master"
             .to_owned()
     } else {
         format!(
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn what_will_happen_is_said_before() {
         let at_once = start_question(Fingerprint([7; 32]), 0);
-        assert!(at_once.contains("07:07:") && at_once.contains("takes over at once"), "{at_once}");
+        assert!(at_once.contains("07:07:") && at_once.contains("takes over as soon as"), "{at_once}");
         let later = start_question(Fingerprint([7; 32]), 604_800);
         assert!(later.contains("within 7 days") && later.contains("brine-minion trust-master"), "{later}");
         let mut rotation = MasterRotation {

@@ -39,6 +39,11 @@ impl Pattern {
         self.words.iter().any(|word| glob::matches(word, id.as_str()))
     }
 
+    /// The words that are ids and no globs.
+    fn ids(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().map(String::as_str).filter(|word| !word.contains(['*', '?', '[']))
+    }
+
     /// Whether the id itself was written, not only a glob that matches it.
     fn names(&self, id: &MinionId) -> bool {
         self.words.iter().any(|word| word == id.as_str())
@@ -64,6 +69,8 @@ pub(crate) struct Selection<'a> {
     pub(crate) ambiguous: BTreeMap<MinionId, Vec<&'a Key>>,
     /// Whether one of them was written out, so that leaving it alone is not what was asked for.
     pub(crate) is_named: bool,
+    /// Ids that were written out and have no key of those that are meant.
+    pub(crate) unmatched: Vec<&'a str>,
 }
 
 /// The order in which salt-key goes through the states.
@@ -83,7 +90,7 @@ pub(crate) fn in_lists<'a>(keys: &[&'a Key]) -> Vec<&'a Key> {
 
 /// Chooses keys. `takes_any`: with "all", several keys of one id are no question (to reject or
 /// delete every one is clear; to accept every one is not).
-pub(crate) fn select<'a>(keys: &'a [Key], whom: &Whom, takes_any: bool) -> Selection<'a> {
+pub(crate) fn select<'a>(keys: &'a [Key], whom: &'a Whom, takes_any: bool) -> Selection<'a> {
     let mut by_id: BTreeMap<MinionId, Vec<&Key>> = BTreeMap::new();
     for key in keys {
         let is_meant = whom.pattern.matches(&key.id)
@@ -93,7 +100,9 @@ pub(crate) fn select<'a>(keys: &'a [Key], whom: &Whom, takes_any: bool) -> Selec
             by_id.entry(key.id.clone()).or_default().push(key);
         }
     }
-    let mut selection = Selection::default();
+    let is_unmatched = |id: &&str| !id.parse().is_ok_and(|id: MinionId| by_id.contains_key(&id));
+    let mut selection =
+        Selection { unmatched: whom.pattern.ids().filter(is_unmatched).collect(), ..Selection::default() };
     for (id, found) in by_id {
         if found.len() == 1 || (whom.is_all && takes_any) {
             selection.chosen.extend(found);
@@ -169,5 +178,31 @@ pub(crate) mod tests {
         check("*", true, false, None, ("6 1 4", "web2", false));
         check("*", true, true, None, ("6 1 2 3 4", "", false));
         check("nosuch", false, false, None, ("", "", false));
+    }
+
+    #[test]
+    fn ids_that_were_written_out_and_match_nothing_are_named() {
+        use KeyState::{Accepted, Pending};
+        let keys = [
+            key("web1", Pending, 1),
+            key("web2", Pending, 2),
+            key("web2", Pending, 3),
+            key("acc", Accepted, 4),
+        ];
+        for (pattern, expect, expected) in [
+            ("web1,nosuch,x*,[y]", None, vec!["nosuch"]),
+            ("web*,web2", None, vec![]),
+            ("web1,acc", None, vec!["acc"]),
+            ("web1,web2", Some(1), vec!["web2"]),
+            ("../x,web1", None, vec!["../x"]),
+        ] {
+            let whom = Whom {
+                pattern: Pattern::parse(pattern).expect("a pattern"),
+                is_all: false,
+                states: vec![Pending],
+                expect: expect.map(|number| Fingerprint([number; 32])),
+            };
+            assert_eq!(select(&keys, &whom, false).unmatched, expected, "{pattern}");
+        }
     }
 }

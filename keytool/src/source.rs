@@ -1,14 +1,15 @@
 //! Where keys are read and acted on: the running master or, when there is none, its ledger.
 
 mod offline;
+mod settings;
 
 use std::time::{Duration, Instant};
 
-use brine_client::{Client, ClientError, Unreachable};
+use brine_client::{Client, ClientError, Exit, KEYS_AT_ONCE, Unreachable};
 use brine_local::Paths;
 use brine_local::file::FileError;
 use brine_pki::ledger::LedgerError;
-use brine_pki::registry::OpenError;
+use brine_pki::registry::{ActError, OpenError};
 use brine_protocol::control::{Decision, Health, ImportRequest, Key, KeyActRequest, KeyActResult, KeysQuery};
 use brine_protocol::{Fingerprint, MinionId};
 
@@ -17,6 +18,42 @@ pub(crate) use offline::{Offline, principal, public_key};
 
 /// How long a master that holds the ledger may take to open its socket.
 const STARTING: Duration = Duration::from_secs(5);
+
+/// What became of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    /// It was not done, for this reason.
+    Refused(String),
+    /// It may have been done: this came instead of an answer.
+    Unknown(String),
+}
+
+impl Outcome {
+    /// How a program ends of whose keys this became. What is not known weighs most.
+    pub(crate) fn exit(outcomes: &[Outcome]) -> Exit {
+        let is = |wanted: fn(&Outcome) -> bool| outcomes.iter().any(wanted);
+        if is(|outcome| matches!(outcome, Outcome::Unknown(_))) {
+            Exit::Unreachable
+        } else if is(|outcome| matches!(outcome, Outcome::Refused(_))) {
+            Exit::Refused
+        } else {
+            Exit::Ok
+        }
+    }
+}
+
+impl From<KeyActResult> for Outcome {
+    fn from(result: KeyActResult) -> Self {
+        result.refused.map_or(Outcome::Done, Outcome::Refused)
+    }
+}
+
+impl<T> From<Result<T, ActError>> for Outcome {
+    fn from(done: Result<T, ActError>) -> Self {
+        done.map_or_else(|error| Outcome::Refused(error.to_string()), |_| Outcome::Done)
+    }
+}
 
 /// Where keys are.
 pub(crate) enum Source {
@@ -107,18 +144,34 @@ impl Source {
         }
     }
 
-    /// Does what is asked, key by key; a key that was refused says so in its result.
-    pub(crate) async fn act(&mut self, request: &KeyActRequest) -> Result<Vec<KeyActResult>, Failure> {
+    /// Does what is asked, key by key: what became of each, in the order of the request.
+    ///
+    /// A failure means that nothing was done.
+    pub(crate) async fn act(&mut self, request: &KeyActRequest) -> Result<Vec<Outcome>, Failure> {
         match self {
-            Source::Online(online) => Ok(online.client.act(request).await?),
+            Source::Online(online) => {
+                let (act, reason) = (request.act, &request.reason);
+                in_parts(&request.keys, async |keys| {
+                    let part = KeyActRequest { act, keys: keys.to_vec(), reason: reason.clone() };
+                    online.client.act(&part).await
+                })
+                .await
+            }
             Source::Offline(offline) => offline.act(request),
         }
     }
 
-    /// Takes keys in from elsewhere, key by key.
-    pub(crate) async fn import(&mut self, request: &ImportRequest) -> Result<Vec<KeyActResult>, Failure> {
+    /// Takes keys in from elsewhere, as [`Source::act`] does acts.
+    pub(crate) async fn import(&mut self, request: &ImportRequest) -> Result<Vec<Outcome>, Failure> {
         match self {
-            Source::Online(online) => Ok(online.client.import(request).await?),
+            Source::Online(online) => {
+                let reason = &request.reason;
+                in_parts(&request.keys, async |keys| {
+                    let part = ImportRequest { keys: keys.to_vec(), reason: reason.clone() };
+                    online.client.import(&part).await
+                })
+                .await
+            }
             Source::Offline(offline) => offline.import(request),
         }
     }
@@ -138,4 +191,27 @@ impl Source {
             Source::Offline(offline) => offline.master_fingerprint(),
         }
     }
+}
+
+/// Sends keys in parts. When one fails, what was done before stays told.
+async fn in_parts<T>(
+    keys: &[T],
+    send: impl AsyncFn(&[T]) -> Result<Vec<KeyActResult>, ClientError>,
+) -> Result<Vec<Outcome>, Failure> {
+    let mut outcomes = Vec::with_capacity(keys.len());
+    for part in keys.chunks(KEYS_AT_ONCE) {
+        match send(part).await {
+            Ok(results) => outcomes.extend(results.into_iter().map(Outcome::from)),
+            Err(error) if outcomes.is_empty() && !error.leaves_doubt() => return Err(error.into()),
+            Err(error) => {
+                if error.leaves_doubt() {
+                    outcomes.extend(part.iter().map(|_| Outcome::Unknown(error.to_string())));
+                }
+                // The rest was never sent.
+                outcomes.resize(keys.len(), Outcome::Refused(error.to_string()));
+                break;
+            }
+        }
+    }
+    Ok(outcomes)
 }

@@ -120,6 +120,28 @@ where
         .map_err(|error| ConfigError::Together { file: file.to_owned(), what: escape(&error.to_string()) })
 }
 
+/// What the files of `program` say, later ones over earlier ones and nothing checked: for a program
+/// that has to heed a few options of another one.
+///
+/// # Errors
+/// A file cannot be read or is no YAML.
+pub fn said(paths: &Paths, program: &str) -> Result<Map<String, Value>, ConfigError> {
+    if paths.is_config_dir_given() && !paths.config_dir().is_dir() {
+        return Err(ConfigError::NoFolder(paths.config_dir()));
+    }
+    let mut options = Map::new();
+    for path in files(&paths.config_file(program), &paths.config_folder(program))? {
+        let Some(text) = read(&path)? else { continue };
+        let parsed = yaml::parse(&text).map_err(|(line, fault)| ConfigError::Line {
+            file: path.clone(),
+            line,
+            fault,
+        })?;
+        options.extend(parsed.into_iter().map(|((name, _), node)| (name, node.value())));
+    }
+    Ok(options)
+}
+
 fn files(file: &Path, folder: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let mut found = Vec::new();
     let failed = |reason| FileError::System { doing: "list", path: folder.to_owned(), reason };

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::{Uid, User};
 
 /// What failed, with which file. The text includes the system's reason.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,20 @@ pub enum FileError {
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+    },
+    /// A private folder of another user.
+    #[error("{} belongs to the user {owner}; run this as {owner}: sudo -u {owner} ...", .path.display())]
+    NotOurs {
+        /// The folder.
+        path: PathBuf,
+        /// Its owner: a name, or a number if nobody has that one.
+        owner: String,
+    },
+    /// A symbolic link in place of a private folder.
+    #[error("{} is a symbolic link; put the folder itself there", .path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
     },
     /// Another process holds the lock.
     #[error("{} is locked by {}", .path.display(), holder(*.pid))]
@@ -158,10 +173,43 @@ pub fn create_dir(path: &Path, mode: u32) -> Result<(), FileError> {
 /// # Errors
 /// A folder cannot be created, something else has its name, or it is another user's.
 pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
+    check_own_dir(path)?;
     create_dir(path, 0o700)?;
+    check_own_dir(path)?;
+    close_to_others(path)
+}
+
+/// Closes a folder to everybody but its owner.
+///
+/// # Errors
+/// It cannot be looked at, or its permissions not be changed.
+pub fn close_to_others(path: &Path) -> Result<(), FileError> {
     let mode = fs::metadata(path).map_err(failed("look at", path))?.mode();
     if mode & 0o077 != 0 {
         fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed("close to others", path))?;
+    }
+    Ok(())
+}
+
+/// Refuses what another user owns, and what only points elsewhere: files that are written there
+/// would be out of their owner's reach, or not where they seem to be. What is not there is fine.
+///
+/// # Errors
+/// It is another user's, with the user to run as; or a symbolic link; or cannot be looked at.
+pub fn check_own_dir(path: &Path) -> Result<(), FileError> {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed("look at", path)(error)),
+    };
+    if found.is_symlink() {
+        return Err(FileError::Link { path: path.to_owned() });
+    }
+    let owner = Uid::from_raw(found.uid());
+    if owner != Uid::effective() {
+        let name = User::from_uid(owner).ok().flatten().map(|user| user.name);
+        let owner = name.unwrap_or_else(|| format!("#{owner}"));
+        return Err(FileError::NotOurs { path: path.to_owned(), owner });
     }
     Ok(())
 }
@@ -329,6 +377,38 @@ mod tests {
         let key = key.display();
         assert_eq!(said, format!("{key} is open to other users (mode 0644); run: chmod 600 {key}"));
         assert!(create_dir(&deep.join("key.pem"), 0o755).is_err());
+    }
+
+    #[test]
+    fn a_private_folder_is_ours_and_where_it_seems_to_be() {
+        let dir = tempfile::tempdir().unwrap();
+        // Root can give a folder away; anybody else finds one of root's.
+        let theirs = if Uid::effective().is_root() {
+            let theirs = dir.path().join("theirs");
+            fs::create_dir(&theirs).unwrap();
+            std::os::unix::fs::chown(&theirs, Some(54_321), None).unwrap();
+            theirs
+        } else {
+            PathBuf::from("/usr")
+        };
+        let before = mode(&theirs);
+        let refused = create_private_dir(&theirs).unwrap_err();
+        assert!(matches!(refused, FileError::NotOurs { .. }), "{refused}");
+        assert_eq!(mode(&theirs), before, "left as it is");
+        if Uid::effective().is_root() {
+            assert!(refused.to_string().contains("sudo -u #54321"), "{refused}");
+        }
+
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        fs::create_dir(&real).unwrap();
+        fs::set_permissions(&real, Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let refused = create_private_dir(&link).unwrap_err();
+        assert!(matches!(refused, FileError::Link { .. }), "{refused}");
+        assert_eq!(mode(&real), 0o755, "left as it is");
+        std::os::unix::fs::symlink(dir.path().join("nowhere"), dir.path().join("dangling")).unwrap();
+        assert!(matches!(create_private_dir(&dir.path().join("dangling")), Err(FileError::Link { .. })));
+        assert!(!dir.path().join("nowhere").exists());
     }
 
     #[test]

@@ -12,5 +12,6 @@ pub mod log;
 pub mod output;
 pub mod paths;
 pub mod text;
+pub mod walk;
 
 pub use paths::Paths;

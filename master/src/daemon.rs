@@ -121,6 +121,7 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
     let settings = Settings {
         node: options.node,
         heartbeat: Duration::from_secs_f64(options.heartbeat),
+        handshake: Duration::from_millis(options.handshake_timeout_ms),
         lost_after: Duration::from_secs(options.lost_after),
         keep_jobs: Duration::from_secs(options.keep_jobs_seconds),
         open_orders_max: options.open_orders_max,

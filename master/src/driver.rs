@@ -152,6 +152,7 @@ impl Driver {
                     match output {
                         Output::Welcome { .. }
                         | Output::Cut { .. }
+                        | Output::SendNow { .. }
                         | Output::AnswerNow { .. }
                         | Output::Count(_) => {
                             hands.perform(output);
@@ -246,7 +247,9 @@ impl Hands {
             // Done elsewhere: by the writing thread, and beside the loop.
             Output::Persist(_) | Output::CheckRotation(_) | Output::Key(_) => {}
             Output::Welcome { conn, standing } => self.gate.welcome(conn, standing),
-            Output::Send { conn, message } => self.gate.send(conn, &message),
+            Output::Send { conn, message } | Output::SendNow { conn, message } => {
+                self.gate.send(conn, &message);
+            }
             Output::Broadcast(body) => self.gate.broadcast(&body),
             Output::Mark(conn) => self.gate.mark(conn),
             Output::Close { conn, why } => self.gate.close(conn, why),

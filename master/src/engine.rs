@@ -168,6 +168,13 @@ pub enum Output {
         /// What.
         message: ToMinion,
     },
+    /// Tell one minion what rests on nothing that is to be written. Waits for nothing.
+    SendNow {
+        /// The session's connection.
+        conn: ConnId,
+        /// What.
+        message: ToMinion,
+    },
     /// Tell every subscriber of a live session; sealed already.
     Broadcast(Bytes),
     /// Say [`Input::Drained`] when all that was sent to this session has left.
@@ -224,6 +231,8 @@ pub struct Settings {
     pub node: u8,
     /// A sign of life at least this often.
     pub heartbeat: Duration,
+    /// How long a handshake may wait for the other side, each time.
+    pub handshake: Duration,
     /// An order without an answer is lost this long after its minion's session ended.
     pub lost_after: Duration,
     /// How long jobs are kept, and with them the idempotency keys that made them.
@@ -291,8 +300,8 @@ pub struct Engine<L: Log = FileLedger> {
     probes: Vec<requests::Probing>,
     disk_problem: Option<String>,
     rules_problem: Option<String>,
-    /// A key went that `max_minions` counted.
-    has_room_again: bool,
+    /// Rules may let in keys now that they could not let in before.
+    judge_again: bool,
     rotations: Rotations,
     next_event: u64,
     next_sweep: Duration,
@@ -302,6 +311,7 @@ pub struct Engine<L: Log = FileLedger> {
 impl<L: Log> Engine<L> {
     /// An engine that goes on where the last one stopped.
     pub fn new(settings: Settings, trust: Trust<L>, memory: Memory, random: Random, now: Now) -> Self {
+        let announced = trust.registry().master_keys().announced;
         let mut engine = Self {
             settings,
             trust,
@@ -324,8 +334,8 @@ impl<L: Log> Engine<L> {
             probes: Vec::new(),
             disk_problem: None,
             rules_problem: None,
-            has_room_again: false,
-            rotations: Rotations::new(memory.own, now.steady),
+            judge_again: false,
+            rotations: Rotations::new(memory.own, announced, now),
             next_event: memory.last_event.max(u64::try_from(now.wall.0).unwrap_or(1)),
             next_sweep: Duration::ZERO,
             next_forgetting: Duration::ZERO,
@@ -393,13 +403,9 @@ impl<L: Log> Engine<L> {
         self.early_subscribers.retain(|_, since| now.saturating_sub(*since) < EARLY_KEPT);
         self.end_overdue_orders();
         self.forget_idempotency();
-        self.fill_up();
+        self.judge_again();
         for name in self.trust.expire(self.now.wall) {
-            self.passing_event(
-                format!("brine/key/{}/expired", name.id),
-                serde_json::json!({"fingerprint": name.fingerprint}),
-            );
-            self.close_waiting(&(name.id.clone(), name.fingerprint), "key_expired");
+            self.key_forgotten(&name, "key_expired");
             self.judge(&name.id);
         }
     }

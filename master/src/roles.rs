@@ -16,7 +16,8 @@ use serde_json::Value;
 pub struct RoleEntry {
     /// What the user is.
     pub role: Role,
-    /// Zones the user is limited to; such a user decides about no key until records have zones.
+    /// Zones the user is limited to; such a user decides about no key, not under another name
+    /// either, until records have zones.
     #[serde(default)]
     pub zones: Option<Vec<String>>,
     /// Globs of minion ids; every minion of a job has to match one. None means all.
@@ -149,6 +150,21 @@ impl Rights {
     }
 }
 
+/// Whether a verb decides about keys of every zone, or lends rights that do.
+fn reaches_beyond_zones(verb: Verb) -> bool {
+    match verb {
+        Verb::KeysAct | Verb::KeysImport | Verb::MasterRotate | Verb::ActAs => true,
+        Verb::Health
+        | Verb::KeysList
+        | Verb::MinionsList
+        | Verb::JobsRun
+        | Verb::JobsOwn
+        | Verb::JobsAll
+        | Verb::JobsKill
+        | Verb::Events => false,
+    }
+}
+
 /// Somebody who asks the master for something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
@@ -179,7 +195,7 @@ impl Principal {
     /// # Errors
     /// It has not; the sentence says who lacks what.
     pub fn may(&self, verb: Verb) -> Result<(), Problem> {
-        let zoned = verb == Verb::KeysAct && self.rights.has_zones;
+        let zoned = self.rights.has_zones && reaches_beyond_zones(verb);
         if allows(self.rights.role, verb) && !zoned {
             return Ok(());
         }
@@ -339,5 +355,21 @@ mod tests {
         assert!(roles.act_as(&root, "nobody").is_err());
         let zoe = roles.act_as(&root, "zoe").expect("zoe");
         assert!(zoe.may(Verb::KeysAct).is_err(), "zones come with server records");
+    }
+    #[test]
+    fn an_admin_limited_to_zones_decides_about_no_key_by_any_way() {
+        let roles = roles(
+            json!({"zoe": {"role": "admin", "zones": ["Dijon"]}, "adam": {"role": "admin"}}),
+            json!({}),
+        );
+        let zoe = roles.principal(1000, Some("zoe"), 7).expect("zoe");
+        for verb in [Verb::KeysAct, Verb::KeysImport, Verb::MasterRotate, Verb::ActAs] {
+            let refused = zoe.may(verb).expect_err("beyond her zones").detail;
+            assert!(refused.ends_with("its role is admin limited to zones or by publisher_acl"), "{refused}");
+        }
+        assert!(roles.act_as(&zoe, "adam").is_err());
+        assert!(zoe.may(Verb::KeysList).is_ok() && zoe.may(Verb::JobsRun).is_ok());
+        let adam = roles.principal(1001, Some("adam"), 7).expect("adam");
+        assert_eq!((adam.verbs().count(), zoe.verbs().count()), (VERBS.len(), VERBS.len() - 4));
     }
 }

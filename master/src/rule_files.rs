@@ -2,18 +2,20 @@
 //! they change.
 //!
 //! **Invariant:** whoever could write to one of these files could let machines into the fleet, so
-//! one that others than root and the master's own user may write is not used, and neither is any
-//! other rule then: an `autoreject_file` that fell away must not leave `auto_accept` alone.
+//! one that others than root and the master's own user may write, or put another in the place of,
+//! is not used, and neither is any other rule then: an `autoreject_file` that fell away must not
+//! leave `auto_accept` alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use brine_local::text::escape;
-use brine_pki::registry::rules::{BYTES_MAX, Expressions, ExpressionsError, Rules};
+use brine_local::walk::{Facts, walk};
+use brine_pki::registry::rules::{BYTES_MAX, Expressions, ExpressionsError, Rules, lines};
 use nix::fcntl::OFlag;
 use tokio::sync::mpsc;
 
@@ -70,34 +72,6 @@ pub enum RuleFileError {
     },
 }
 
-/// What tells that a file has changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
-    path: PathBuf,
-    /// None when the file cannot be looked at.
-    facts: Option<Facts>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Facts {
-    file: (u64, u64),
-    /// Mode and owner.
-    access: (u32, u32),
-    /// Size, and when content or anything above changed, in seconds and nanoseconds. None of a
-    /// folder, which changes with each file beside these: only who may write it matters.
-    content: Option<(u64, i64, i64)>,
-}
-
-impl Facts {
-    fn of(found: &Metadata) -> Self {
-        Self {
-            file: (found.dev(), found.ino()),
-            access: (found.mode(), found.uid()),
-            content: (!found.is_dir()).then(|| (found.size(), found.ctime(), found.ctime_nsec())),
-        }
-    }
-}
-
 /// The files, and how they looked when they were read last.
 #[derive(Debug)]
 pub struct RuleFiles {
@@ -106,7 +80,8 @@ pub struct RuleFiles {
     autoreject: Option<PathBuf>,
     grains: Option<PathBuf>,
     own_uid: u32,
-    seen: Vec<Stamp>,
+    /// With everything on the way to them.
+    seen: BTreeMap<PathBuf, Option<Facts>>,
     is_settled: bool,
 }
 
@@ -121,7 +96,7 @@ impl RuleFiles {
             autoreject: under(&config.autoreject_file),
             grains: under(&config.autosign_grains_dir),
             own_uid: nix::unistd::geteuid().as_raw(),
-            seen: Vec::new(),
+            seen: BTreeMap::new(),
             is_settled: false,
         }
     }
@@ -134,7 +109,7 @@ impl RuleFiles {
         // Looked at before it is read: a change in between is a change at the next look.
         self.seen = self.look();
         let now = brine_local::clock::wall().0 / 1_000_000;
-        let changed = self.seen.iter().filter_map(|stamp| stamp.facts?.content).map(|(_, at, _)| at);
+        let changed = self.seen.values().flatten().filter_map(Facts::changed_at);
         // One from after a clock was set back is as good as an old one.
         self.is_settled = changed.max().is_none_or(|newest| newest.abs_diff(now) > SETTLED_S);
         let mut rules = Rules { auto_accept: self.auto_accept, ..Rules::default() };
@@ -161,20 +136,11 @@ impl RuleFiles {
         self.autosign.is_some() || self.autoreject.is_some() || self.grains.is_some()
     }
 
-    fn look(&self) -> Vec<Stamp> {
-        let mut paths: Vec<PathBuf> = [&self.autosign, &self.autoreject, &self.grains]
-            .into_iter()
-            .flatten()
-            .flat_map(|path| path.parent().map(Path::to_owned).into_iter().chain([path.clone()]))
-            .collect();
-        if let Some(Ok(files)) = self.grains.as_deref().map(listed) {
-            paths.extend(files);
-        }
-        let stamp = |path: PathBuf| {
-            let facts = fs::metadata(&path).ok().map(|found| Facts::of(&found));
-            Stamp { path, facts }
-        };
-        paths.into_iter().map(stamp).collect()
+    fn look(&self) -> BTreeMap<PathBuf, Option<Facts>> {
+        let named = [&self.autosign, &self.autoreject, &self.grains].into_iter().flatten().cloned();
+        let listed = self.grains.as_deref().and_then(|folder| listed(folder).ok()).unwrap_or_default();
+        let steps = named.chain(listed).flat_map(|path| walk(&path).0);
+        steps.map(|step| (step.path, step.facts)).collect()
     }
 
     fn expressions(&self, option: &'static str, path: &Path) -> Result<Expressions, RuleFileError> {
@@ -187,7 +153,7 @@ impl RuleFiles {
 
     fn grains(&self, folder: &Path) -> Result<BTreeMap<String, BTreeSet<String>>, RuleFileError> {
         let option = "autosign_grains_dir";
-        let files = listed(folder).map_err(|reason| RuleFileError::Read {
+        let files = listed(&self.vet(option, folder)?).map_err(|reason| RuleFileError::Read {
             option,
             path: folder.to_owned(),
             reason,
@@ -200,9 +166,7 @@ impl RuleFiles {
         for path in files {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let text = self.text(option, &path)?;
-            let lines = text.lines().map(str::trim);
-            let values = lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned);
-            grains.insert(name, values.collect());
+            grains.insert(name, lines(&text).map(|(_, line)| line.to_owned()).collect());
         }
         Ok(grains)
     }
@@ -210,39 +174,43 @@ impl RuleFiles {
     /// A file's text, once it is known that nobody else could have written it.
     fn text(&self, option: &'static str, path: &Path) -> Result<String, RuleFileError> {
         let failed = |reason| RuleFileError::Read { option, path: path.to_owned(), reason };
-        // The file behind a link, and the folder that it really is in.
-        let real = path.canonicalize().map_err(failed)?;
-        if let Some(folder) = real.parent() {
-            self.check(option, folder, &fs::metadata(folder).map_err(failed)?)?;
-        }
+        let real = self.vet(option, path)?;
         // Without waiting: the name may have become a pipe.
         let file = OpenOptions::new()
             .read(true)
-            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW).bits())
             .open(&real)
             .map_err(failed)?;
         let found = file.metadata().map_err(failed)?;
         if !found.is_file() {
             return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
         }
-        self.check(option, &real, &found)?;
+        self.check(option, &real, &Facts::of(&found), true)?;
         content(file).map_err(|reason| RuleFileError::Content { option, path: path.to_owned(), reason })
     }
 
-    /// Refuses what others may write.
-    fn check(&self, option: &'static str, path: &Path, found: &Metadata) -> Result<(), RuleFileError> {
-        let open = |why, mend| RuleFileError::Open { option, path: path.to_owned(), why, mend };
-        if found.uid() != 0 && found.uid() != self.own_uid {
-            let mend = format!("chown {} {}", self.own_uid, path.display());
-            return Err(open(format!("it belongs to user {}", found.uid()), mend));
+    /// Refuses what others may write, or may put something else in the place of. Returns where it
+    /// really is.
+    fn vet(&self, option: &'static str, path: &Path) -> Result<PathBuf, RuleFileError> {
+        let (steps, walked) = walk(path);
+        for step in &steps {
+            let is_end = walked.as_ref().is_ok_and(|end| *end == step.path);
+            if let Some(facts) = &step.facts {
+                self.check(option, &step.path, facts, is_end)?;
+            }
         }
-        // In a folder like /tmp nobody can replace what is somebody else's.
-        let is_sticky = found.is_dir() && found.mode() & 0o1000 != 0;
-        if found.mode() & 0o022 != 0 && !is_sticky {
-            let mend = format!("chmod go-w {}", path.display());
-            return Err(open(format!("mode {:04o}", found.mode() & 0o7777), mend));
-        }
-        Ok(())
+        walked.map_err(|reason| RuleFileError::Read { option, path: path.to_owned(), reason })
+    }
+
+    fn check(
+        &self,
+        option: &'static str,
+        path: &Path,
+        facts: &Facts,
+        is_end: bool,
+    ) -> Result<(), RuleFileError> {
+        let Some((why, mend)) = facts.weakness(path, self.own_uid, is_end) else { return Ok(()) };
+        Err(RuleFileError::Open { option, path: path.to_owned(), why, mend })
     }
 }
 

@@ -64,6 +64,8 @@ pub fn run(paths: &Paths, options: &Options, source: &Source) -> Result<String> 
         ),
     };
 
+    let folder = paths.pki_minion();
+    file::check_own_dir(&folder)?;
     file::create_private_dir(&paths.minion_state_dir())?;
     let _only_one = match Lock::take(&paths.minion_state_dir().join("lock")) {
         Err(error @ FileError::Locked { .. }) => {
@@ -71,7 +73,6 @@ pub fn run(paths: &Paths, options: &Options, source: &Source) -> Result<String> 
         }
         taken => taken?,
     };
-    let folder = paths.pki_minion();
     let own = folder.join("minion.pem");
     let fingerprint = key.public().fingerprint();
     let is_there = match identity::read(&own)? {

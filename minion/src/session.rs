@@ -35,6 +35,9 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// rotation that was under way when the master judged the next key may have been done since.
 const DOUBT: Duration = Duration::from_secs(10);
 
+/// How often a session looks whether its master is trusted still.
+const WATCH: Duration = Duration::from_secs(2);
+
 /// Who opens sessions.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -115,6 +118,9 @@ pub enum SessionError {
     /// The pinned master cannot be read or written.
     #[error("{0:#}")]
     Trust(anyhow::Error),
+    /// An administrator has named another master.
+    #[error("the master with the key {0} is not trusted any more: another key was named")]
+    Untrusted(Fingerprint),
     /// The driver asked for it.
     #[error("closed by this minion")]
     Closed,
@@ -148,6 +154,7 @@ impl SessionError {
             | SessionError::Publish(_)
             | SessionError::Message(_)
             | SessionError::NoOrder
+            | SessionError::Untrusted(_)
             | SessionError::Closed => Setback::Lost,
         }
     }
@@ -165,10 +172,10 @@ pub async fn run<D: Dial>(
         () = closed(commands) => return SessionError::Closed,
     };
     match opened {
-        Ok((control, channel, address, event)) => {
-            let token = match &event {
-                Event::Opened { standing: Standing::Accepted { token }, .. } => Some(*token),
-                _ => None,
+        Ok(Open { control, channel, address, master, standing, event }) => {
+            let token = match standing {
+                Standing::Accepted { token } => Some(token),
+                Standing::Pending | Standing::Rejected | Standing::Denied | Standing::Suspended => None,
             };
             if events.send(event).await.is_err() {
                 return SessionError::Closed;
@@ -179,6 +186,7 @@ pub async fn run<D: Dial>(
                 trust: &identity.trust,
                 events,
                 address,
+                master,
                 channel,
                 reader: Reader::new(),
                 started: Instant::now(),
@@ -198,21 +206,28 @@ async fn closed(commands: &mut mpsc::UnboundedReceiver<Command>) {
     while !matches!(commands.recv().await, Some(Command::Close) | None) {}
 }
 
-type Open<D> = (<D as Dial>::Control, Channel, SocketAddr, Event);
+struct Open<D: Dial> {
+    control: D::Control,
+    channel: Channel,
+    address: SocketAddr,
+    master: Fingerprint,
+    standing: Standing,
+    event: Event,
+}
 
 /// Opens a session with the key that the master knows. Of two it is the next one if the master
 /// was told of it: only the holder of that key could tell, so the answer to a rotation was lost.
 async fn open<D: Dial>(dial: &D, identity: &Identity) -> Result<Open<D>, SessionError> {
     if let Some(next) = identity.keys.next() {
-        let opened = open_with(dial, identity, &next).await?;
-        let is_known = |standing: &Standing| match standing {
-            Standing::Accepted { .. } | Standing::Suspended => true,
-            Standing::Pending | Standing::Rejected | Standing::Denied => false,
-        };
-        if matches!(&opened.3, Event::Opened { standing, .. } if is_known(standing)) {
-            return Ok(opened);
+        match open_with(dial, identity, &next).await {
+            Ok(opened) if matches!(opened.standing, Standing::Accepted { .. } | Standing::Suspended) => {
+                return Ok(opened);
+            }
+            // Nothing sealed was sent, so the master has filed nothing under it.
+            Ok(_) => {}
+            // A master may have no room for a key that it does not know, and all for the other.
+            Err(error) => tracing::debug!("no session with the next key: {error}"),
         }
-        // Nothing sealed was sent, so the master has filed nothing under it.
     }
     open_with(dial, identity, &identity.keys.current()).await
 }
@@ -236,16 +251,17 @@ async fn open_with<D: Dial>(
     let (welcome, channel) = waiting.welcome(&step(&mut control, "verdict", identity.patience).await?)?;
     // Only now is it certain that the holder of that key is there.
     identity.trust.remember(&trust_key, serial, successor).map_err(SessionError::Trust)?;
+    let (master, standing) = (trust_key.fingerprint(), welcome.standing);
     let event = Event::Opened {
-        standing: welcome.standing,
+        standing,
         heartbeat: heartbeat(welcome.pace.heartbeat_ms),
         message_max: welcome.pace.message_max.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
         key: own,
-        master: trust_key.fingerprint(),
+        master,
         successor,
         address,
     };
-    Ok((control, channel, address, event))
+    Ok(Open { control, channel, address, master, standing, event })
 }
 
 /// What the master asks for, within reason.
@@ -269,6 +285,8 @@ struct Session<'a, D: Dial> {
     trust: &'a Trust,
     events: &'a mpsc::Sender<Event>,
     address: SocketAddr,
+    /// The trust key under which the master spoke last.
+    master: Fingerprint,
     channel: Channel,
     reader: Reader,
     started: Instant,
@@ -279,6 +297,7 @@ enum Next<F> {
     Writable,
     Command(Option<Command>),
     Doubt,
+    Watch,
     Subscribed(Result<F, LinkError>),
     Broadcast(Result<(Bytes, Bytes), LinkError>),
 }
@@ -300,6 +319,7 @@ impl<D: Dial> Session<'_, D> {
         let mut subscribing = token.map(subscribe);
         let mut feed: Option<D::Feed> = None;
         let mut waiting: Option<ToMaster> = None;
+        let mut watch = tokio::time::interval(WATCH);
         let mut doubt = is_in_doubt.then(|| Box::pin(tokio::time::sleep(DOUBT)));
         loop {
             let next = tokio::select! {
@@ -307,6 +327,7 @@ impl<D: Dial> Session<'_, D> {
                 () = window.reserve(), if waiting.is_some() => Next::Writable,
                 command = commands.recv(), if waiting.is_none() => Next::Command(command),
                 () = optional(doubt.as_mut()) => Next::Doubt,
+                _ = watch.tick() => Next::Watch,
                 subscribed = optional(subscribing.as_mut()) => Next::Subscribed(subscribed),
                 broadcast = next_broadcast(feed.as_mut()) => Next::Broadcast(broadcast),
             };
@@ -348,6 +369,12 @@ impl<D: Dial> Session<'_, D> {
                     return Ok(());
                 }
                 Next::Doubt => return Ok(()),
+                Next::Watch => {
+                    // Files that cannot be read now name nobody else.
+                    if matches!(self.trust.admits(self.master), Ok(false)) {
+                        return Err(SessionError::Untrusted(self.master));
+                    }
+                }
                 Next::Subscribed(subscribed) => {
                     subscribing = None;
                     feed = Some(subscribed?);
@@ -381,11 +408,12 @@ impl<D: Dial> Session<'_, D> {
     }
 
     /// Stores what a new handshake would have told: judged like an Offer, by the pin.
-    fn learn(&self, config: &Config) -> Result<Option<Fingerprint>, SessionError> {
+    fn learn(&mut self, config: &Config) -> Result<Option<Fingerprint>, SessionError> {
         let pin = self.trust.pin().map_err(SessionError::Trust)?;
         let offered = Offered::read_text(&config.offer, &pin)?;
         let (key, serial, successor) = (offered.trust_key(), offered.serial(), offered.successor());
         self.trust.remember(key, serial, successor).map_err(SessionError::Trust)?;
+        self.master = key.fingerprint();
         Ok(successor)
     }
 }

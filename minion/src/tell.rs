@@ -50,18 +50,19 @@ pub fn fingerprint(paths: &Paths, options: &Options, id: &MinionId) -> Result<St
 }
 
 /// `brine-minion trust-master`: pins this key instead of the one before. A running minion reads
-/// the pin before each session, so that nothing has to be restarted.
+/// the pin before each session and looks at it during one, so that nothing has to be restarted.
 ///
 /// # Errors
-/// The option `master_finger` names another key, or a file cannot be written.
+/// The option `master_finger` names another key, the folder is another user's, or a file cannot be
+/// written.
 pub fn trust_master(paths: &Paths, options: &Options, fingerprint: Fingerprint) -> Result<String> {
     let told = Trust::new(&paths.pki_minion(), options.master_finger).trust_only(fingerprint)?;
     Ok(match told {
         Told::Already => format!("This minion trusts {fingerprint} already.\n"),
         Told::Pinned { instead: None } => format!("This minion trusts {fingerprint} from now on.\n"),
         Told::Pinned { instead: Some(old) } => format!(
-            "This minion trusts {fingerprint} from now on,\nand no longer   {old}.\nA running minion tries again \
-             within seconds.\n"
+            "This minion trusts {fingerprint} from now on,\nand no longer   {old}.\nA running minion ends \
+             its session with that one, and tries again within seconds.\n"
         ),
     })
 }

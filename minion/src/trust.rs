@@ -7,8 +7,10 @@
 //! ```
 //! **Invariants:** nothing about a master is written before its verdict has opened; whatever of
 //! the two files a crash leaves, the minion accepts the master that it accepted before or the one
-//! that it was about to remember.
+//! that it was about to remember; what an administrator names is not undone by a master that was
+//! let in before. The folder is locked from reading the pin to writing the files.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -16,6 +18,7 @@ use brine_local::file;
 use brine_pki::handshake::minion::Pin;
 use brine_pki::key::PublicKey;
 use brine_protocol::Fingerprint;
+use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 const FILE_MAX: u64 = 16 * 1024;
@@ -121,6 +124,26 @@ impl Trust {
         })
     }
 
+    /// Whether a master with this trust key is to be talked to, as of now.
+    ///
+    /// # Errors
+    /// A file cannot be read or understood.
+    pub fn admits(&self, key: Fingerprint) -> Result<bool> {
+        Ok(match self.pin()? {
+            Pin::FirstUse => true,
+            Pin::Fingerprint(pinned) => pinned == key,
+            Pin::Known { trust_key, successor, .. } => trust_key == key || successor == Some(key),
+        })
+    }
+
+    /// The right to decide what is in the folder. It is held for as long as two small files take
+    /// to be written, so it is waited for.
+    fn lock(&self) -> Result<Flock<File>> {
+        let cannot = || format!("cannot lock {}", self.folder.display());
+        let folder = File::open(&self.folder).with_context(cannot)?;
+        Flock::lock(folder, FlockArg::LockExclusive).map_err(|(_, error)| error).with_context(cannot)
+    }
+
     /// The key that was announced to follow the master's, if one was.
     ///
     /// # Errors
@@ -170,10 +193,16 @@ impl Trust {
     /// Remembers a master whose verdict has opened, or whose config was signed by the pinned key.
     ///
     /// # Errors
-    /// A file cannot be written.
+    /// It is not to be trusted any more, or a file cannot be written.
     pub fn remember(&self, key: &PublicKey, serial: u64, successor: Option<Fingerprint>) -> Result<()> {
-        let old = self.memory()?;
+        let _alone = self.lock()?;
         let trust_key = key.fingerprint();
+        if !self.admits(trust_key)? {
+            bail!(
+                "the master with the key {trust_key} is not trusted any more: another key was named meanwhile"
+            );
+        }
+        let old = self.memory()?;
         let follows = match &old {
             Some(old) if old.trust_key == trust_key => {
                 if serial < old.serial {
@@ -197,7 +226,8 @@ impl Trust {
     /// Forgets the pinned master and trusts this key only, on an administrator's word.
     ///
     /// # Errors
-    /// The option `master_finger` names another key, or a file cannot be written.
+    /// The option `master_finger` names another key, the folder is another user's, or a file cannot
+    /// be written.
     pub fn trust_only(&self, fingerprint: Fingerprint) -> Result<Told> {
         if let Some(finger) = self.master_finger.filter(|finger| *finger != fingerprint) {
             bail!(
@@ -205,6 +235,8 @@ impl Trust {
                  and restart the minion"
             );
         }
+        file::create_private_dir(&self.folder)?;
+        let _alone = self.lock()?;
         // What cannot be read is forgotten as well.
         let (key, is_readable) = match self.key() {
             Ok(key) => (key.map(|key| key.fingerprint()), true),
@@ -214,7 +246,6 @@ impl Trust {
         if instead == Some(fingerprint) {
             return Ok(Told::Already);
         }
-        file::create_private_dir(&self.folder)?;
         // Bound to the key file as it is: an administrator who replaces that one later means it.
         let memory = Memory { told: Some(fingerprint), ..Memory::fresh(key.unwrap_or(fingerprint)) };
         self.save(&memory)?;

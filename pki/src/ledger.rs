@@ -17,7 +17,7 @@ pub use entry::{Break, Deed, Draft, Entry, LineError};
 pub(crate) use entry::{keeps_key, read_key};
 pub use hash::Hash;
 pub use memory::MemoryLedger;
-pub(crate) use repair::set_aside;
+pub(crate) use repair::name_aside;
 pub use repair::{Repaired, repair};
 
 use std::fs::{File, OpenOptions};

@@ -199,6 +199,18 @@ fn is_holder(state: KeyState) -> bool {
     }
 }
 
+/// Whether a key is still in the state in which the caller saw it. To turn away or to forget a key
+/// that nobody has decided about, it is all one whether another key of its id was decided about
+/// meanwhile: of many keys of one id, the first rejected one makes the others denied.
+fn is_as_seen(act: Act, expected: KeyState, found: Option<KeyState>) -> bool {
+    let is_undecided = |state| matches!(state, KeyState::Pending | KeyState::Denied);
+    match act {
+        _ if found == Some(expected) => true,
+        Act::Reject | Act::Delete => is_undecided(expected) && found.is_some_and(is_undecided),
+        Act::Accept | Act::Suspend | Act::Resume => false,
+    }
+}
+
 /// The registry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Registry {
@@ -317,7 +329,7 @@ impl Registry {
             Some(proposed) if decided.is_none() => Some(proposed.standing.state()),
             Some(_) | None => decided.map(|_| standing),
         };
-        if let Some(expected) = expected.filter(|expected| found != Some(*expected)) {
+        if let Some(expected) = expected.filter(|expected| !is_as_seen(act, *expected, found)) {
             return Err(Refusal::Changed { id: id.clone(), expected, found });
         }
         let Some(key) = key else {

@@ -125,7 +125,7 @@ impl Waiting {
     /// that had waited too long.
     pub fn knock(&mut self, knocker: Knocker, now: Timestamp) -> Vec<KeyName> {
         let mut gone = self.expire(now);
-        let claims = cut(knocker.claims);
+        let claims = cut(&knocker.claims);
         let (first_seen, attempts) = match self.remove(&knocker.id, knocker.fingerprint) {
             Some(known) => (known.first_seen, known.attempts.saturating_add(1)),
             None => {
@@ -260,22 +260,32 @@ impl Waiting {
     }
 }
 
-/// Claims cut to [`CLAIM_MAX`] bytes each, at a character, and to [`CLAIMED_GRAINS_MAX`] grains.
-fn cut(claims: Knock) -> Knock {
-    let cut = |mut text: String| -> String {
-        let end = (0..=CLAIM_MAX).rev().find(|end| text.is_char_boundary(*end));
-        if text.len() > CLAIM_MAX {
-            text.truncate(end.unwrap_or(0));
-        }
-        text
+/// The most that is kept of all claims of one key, in bytes. A minion has use for a third of it.
+const CLAIMS_MAX: usize = 1024;
+
+/// What is kept of claims: [`CLAIM_MAX`] bytes of each and [`CLAIMS_MAX`] of all, of whole
+/// characters, with a question mark for each control character, which would take six times its
+/// size in the file. A grain is kept whole or not at all, or it would say something else.
+fn cut(claims: &Knock) -> Knock {
+    let mut left = CLAIMS_MAX;
+    let mut keep = |claim: &str| {
+        let kept = readable(claim, CLAIM_MAX.min(left));
+        left -= kept.len();
+        kept
     };
-    let grains = claims.grains.into_iter().take(CLAIMED_GRAINS_MAX);
-    Knock {
-        host: cut(claims.host),
-        os: cut(claims.os),
-        version: cut(claims.version),
-        grains: grains.map(|(name, value)| (cut(name), cut(value))).collect(),
-    }
+    let (host, os, version) = (keep(&claims.host), keep(&claims.os), keep(&claims.version));
+    let whole = |text: &str| Some(readable(text, CLAIM_MAX)).filter(|kept| kept == text);
+    let grains = claims.grains.iter().take(CLAIMED_GRAINS_MAX).filter_map(|(name, value)| {
+        let (name, value) = (whole(name)?, whole(value)?);
+        left = left.checked_sub(name.len() + value.len())?;
+        Some((name, value))
+    });
+    Knock { host, os, version, grains: grains.collect() }
+}
+
+fn readable(text: &str, max: usize) -> String {
+    let end = (0..=max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text[..end.unwrap_or(0)].chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! cases of the same form.
 
 mod case;
+mod meant;
 mod rules;
 mod shown;
 mod world;

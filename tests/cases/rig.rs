@@ -89,6 +89,7 @@ fn engine() -> Engine<MemoryLedger> {
     let settings = Settings {
         node: 0,
         heartbeat: Duration::from_secs(10),
+        handshake: Duration::from_secs(5),
         lost_after: Duration::from_secs(100),
         keep_jobs: Duration::from_secs(100),
         open_orders_max: 10,

@@ -195,6 +195,102 @@ fn a_fleet_moves_from_salt_and_back() {
     }
 }
 
+/// Salt denies the stranger because of a key that is too short to be taken in here.
+#[test]
+fn a_key_that_salt_denies_is_not_left_as_the_only_one() {
+    let fleet = Fleet::start();
+    let root = fleet.dir().join("pki");
+    for (file, key) in [("minions/db1", "m1"), ("minions_denied/db1", "m3"), ("minions_denied/web1", "m2")] {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::copy(key_file(&format!("{key}.pub")), &path).unwrap();
+    }
+    fs::write(root.join("minions/web1"), include_str!("../../pki/tests/keys/small.pub")).unwrap();
+    let from = root.to_str().unwrap();
+    let import = ["import", "--from-salt", from, "--out", "json"];
+    let unanswered = Done::run_with_input(fleet.command("brine-key", &import), "").expect(1).json();
+    assert_eq!((&unanswered["imported"], &unanswered["refused"]), (&json!([]), &json!([])));
+    let no = Done::run_with_input(fleet.command("brine-key", &import), "n\n").expect(1).json();
+    assert_eq!((&no["imported"], no["left_out"].as_array().unwrap().len()), (&json!([]), 2));
+
+    let done = fleet.brine_key(&["import", "--from-salt", from, "-y"]).expect(1);
+    assert!(done.stdout.contains("left out  minions_denied/web1: Salt denies it"), "{done:?}");
+    assert!(done.stdout.contains("Imported: 1 accepted, 1 denied."), "{done:?}");
+    fleet.brine_key(&["-A", "-y"]).expect(1);
+    let now = states(&fleet);
+    assert_eq!((&now["minions"], &now["minions_pre"]), (&json!(["db1"]), &json!([])));
+}
+
+/// What Salt says of a key that waits there may be otherwise here.
+#[test]
+fn an_import_tells_the_states_that_came_of_it() {
+    let fleet = Fleet::start();
+    let _web1 = fleet.minion_with("web1", "m1", "");
+    let folder = fleet.dir().join("pki/minions_pre");
+    fs::create_dir_all(&folder).unwrap();
+    fs::copy(key_file("m2.pub"), folder.join("web1")).unwrap();
+    let root = folder.parent().unwrap().to_str().unwrap();
+    let done = fleet.brine_key(&["import", "--from-salt", root, "-y", "--out", "json"]).expect(0).json();
+    assert_eq!(done["imported"][0]["state"], "denied");
+}
+
+#[test]
+fn an_export_goes_on_behind_what_cannot_be_written() {
+    let fleet = Fleet::start();
+    let root = salt_folder(fleet.dir());
+    fleet.brine_key(&["import", "--from-salt", root.to_str().unwrap(), "-y"]).expect(0);
+    let to = fleet.dir().join("back");
+    let export = ["export", "--to-salt", to.to_str().unwrap(), "--force"];
+    fs::create_dir_all(to.join("minions/web1")).unwrap();
+    let done = fleet.brine_key(&export).expect(1);
+    assert!(done.stderr.contains("the key of web1 was not written"), "{done:?}");
+    assert!(
+        done.stdout.contains("Wrote 4 keys") && done.stdout.contains("1 could not be written"),
+        "{done:?}"
+    );
+    let document = fleet.brine_key(&[&export[..], &["--out", "json"]].concat()).expect(1).json();
+    assert_eq!((&document["failed"][0]["id"], &document["there_already"]), (&json!("web1"), &json!(4)));
+
+    fs::remove_dir(to.join("minions/web1")).unwrap();
+    let elsewhere = fleet.dir().join("elsewhere");
+    fs::rename(to.join("minions"), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, to.join("minions")).unwrap();
+    fleet.brine_key(&export).refused(4, &["minions", "symlink"]);
+    assert!(!elsewhere.join("web1").exists());
+}
+
+#[test]
+fn every_key_of_ids_with_several_is_rejected() {
+    let fleet = Fleet::start();
+    let keys = [("a1", "m1"), ("a1", "m2"), ("a1", "m3"), ("b1", "m4"), ("b1", "m5"), ("c1", "m6")];
+    let strangers = keys.map(|(id, key)| fleet.stranger_with(id, key, ""));
+    for minion in &strangers {
+        fleet.until_key(minion, "pending");
+    }
+    let said = fleet.brine_key(&["-R", "-y", "--out", "json"]).expect(0).json();
+    assert_eq!((said["rejected"].as_array().unwrap().len(), &said["refused"]), (6, &json!([])));
+    let now = states(&fleet);
+    assert_eq!((&now["minions_denied"], &now["minions_pre"]), (&json!([]), &json!([])));
+    let named = fleet.brine_key(&["-d", "c1,nosuch", "-y"]).expect(1);
+    assert!(
+        named.stderr.contains("nosuch does not match any") && named.stdout.contains("c1 deleted"),
+        "{named:?}"
+    );
+}
+
+#[test]
+fn limits_of_the_configuration_hold_without_a_master() {
+    let mut fleet = Fleet::start_with("max_minions: 1\n");
+    let strangers = [("m1", "m1"), ("m2", "m2")].map(|(id, key)| fleet.stranger_with(id, key, ""));
+    for minion in &strangers {
+        fleet.until_key(minion, "pending");
+    }
+    fleet.master().stop();
+    let said = fleet.brine_key(&["-A", "-y"]).expect(4);
+    assert!(said.stderr.contains("max_minions is 1") && said.stdout.contains("m1 accepted"), "{said:?}");
+    assert_eq!(states(&fleet)["minions"], json!(["m1"]));
+}
+
 #[test]
 fn an_imported_minion_is_in_at_once() {
     let fleet = Fleet::start();

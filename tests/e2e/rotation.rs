@@ -1,5 +1,7 @@
 //! Keys that give way to others, with kills of either side at any moment: nobody is locked out.
 
+mod lockout;
+
 use std::fs;
 use std::path::PathBuf;
 

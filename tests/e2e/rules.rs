@@ -149,6 +149,8 @@ fn what_would_let_anybody_in_stops_the_start() {
     start(&fleet).refused(1, &["open_mode", "auto_accept", "rejected"]);
     fleet.set_options("autosign_file: autosign.conf\n");
     start(&fleet).refused(1, &["autosign.conf", "autosign_file"]);
+    write(&fleet, "autosign.conf", "m1\n(?!prod-).*\n");
+    start(&fleet).refused(1, &["autosign.conf", "line 2 is neither"]);
     write(&fleet, "autosign.conf", "m1\n");
     chmod(&fleet, "autosign.conf", 0o666);
     start(&fleet).refused(1, &["autosign.conf", "0666", "chmod go-w"]);
@@ -171,7 +173,13 @@ fn a_file_that_falls_open_stops_every_rule() {
     assert!(text.contains("autoreject.conf") && text.contains("no key is decided automatically"), "{text}");
     let m1 = fleet.stranger("m1");
     fleet.until_key(&m1, "pending");
-    chmod(&fleet, "autoreject.conf", 0o644);
+    // A line that would be skipped is as bad.
+    write(&fleet, "autoreject.conf", "(?!prod-).*\n");
+    eventually(10.0, "the line is named", || {
+        fleet.health()["problems"][0].as_str().is_some_and(|text| text.contains("line 1 is neither"))
+    });
+    fleet.until_key(&m1, "pending");
+    write(&fleet, "autoreject.conf", "evil*\n");
     fleet.until_up("m1");
     eventually(5.0, "all is well", || fleet.health()["status"] == "ok");
 }

@@ -37,4 +37,4 @@ Move, rotate, check:
 
 Exit codes:
   0 done, or answered with no   1 failed, nothing matched, or not in time   2 wrong usage
-  3 no master   4 refused   130 Ctrl-C   141 whoever read the output went away";
+  3 no master, or no answer   4 refused   130 Ctrl-C   141 whoever read the output went away";

@@ -34,7 +34,28 @@ struct LeftOut<'a> {
 enum Written {
     New,
     Same,
-    Differs(PathBuf),
+    /// There is another file for its id, and whether that has the same key.
+    Stays {
+        path: PathBuf,
+        is_same_key: bool,
+    },
+}
+
+/// What came of it all.
+#[derive(Default)]
+struct Report<'a> {
+    written: Vec<&'a Key>,
+    same: usize,
+    left_out: Vec<LeftOut<'a>>,
+    kept: Vec<Kept<'a>>,
+    failed: Vec<(&'a Key, String)>,
+}
+
+/// A file that was not replaced.
+struct Kept<'a> {
+    key: &'a Key,
+    path: PathBuf,
+    is_same_key: bool,
 }
 
 pub(crate) async fn run(
@@ -50,39 +71,36 @@ pub(crate) async fn run(
     let root = if has_master { named.join("master") } else { named.to_owned() };
     file::create_dir(&root, 0o700)?;
     for state in SALT_STATES {
-        file::create_dir(&root.join(state.salt_name()), 0o700)?;
+        folder(&root.join(state.salt_name()))?;
     }
-    let (mut written, mut kept) = (Vec::new(), Vec::new());
-    let mut same = 0;
+    let mut report = Report { left_out, ..Report::default() };
     for key in chosen {
-        match write(&root, key, is_forced)? {
-            Written::New => written.push(key),
-            Written::Same => same += 1,
-            Written::Differs(path) => kept.push((key, path)),
+        match write(&root, key, is_forced) {
+            Ok(Written::New) => report.written.push(key),
+            Ok(Written::Same) => report.same += 1,
+            Ok(Written::Stays { path, is_same_key }) => report.kept.push(Kept { key, path, is_same_key }),
+            // One bad place must not hide what was written before it.
+            Err(failure) => report.failed.push((key, failure.to_string())),
         }
     }
-    for LeftOut { key, why } in &left_out {
-        let state = key.state.name();
-        eprintln!("brine-key: left out {} ({state}, {}): {why}", key.id, key.fingerprint);
-    }
-    for (key, path) in &kept {
-        let path = escape(&path.display().to_string());
-        eprintln!("brine-key: {path} has another key for {} and stays; --force replaces it", key.id);
-    }
+    report.warn();
     if common.is_for_programs() {
-        let document = document(&written, same, &left_out, &kept);
-        screen.print(&render(&document, &common.style(), 0))?;
+        screen.print(&render(&report.document(), &common.style(), 0))?;
     } else if !common.quiet {
-        let lines: String = written.iter().map(|key| line(key)).collect();
-        screen.print(&format!(
-            "{lines}Wrote {} keys into {}; {same} were there already, {} are left out, {} files stay.\n",
-            written.len(),
-            root.display(),
-            left_out.len(),
-            kept.len()
-        ))?;
+        screen.print(&report.page(&root))?;
     }
-    Ok(if kept.is_empty() { Exit::Ok } else { Exit::Failed })
+    Ok(if report.kept.is_empty() && report.failed.is_empty() { Exit::Ok } else { Exit::Failed })
+}
+
+/// Makes a state's folder. A symlink may lead to where others write.
+fn folder(path: &Path) -> Result<(), Failure> {
+    if path.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
+        return Err(Failure::Refused(format!(
+            "{} is a symlink, and nothing is written through one; put a folder in its place",
+            escape(&path.display().to_string())
+        )));
+    }
+    Ok(file::create_dir(path, 0o700)?)
 }
 
 /// Salt has one key per id, and a denied one beside an accepted one; it knows no suspended keys.
@@ -142,7 +160,8 @@ fn write(root: &Path, key: &Key, is_forced: bool) -> Result<Written, Failure> {
         return Ok(Written::Same);
     }
     if !is_forced && let Some(path) = others.first().or(is_there.then_some(&path)) {
-        return Ok(Written::Differs(path.clone()));
+        let is_same_key = there(path) == Some(key.fingerprint);
+        return Ok(Written::Stays { path: path.clone(), is_same_key });
     }
     file::replace(&path, key.public_key.as_bytes(), 0o600)?;
     for other in others {
@@ -172,35 +191,78 @@ fn line(key: &Key) -> String {
     )
 }
 
-fn document(
-    written: &[&Key],
-    same: usize,
-    left_out: &[LeftOut<'_>],
-    kept: &[(&Key, PathBuf)],
-) -> Map<String, Value> {
-    let name = |key: &Key| json!({"id": key.id, "state": key.state, "fingerprint": key.fingerprint});
-    let written = written.iter().map(|key| {
-        let mut named = name(key);
-        named["salt_fingerprint"] = json!(salt_fingerprint(&key.public_key));
-        named["salt_key_fingerprint"] = json!(salt_key_fingerprint(&key.public_key));
-        named
-    });
-    let left_out = left_out.iter().map(|left| {
-        let mut named = name(left.key);
-        named["why"] = json!(left.why);
-        named
-    });
-    let kept = kept.iter().map(|(key, path)| {
-        let mut named = name(key);
-        named["file"] = json!(path.display().to_string());
-        named
-    });
-    let mut map = Map::new();
-    map.insert("written".to_owned(), written.collect());
-    map.insert("there_already".to_owned(), json!(same));
-    map.insert("left_out".to_owned(), left_out.collect());
-    map.insert("differing_files".to_owned(), kept.collect());
-    map
+impl Report<'_> {
+    /// A line for everything that is not as it is here.
+    fn warn(&self) {
+        for LeftOut { key, why } in &self.left_out {
+            let state = key.state.name();
+            eprintln!("brine-key: left out {} ({state}, {}): {why}", key.id, key.fingerprint);
+        }
+        for kept in &self.kept {
+            eprintln!("brine-key: {}", kept.sentence());
+        }
+        for (key, why) in &self.failed {
+            eprintln!("brine-key: the key of {} was not written: {}", key.id, escape(why));
+        }
+    }
+
+    fn page(&self, root: &Path) -> String {
+        let lines: String = self.written.iter().map(|key| line(key)).collect();
+        let failed = match self.failed.len() {
+            0 => String::new(),
+            count => format!(" {count} could not be written."),
+        };
+        format!(
+            "{lines}Wrote {} keys into {}; {} were there already, {} are left out, {} files stay.{failed}\n",
+            self.written.len(),
+            root.display(),
+            self.same,
+            self.left_out.len(),
+            self.kept.len()
+        )
+    }
+
+    fn document(&self) -> Map<String, Value> {
+        let name = |key: &Key| json!({"id": key.id, "state": key.state, "fingerprint": key.fingerprint});
+        let with = |key: &Key, field: &str, value: Value| {
+            let mut named = name(key);
+            named[field] = value;
+            named
+        };
+        let written = self.written.iter().map(|key| {
+            let mut named = name(key);
+            named["salt_fingerprint"] = json!(salt_fingerprint(&key.public_key));
+            named["salt_key_fingerprint"] = json!(salt_key_fingerprint(&key.public_key));
+            named
+        });
+        let left_out = self.left_out.iter().map(|left| with(left.key, "why", json!(left.why)));
+        let kept = self.kept.iter().map(|kept| {
+            let mut named = with(kept.key, "file", json!(kept.path.display().to_string()));
+            named["same_key"] = json!(kept.is_same_key);
+            named
+        });
+        let failed = self.failed.iter().map(|(key, why)| with(key, "why", json!(why)));
+        let mut map = Map::new();
+        map.insert("written".to_owned(), written.collect());
+        map.insert("there_already".to_owned(), json!(self.same));
+        map.insert("left_out".to_owned(), left_out.collect());
+        map.insert("differing_files".to_owned(), kept.collect());
+        map.insert("failed".to_owned(), failed.collect());
+        map
+    }
+}
+
+impl Kept<'_> {
+    fn sentence(&self) -> String {
+        let path = escape(&self.path.display().to_string());
+        let Key { id, state, .. } = self.key;
+        if self.is_same_key {
+            let state = state.name();
+            format!("{path} has the key of {id}, which is {state} here, and stays; --force moves it")
+        } else {
+            format!("{path} has another key for {id} and stays; --force replaces it")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -249,10 +311,11 @@ mod tests {
         };
         let (first, second) = (real(Accepted), real(Accepted));
         let path = folder.path().join("minions/web1");
+        let stays = |path: &Path, is_same_key| Written::Stays { path: path.to_owned(), is_same_key };
         assert_eq!(write(folder.path(), &first, false).unwrap(), Written::New);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(write(folder.path(), &first, false).unwrap(), Written::Same);
-        assert_eq!(write(folder.path(), &second, false).unwrap(), Written::Differs(path.clone()));
+        assert_eq!(write(folder.path(), &second, false).unwrap(), stays(&path, false));
         assert_eq!(there(&path), Some(first.fingerprint));
         assert_eq!(write(folder.path(), &second, true).unwrap(), Written::New);
         assert_eq!(there(&path), Some(second.fingerprint));
@@ -260,7 +323,12 @@ mod tests {
         // Salt looks at minions_pre first: a file left there would lock the accepted minion out.
         let stray = folder.path().join("minions_pre/web1");
         fs::write(&stray, &first.public_key).unwrap();
-        assert_eq!(write(folder.path(), &second, false).unwrap(), Written::Differs(stray.clone()));
+        assert_eq!(write(folder.path(), &second, false).unwrap(), stays(&stray, false));
+        fs::write(&stray, &second.public_key).unwrap();
+        let kept = write(folder.path(), &second, false).unwrap();
+        assert_eq!(kept, stays(&stray, true));
+        let kept = Kept { key: &second, path: stray.clone(), is_same_key: true };
+        assert!(kept.sentence().contains("has the key of web1, which is accepted here"));
         let denied = Key { state: Denied, ..real(Denied) };
         assert_eq!(write(folder.path(), &denied, false).unwrap(), Written::New);
         assert_eq!(write(folder.path(), &second, true).unwrap(), Written::New);

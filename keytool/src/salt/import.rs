@@ -1,6 +1,6 @@
 //! `brine-key import --from-salt DIR`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
@@ -8,15 +8,16 @@ use std::path::Path;
 use brine_client::Exit;
 use brine_client::prompt::{self, Answer};
 use brine_local::output::{escape, render};
-use brine_protocol::control::{ImportRequest, ImportedKey, Key, KeyActResult, KeyState};
-use brine_protocol::{Fingerprint, MinionId};
+use brine_protocol::MinionId;
+use brine_protocol::control::{ImportRequest, ImportedKey, Key, KeyState};
 use serde_json::{Map, Value, json};
 
 use super::folder::{self, Found, LeftOut, SaltKey};
+use crate::act::not_known;
 use crate::failure::Failure;
 use crate::options::Common;
 use crate::screen::Screen;
-use crate::source::Source;
+use crate::source::{Outcome, Source};
 
 /// What is to be done with the keys of a folder.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,16 @@ struct Plan {
     take: Vec<SaltKey>,
     here_already: Vec<SaltKey>,
     left_out: Vec<LeftOut>,
+    /// Ids of which a key is decided about here.
+    decided_here: BTreeSet<MinionId>,
+}
+
+/// What became of the keys that were to be taken in, each with its state here.
+#[derive(Default)]
+struct Taken<'a> {
+    done: Vec<(&'a SaltKey, KeyState)>,
+    refused: Vec<(&'a SaltKey, String)>,
+    unknown: Vec<(&'a SaltKey, String)>,
 }
 
 pub(crate) async fn run(
@@ -49,48 +60,152 @@ pub(crate) async fn run(
     }
     let clean = if plan.left_out.is_empty() { Exit::Ok } else { Exit::Failed };
     if is_dry || plan.take.is_empty() {
-        document(&plan, &[], is_dry, common, screen)?;
+        let done = plan.take.iter().map(|key| (key, key.state)).collect();
+        document(&plan, Taken { done, ..Taken::default() }, is_dry, common, screen)?;
         return Ok(clean);
     }
     if !common.yes {
         match prompt::proceed(&mut io::stdin().lock(), &mut io::stderr(), false)? {
             Answer::Yes => {}
-            Answer::No => return Ok(Exit::Ok),
+            Answer::No => {
+                document(&plan, Taken::default(), false, common, screen)?;
+                return Ok(clean);
+            }
             Answer::NoInput => {
+                document(&plan, Taken::default(), false, common, screen)?;
                 return Err(Failure::Nothing("no answer, so nothing was changed; -y answers yes".to_owned()));
             }
         }
     }
     let reason = common.reason.clone().unwrap_or_else(|| format!("imported from {}", root.display()));
-    let keys = plan.take.iter().map(|key| ImportedKey {
-        id: key.id.clone(),
-        public_key: key.key.to_pem(),
-        state: key.state,
-    });
-    let request = ImportRequest { keys: keys.collect(), reason: Some(reason) };
-    let results = source.import(&request).await?;
-    let mut done: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut refused = 0;
-    for (key, result) in plan.take.iter().zip(&results) {
-        match &result.refused {
-            None => *done.entry(key.state.name()).or_default() += 1,
-            Some(why) => {
-                refused += 1;
-                eprintln!("Key for minion {} was not imported: {}", key.id, escape(why));
+    let outcomes = match take_in(source, &plan, &reason).await {
+        Ok(outcomes) => outcomes,
+        Err(failure) => {
+            let refused = plan.take.iter().map(|key| (key, failure.to_string())).collect();
+            document(&plan, Taken { refused, ..Taken::default() }, false, common, screen)?;
+            return Err(failure);
+        }
+    };
+    let exit = Outcome::exit(&outcomes);
+    let taken = sort(&plan, outcomes, &states_now(source).await);
+    for (key, why) in &taken.refused {
+        eprintln!("Key for minion {} was not imported: {}", key.id, escape(why));
+    }
+    for (key, why) in &taken.unknown {
+        eprintln!("{}", not_known(&key.id, why));
+    }
+    if !is_document && !common.quiet {
+        screen.print(&summary(&plan, &taken))?;
+    }
+    document(&plan, taken, false, common, screen)?;
+    Ok(if exit == Exit::Ok { clean } else { exit })
+}
+
+/// Takes in what is decided first: only then is a denied key one that another key keeps out.
+async fn take_in(source: &mut Source, plan: &Plan, reason: &str) -> Result<Vec<Outcome>, Failure> {
+    let (denied, others): (Vec<usize>, Vec<usize>) =
+        (0..plan.take.len()).partition(|at| plan.take[*at].state == KeyState::Denied);
+    let mut outcomes = vec![Outcome::Done; plan.take.len()];
+    for (at, outcome) in others.iter().zip(send(source, plan, &others, reason).await?) {
+        outcomes[*at] = outcome;
+    }
+    let decided: BTreeSet<&MinionId> = others
+        .iter()
+        .filter(|at| outcomes[**at] == Outcome::Done && is_decided(plan.take[**at].state))
+        .map(|at| &plan.take[*at].id)
+        .chain(&plan.decided_here)
+        .collect();
+    let (denied, alone): (Vec<usize>, Vec<usize>) =
+        denied.into_iter().partition(|at| decided.contains(&plan.take[*at].id));
+    for at in alone {
+        let why = format!("the key that keeps it out of {} was not taken in", plan.take[at].id);
+        outcomes[at] = Outcome::Refused(why);
+    }
+    match send(source, plan, &denied, reason).await {
+        Ok(became) => {
+            for (at, outcome) in denied.into_iter().zip(became) {
+                outcomes[at] = outcome;
+            }
+        }
+        Err(failure) if others.is_empty() => return Err(failure),
+        // What was done before stays told.
+        Err(failure) => {
+            for at in denied {
+                outcomes[at] = Outcome::Refused(failure.to_string());
             }
         }
     }
-    if !is_document && !common.quiet {
-        let counts: Vec<String> = done.iter().map(|(state, count)| format!("{count} {state}")).collect();
-        let counts = if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") };
-        screen.print(&format!(
-            "Imported: {counts}. Here already: {}. Left out: {}. Refused: {refused}.\n",
-            plan.here_already.len(),
-            plan.left_out.len()
-        ))?;
+    Ok(outcomes)
+}
+
+async fn send(
+    source: &mut Source,
+    plan: &Plan,
+    which: &[usize],
+    reason: &str,
+) -> Result<Vec<Outcome>, Failure> {
+    let imported = |at: &usize| {
+        let key = &plan.take[*at];
+        ImportedKey { id: key.id.clone(), public_key: key.key.to_pem(), state: key.state }
+    };
+    let keys: Vec<ImportedKey> = which.iter().map(imported).collect();
+    if keys.is_empty() {
+        return Ok(Vec::new());
     }
-    document(&plan, &results, false, common, screen)?;
-    Ok(if refused > 0 { Exit::Refused } else { clean })
+    source.import(&ImportRequest { keys, reason: Some(reason.to_owned()) }).await
+}
+
+/// Whether a key in this state makes others of its id denied.
+fn is_decided(state: KeyState) -> bool {
+    match state {
+        KeyState::Accepted | KeyState::Suspended | KeyState::Rejected => true,
+        KeyState::Pending | KeyState::Denied => false,
+    }
+}
+
+/// The keys that are here now; none when they cannot be asked for.
+async fn states_now(source: &mut Source) -> Vec<Key> {
+    source.keys().await.unwrap_or_else(|error| {
+        eprintln!("brine-key: the states told here are those in Salt's folder: {error}");
+        Vec::new()
+    })
+}
+
+/// What became of each key of a plan, and its state here. Pure.
+fn sort<'a>(plan: &'a Plan, outcomes: Vec<Outcome>, now: &[Key]) -> Taken<'a> {
+    let states: BTreeMap<_, KeyState> =
+        now.iter().map(|key| ((&key.id, key.fingerprint), key.state)).collect();
+    let mut taken = Taken::default();
+    for (key, outcome) in plan.take.iter().zip(outcomes) {
+        match outcome {
+            Outcome::Done => {
+                let state = states.get(&(&key.id, key.key.fingerprint())).copied();
+                taken.done.push((key, state.unwrap_or(key.state)));
+            }
+            Outcome::Refused(why) => taken.refused.push((key, why)),
+            Outcome::Unknown(why) => taken.unknown.push((key, why)),
+        }
+    }
+    taken
+}
+
+fn summary(plan: &Plan, taken: &Taken<'_>) -> String {
+    let mut done: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, state) in &taken.done {
+        *done.entry(state.name()).or_default() += 1;
+    }
+    let counts: Vec<String> = done.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    let counts = if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") };
+    let unknown = match taken.unknown.len() {
+        0 => String::new(),
+        count => format!(" Not known: {count}."),
+    };
+    format!(
+        "Imported: {counts}. Here already: {}. Left out: {}. Refused: {}.{unknown}\n",
+        plan.here_already.len(),
+        plan.left_out.len(),
+        taken.refused.len()
+    )
 }
 
 /// Sorts what was found by what there is to do. Pure.
@@ -99,7 +214,13 @@ fn plan(found: Found, here: &[Key]) -> Plan {
     for key in here {
         by_id.entry(&key.id).or_default().push(key);
     }
-    let mut plan = Plan { left_out: found.left_out, ..Plan::default() };
+    // What a rule rejects nobody has decided about.
+    let decided_here: BTreeSet<MinionId> = here
+        .iter()
+        .filter(|key| is_decided(key.state) && key.rule.is_none())
+        .map(|key| key.id.clone())
+        .collect();
+    let mut plan = Plan { left_out: found.left_out, decided_here, ..Plan::default() };
     for key in found.keys {
         let of_id = by_id.get(&key.id).map_or(&[][..], Vec::as_slice);
         match conflict(&key, of_id) {
@@ -108,7 +229,30 @@ fn plan(found: Found, here: &[Key]) -> Plan {
             Conflict::Other(why) => plan.left_out.push(LeftOut { file: key.file, why }),
         }
     }
+    leave_out_denied_alone(&mut plan);
     plan
+}
+
+/// Salt denied a key because another one has its id. Without that one it would wait here like any
+/// newcomer, and the next `-A` would let it in.
+fn leave_out_denied_alone(plan: &mut Plan) {
+    let decided: BTreeSet<MinionId> = plan
+        .take
+        .iter()
+        .filter(|key| is_decided(key.state))
+        .map(|key| key.id.clone())
+        .chain(plan.decided_here.iter().cloned())
+        .collect();
+    let is_alone = |key: &mut SaltKey| key.state == KeyState::Denied && !decided.contains(&key.id);
+    let alone = plan.take.extract_if(.., is_alone).map(|key| LeftOut {
+        why: format!(
+            "Salt denies it because another key has {}, and no such key is taken in or here; it would wait as \
+             if it were the only one",
+            key.id
+        ),
+        file: key.file,
+    });
+    plan.left_out.extend(alone);
 }
 
 enum Conflict {
@@ -171,7 +315,7 @@ fn page(plan: &Plan) -> String {
 
 fn document(
     plan: &Plan,
-    results: &[KeyActResult],
+    taken: Taken<'_>,
     is_dry: bool,
     common: &Common,
     screen: &mut Screen,
@@ -179,43 +323,37 @@ fn document(
     if !common.is_for_programs() || common.quiet {
         return Ok(());
     }
-    let refusals: BTreeMap<(&MinionId, Fingerprint), &String> = results
-        .iter()
-        .filter_map(|result| Some(((&result.id, result.fingerprint), result.refused.as_ref()?)))
-        .collect();
-    let is_done = |key: &&SaltKey| !refusals.contains_key(&name(key));
-    let describe = |key: &SaltKey| {
+    let describe = |key: &SaltKey, state: KeyState| {
         json!({
             "id": key.id,
-            "state": key.state,
+            "state": state,
             "fingerprint": key.key.fingerprint(),
             "salt_fingerprint": key.salt,
             "salt_key_fingerprint": key.salt_key,
         })
     };
-    let refused: Vec<Value> = plan
-        .take
-        .iter()
-        .filter_map(|key| {
-            let mut described = describe(key);
-            described["why"] = json!(refusals.get(&name(key))?);
-            Some(described)
-        })
-        .collect();
+    let explain = |keys: Vec<(&SaltKey, String)>| -> Value {
+        let explained = keys.into_iter().map(|(key, why)| {
+            let mut described = describe(key, key.state);
+            described["why"] = json!(why);
+            described
+        });
+        explained.collect()
+    };
     let left_out: Vec<Value> =
         plan.left_out.iter().map(|left| json!({"file": left.file, "why": left.why})).collect();
     let mut map = Map::new();
     map.insert("dry_run".to_owned(), json!(is_dry));
-    map.insert("imported".to_owned(), plan.take.iter().filter(is_done).map(describe).collect());
-    map.insert("here_already".to_owned(), plan.here_already.iter().map(describe).collect());
+    map.insert("imported".to_owned(), taken.done.iter().map(|(key, state)| describe(key, *state)).collect());
+    let here_already = plan.here_already.iter().map(|key| describe(key, key.state));
+    map.insert("here_already".to_owned(), here_already.collect());
     map.insert("left_out".to_owned(), json!(left_out));
-    map.insert("refused".to_owned(), json!(refused));
+    map.insert("refused".to_owned(), explain(taken.refused));
+    if !taken.unknown.is_empty() {
+        map.insert("unknown".to_owned(), explain(taken.unknown));
+    }
     screen.print(&render(&map, &common.style(), 0))?;
     Ok(())
-}
-
-fn name(key: &SaltKey) -> (&MinionId, Fingerprint) {
-    (&key.id, key.key.fingerprint())
 }
 
 #[cfg(test)]

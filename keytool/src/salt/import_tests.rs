@@ -101,6 +101,83 @@ fn nobody_is_let_in_whom_salt_kept_out() {
 }
 
 #[test]
+fn a_denied_key_comes_only_beside_the_one_that_keeps_it_out() {
+    let folder = Folder::new();
+    let (a, b) = (made().to_pem(), made().to_pem());
+    // The machine's own key is left out, so that the impostor's would wait alone.
+    folder.put("minions/small", include_str!("../../../pki/tests/keys/small.pub"));
+    for (file, key) in [
+        ("minions_denied/small", &b),
+        ("minions_denied/nobody", &b),
+        ("minions_pre/waits", &a),
+        ("minions_denied/waits", &b),
+        ("minions/web1", &a),
+        ("minions_denied/web1", &b),
+        ("minions_rejected/bad1", &a),
+        ("minions_denied/bad1", &b),
+        ("minions_denied/here", &b),
+        ("minions_denied/pends", &b),
+        ("minions_denied/ruled", &b),
+    ] {
+        folder.put(file, key);
+    }
+    let ruled = Key { rule: Some("autoreject_file: *".to_owned()), ..key("ruled", Rejected, 3) };
+    let plan = plan(folder.read(), &[key("here", Suspended, 1), key("pends", Pending, 2), ruled]);
+    let taken: Vec<(&str, KeyState)> = plan
+        .take
+        .iter()
+        .map(|key| (key.id.as_str(), key.state))
+        .filter(|(_, state)| *state == Denied)
+        .collect();
+    assert_eq!(taken, [("bad1", Denied), ("here", Denied), ("web1", Denied)]);
+    let mut left: Vec<&str> = plan
+        .left_out
+        .iter()
+        .filter(|left| left.why.contains("Salt denies it"))
+        .map(|left| left.file.as_str())
+        .collect();
+    left.sort_unstable();
+    let expected = ["nobody", "pends", "ruled", "small", "waits"].map(|id| format!("minions_denied/{id}"));
+    assert_eq!(left, expected);
+}
+
+/// The accepted key finds no room, so the denied one must not wait in its place.
+#[tokio::test]
+async fn a_denied_key_does_not_come_when_its_holder_is_refused() {
+    let folder = Folder::new();
+    let (a, b) = (made().to_pem(), made().to_pem());
+    for (file, key) in [
+        ("minions/db1", &a),
+        ("minions_denied/db1", &b),
+        ("minions/web1", &a),
+        ("minions_denied/web1", &b),
+        ("minions_pre/new1", &a),
+    ] {
+        folder.put(file, key);
+    }
+    let root = tempfile::tempdir().unwrap();
+    let paths = brine_local::Paths::new(Some(root.path()), None);
+    fs::create_dir_all(paths.config_dir()).unwrap();
+    fs::create_dir_all(paths.master_state_dir()).unwrap();
+    fs::write(paths.config_file("master"), "max_minions: 1\n").unwrap();
+    fs::write(paths.ledger(), "").unwrap();
+    let mut source = Source::open(&paths, None).await.unwrap();
+    let plan = plan(folder.read(), &source.keys().await.unwrap());
+    let outcomes = take_in(&mut source, &plan, "why").await.unwrap();
+    let taken = sort(&plan, outcomes, &source.keys().await.unwrap());
+    let done: Vec<(&str, KeyState)> =
+        taken.done.iter().map(|(key, state)| (key.id.as_str(), *state)).collect();
+    assert_eq!(done, [("new1", Pending), ("db1", Accepted), ("db1", Denied)]);
+    let refused: Vec<(&str, bool)> =
+        taken.refused.iter().map(|(key, why)| (key.id.as_str(), why.contains("max_minions"))).collect();
+    assert_eq!(refused, [("web1", true), ("web1", false)]);
+    assert_eq!(
+        summary(&plan, &taken),
+        "Imported: 1 accepted, 1 denied, 1 pending. Here already: 0. Left out: 0. Refused: 2.\n"
+    );
+}
+
+#[test]
 fn what_is_here_already_is_told_apart() {
     let mine = made();
     let other = made();

@@ -7,14 +7,17 @@ use std::time::Duration;
 use brine_local::Paths;
 use brine_local::clock::wall;
 use brine_local::file::{self, FileError};
+use brine_local::text::escape;
 use brine_pki::key::PublicKey;
-use brine_pki::registry::{ActError, Done, Imported, OpenError, Trust};
+use brine_pki::registry::rules::Rules;
+use brine_pki::registry::{Imported, OpenError, Trust};
 use brine_pki::waiting::WaitingLimits;
 use brine_protocol::control::{
-    Decision, ImportRequest, ImportedKey, Key, KeyActRequest, KeyActResult, KeyName, KeysQuery,
+    Act, Decision, ImportRequest, ImportedKey, Key, KeyActRequest, KeyState, KeysQuery,
 };
 use brine_protocol::{Fingerprint, MinionId};
 
+use super::{Outcome, settings};
 use crate::failure::Failure;
 
 /// Reading the waiting keys must never drop one because the master's limits are not known here.
@@ -29,6 +32,8 @@ pub(crate) struct Offline {
     trust: Trust,
     paths: Paths,
     by: String,
+    /// Why it is not known whom the master's configuration keeps out.
+    in_the_dark: Option<String>,
 }
 
 impl Offline {
@@ -37,7 +42,20 @@ impl Offline {
         for warning in &opened.warnings {
             eprintln!("brine-key: {warning}");
         }
-        Ok(Self { trust: opened.trust, paths: paths.clone(), by: principal() })
+        let mut trust = opened.trust;
+        let in_the_dark = match settings::read(paths) {
+            Ok(settings) => {
+                trust.set_max_minions(settings.max_minions);
+                // Whom rules would let in the master itself lets in, once it runs.
+                trust.set_rules(Rules { autoreject: settings.autoreject, ..Rules::default() }, wall());
+                None
+            }
+            Err(why) => {
+                eprintln!("brine-key: WARNING: no key can be accepted: {}", escape(&why));
+                Some(why)
+            }
+        };
+        Ok(Self { trust, paths: paths.clone(), by: principal(), in_the_dark })
     }
 
     pub(super) fn find(&self, query: &KeysQuery) -> Vec<Key> {
@@ -48,19 +66,28 @@ impl Offline {
         self.trust.registry().history(id).to_vec()
     }
 
-    pub(super) fn act(&mut self, request: &KeyActRequest) -> Result<Vec<KeyActResult>, Failure> {
+    /// What became of each key, in the order of the request.
+    pub(super) fn act(&mut self, request: &KeyActRequest) -> Result<Vec<Outcome>, Failure> {
+        if request.act == Act::Accept {
+            self.check_settings()?;
+        }
         let reason = request.reason.as_deref();
         let done = self.trust.act_all(request.act, &request.keys, &self.by, reason, wall());
-        self.save()?;
-        let result = |(name, done): (&KeyName, Result<Done, ActError>)| KeyActResult {
-            id: name.id.clone(),
-            fingerprint: name.fingerprint,
-            refused: done.err().map(|error| error.to_string()),
-        };
-        Ok(request.keys.iter().zip(done).map(result).collect())
+        if let Err(error) = self.save() {
+            eprintln!(
+                "brine-key: WARNING: what was decided holds, but the list of waiting keys is not up to date, so \
+                 that a key deleted from it may be there again: {}",
+                escape(&error.to_string())
+            );
+        }
+        Ok(done.into_iter().map(Outcome::from).collect())
     }
 
-    pub(super) fn import(&mut self, request: &ImportRequest) -> Result<Vec<KeyActResult>, Failure> {
+    /// As [`Offline::act`].
+    pub(super) fn import(&mut self, request: &ImportRequest) -> Result<Vec<Outcome>, Failure> {
+        if request.keys.iter().any(|key| key.state == KeyState::Accepted) {
+            self.check_settings()?;
+        }
         let read = |key: &ImportedKey| -> Result<Imported, Failure> {
             let public = PublicKey::from_pem(&key.public_key)?;
             let (fingerprint, der) = (public.fingerprint(), public.der().to_vec());
@@ -68,13 +95,25 @@ impl Offline {
         };
         let keys = request.keys.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let done = self.trust.import(&keys, &self.by, request.reason.as_deref(), wall());
-        self.save()?;
-        let result = |(key, done): (Imported, Result<Option<Done>, ActError>)| KeyActResult {
-            id: key.id,
-            fingerprint: key.fingerprint,
-            refused: done.err().map(|error| error.to_string()),
-        };
-        Ok(keys.into_iter().zip(done).map(result).collect())
+        let mut outcomes: Vec<Outcome> = done.into_iter().map(Outcome::from).collect();
+        if let Err(error) = self.save() {
+            // The others are in the ledger.
+            let waits = |key: &ImportedKey| matches!(key.state, KeyState::Pending | KeyState::Denied);
+            for (outcome, _) in outcomes.iter_mut().zip(&request.keys).filter(|(_, key)| waits(key)) {
+                *outcome = Outcome::Refused(format!("it could not be filed: {error}"));
+            }
+        }
+        Ok(outcomes)
+    }
+
+    fn check_settings(&self) -> Result<(), Failure> {
+        match &self.in_the_dark {
+            None => Ok(()),
+            Some(why) => Err(Failure::Refused(format!(
+                "no key is accepted as long as it is not known whom max_minions and autoreject_file keep out: {}",
+                escape(why)
+            ))),
+        }
     }
 
     fn save(&mut self) -> Result<(), Failure> {
@@ -82,7 +121,12 @@ impl Offline {
         self.keep_owner()
     }
 
+    /// The ledger decides which key is the master's; files that a kill has left behind follow at its
+    /// next start.
     pub(super) fn master_fingerprint(&self) -> Result<Option<Fingerprint>, Failure> {
+        if let Some(current) = self.trust.registry().master_keys().current {
+            return Ok(Some(current));
+        }
         Ok(public_key(&self.paths.pki_master().join("master.pub"))?.map(|key| key.fingerprint()))
     }
 

@@ -137,14 +137,18 @@ impl<L: Log> Engine<L> {
                 self.close_waiting(&key, "key_deleted");
             }
         }
-        let data = json!({"fingerprint": fingerprint, "by": by, "was": done.was.state().name()});
+        let mut data = json!({"fingerprint": fingerprint, "by": by, "was": done.was.state().name()});
+        if let Some(reason) = &done.entry.reason {
+            data["reason"] = reason.as_str().into();
+        }
         self.event(format!("brine/key/{id}/{}", act.past()), data);
         if done.is.is_none() {
             // Of two that waited, the other may be the only one now.
             self.judge(id);
         }
         let is_holder = |verdict| matches!(verdict, Verdict::Accepted { .. } | Verdict::Suspended);
-        self.has_room_again |= is_holder(done.was) && !done.is.is_some_and(is_holder);
+        let has_room_again = is_holder(done.was) && !done.is.is_some_and(is_holder);
+        self.judge_again |= has_room_again && self.trust.fill().is_some();
     }
 
     /// The keys that are asked for, with whether their minions are connected.

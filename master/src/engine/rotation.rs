@@ -6,41 +6,25 @@
 //!                                                '------------- asked ----> withdrawn
 //! ```
 //! What is announced, and until when, is in the registry, so that it outlives the process; here is
-//! only what a process knows besides: whether the announced key's file is there, and which config
-//! is offered.
+//! only what a process knows besides: whether the announced key's file is there, which config is
+//! offered, and what the steady clock says.
+
+mod own;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use brine_pki::key::PublicKey;
 use brine_pki::ledger::Log;
-use brine_pki::registry::{Announced, RotateError, SuccessionError};
+use brine_pki::registry::{Announced, RotateError};
 use brine_pki::rotation::{self, Handover};
-use brine_protocol::control::{MasterRotation, Problem, ProblemKind, RotateMaster};
-use brine_protocol::message::{Config, Learned, Rotate, Rotated, ToMinion};
-use brine_protocol::permission::Verb;
-use brine_protocol::time::Timestamp;
-use brine_protocol::{Fingerprint, MinionId};
-use serde_json::{Value, json};
+use brine_protocol::control::RotateMaster;
+use brine_protocol::message::{Rotate, Rotated, ToMinion};
+use brine_protocol::{Fingerprint, Jid, MinionId};
+use serde_json::json;
 
-use super::{Answer, Engine, Output, RequestId};
+use super::{Engine, Now, Output, RequestId};
 use crate::gate::ConnId;
-use crate::roles::Principal;
-use crate::store::Record;
-
-/// The longest grace: a year. Whoever is away for longer is told by a person.
-const GRACE_MAX_S: u64 = 366 * 86_400;
-
-/// An announced key takes over no sooner than this, so that sessions that are open learn it even
-/// from a rotation without any grace.
-const SETTLE: Duration = Duration::from_secs(2);
-
-/// Nor sooner than this after a start: minions that are on their way back (their pause is at most
-/// 4 s unless they are told otherwise) learn it although the grace ended while the master was down.
-const REUNION: Duration = Duration::from_secs(5);
-
-/// Minions named in an event; the rest is counted.
-const NAMED_MAX: usize = 100;
+use own::Grace;
 
 /// A minion may try to rotate its key so often within an hour: each time costs two verifications
 /// and perhaps a line in the ledger, and a minion is not trusted to grow that.
@@ -99,15 +83,15 @@ struct Making {
 #[derive(Debug)]
 pub(super) struct Rotations {
     pub(super) own: OwnKey,
-    /// When this process began, on the steady clock.
-    began: Duration,
     /// A key of this master that was decided for is not in its file yet.
     unsaved: Option<String>,
     making: Option<Making>,
     /// The newest config, as an Offer in base64.
     offer: Option<String>,
-    /// Whether sessions that are open have to hear the next one.
+    /// Whether sessions that are open have to hear the next one: what is announced, or withdrawn,
+    /// is in no config yet.
     is_news: bool,
+    grace: Grace,
     /// Sessions whose rotation is being checked.
     checking: BTreeSet<ConnId>,
     /// Since when, and how often, minions have tried to rotate.
@@ -115,14 +99,14 @@ pub(super) struct Rotations {
 }
 
 impl Rotations {
-    pub(super) fn new(own: OwnKey, began: Duration) -> Self {
+    pub(super) fn new(own: OwnKey, announced: Option<Announced>, now: Now) -> Self {
         Self {
             own,
-            began,
             unsaved: None,
             making: None,
             offer: None,
             is_news: false,
+            grace: Grace::of_a_start(announced, now),
             checking: BTreeSet::new(),
             tried: BTreeMap::new(),
         }
@@ -197,7 +181,9 @@ impl<L: Log> Engine<L> {
             Err(why) => return self.refuse_rotation(conn, named, why),
         };
         let by = format!("minion:{id}");
-        let reason = handover.jid.map(|jid| format!("job {jid}"));
+        // The jid is the minion's word: it names no job that is not its own.
+        let is_its = |jid: &Jid| self.orders.get(&id).is_some_and(|open| open.values().any(|its| its == jid));
+        let reason = handover.jid.filter(is_its).map(|jid| format!("job {jid}"));
         match self.trust.rotate(&id, &handover, &by, reason.as_deref(), self.now.wall) {
             Ok(_) => self.rotated(conn, &id, &handover, &by),
             Err(RotateError::Refused(refusal)) => self.refuse_rotation(conn, named, refusal.to_string()),
@@ -213,224 +199,12 @@ impl<L: Log> Engine<L> {
         if let Some(session) = self.sessions.get_mut(&conn) {
             session.fingerprint = fingerprint;
         }
+        // A session that still had the old key may have read along.
+        self.end_epoch();
         // Whoever waits with that key, as this minion did when it tried it, waits no longer.
         self.close_waiting(&(id.clone(), fingerprint), "key_rotated");
         self.send(conn, ToMinion::Rotated(Rotated { fingerprint, refused: None }));
         let data = json!({"from": from, "fingerprint": fingerprint, "by": by});
         self.event(format!("brine/key/{id}/rotated"), data);
-    }
-
-    /// An accepted minion has stored, or forgotten, which key the master will have next.
-    pub(super) fn on_learned(&mut self, id: &MinionId, learned: Learned) {
-        if let Some(facts) = self.facts.get_mut(id)
-            && facts.successor != learned.successor
-        {
-            facts.successor = learned.successor;
-            let facts = Box::new(facts.clone());
-            self.output(Output::Persist(Record::Facts(id.clone(), facts)));
-        }
-    }
-
-    /// The announced key, as long as it can take over: what configs say.
-    #[must_use]
-    pub fn successor(&self) -> Option<Fingerprint> {
-        let announced = self.trust.registry().master_keys().announced;
-        announced.map(|announced| announced.to).filter(|_| self.rotations.own.problem.is_none())
-    }
-
-    /// Tells a session what its handshake did not: it may have been offered an older config.
-    pub(super) fn catch_up(&mut self, conn: ConnId, knows: Option<Fingerprint>) {
-        let own = self.rotations.own.fingerprint;
-        let is_behind = match (self.successor(), knows) {
-            (Some(announced), knows) => knows != Some(announced),
-            // It began under the key before this one, which announced this one.
-            (None, Some(known)) => known != own,
-            (None, None) => false,
-        };
-        if is_behind && let Some(offer) = self.rotations.offer.clone() {
-            self.send(conn, ToMinion::Config(Config { offer }));
-        }
-    }
-
-    /// Another config is offered from now on.
-    pub(super) fn on_offering(&mut self, offer: String) {
-        if std::mem::take(&mut self.rotations.is_news) {
-            let open: Vec<ConnId> = self.sessions.keys().copied().collect();
-            for conn in open {
-                self.send(conn, ToMinion::Config(Config { offer: offer.clone() }));
-            }
-        }
-        self.rotations.offer = Some(offer);
-    }
-
-    /// Whether the present key is in its file.
-    pub(super) fn on_key_saved(&mut self, problem: Option<String>) {
-        self.rotations.unsaved = problem;
-    }
-
-    pub(super) fn rotation(&self) -> Option<MasterRotation> {
-        self.trust.registry().master_keys().announced.map(|announced| self.shown(announced))
-    }
-
-    fn shown(&self, announced: Announced) -> MasterRotation {
-        let Announced { from, to, since, until } = announced;
-        let has_learned = |id: &MinionId, generation| {
-            let facts = self.facts.get(id).filter(|facts| facts.generation == generation);
-            facts.is_some_and(|facts| facts.successor == Some(to))
-        };
-        let accepted = self.trust.registry().accepted();
-        let (learned, missing): (Vec<_>, Vec<_>) =
-            accepted.partition(|(id, generation)| has_learned(id, *generation));
-        let missing = missing.into_iter().map(|(id, _)| id.clone()).collect();
-        MasterRotation { from, to, since, until, learned: learned.len(), missing }
-    }
-
-    /// Starts to make a key. The answer comes when it is announced.
-    pub(super) fn start_rotation(
-        &mut self,
-        request: RequestId,
-        by: &Principal,
-        wanted: RotateMaster,
-    ) -> Result<(), Problem> {
-        by.may(Verb::MasterRotate)?;
-        if wanted.grace_s > GRACE_MAX_S {
-            let detail = format!("grace_s is at most {GRACE_MAX_S} (366 days), not {}", wanted.grace_s);
-            return Err(Problem::new(ProblemKind::BadRequest, detail));
-        }
-        if self.rotations.making.is_some() {
-            let detail = "a new key for this master is being made already";
-            return Err(Problem::new(ProblemKind::Conflict, detail));
-        }
-        // Refused before a key is made for nothing.
-        if let Some(Announced { to, until, .. }) = self.trust.registry().master_keys().announced {
-            let detail = format!(
-                "a rotation to {to} is under way already, until {until}; finish or withdraw it first"
-            );
-            return Err(Problem::new(ProblemKind::Conflict, detail));
-        }
-        self.rotations.making = Some(Making { request, by: by.to_string(), wanted });
-        self.output(Output::Key(KeyStep::Make));
-        Ok(())
-    }
-
-    /// The key is made and its file written, or it could not be.
-    pub(super) fn on_key_made(&mut self, made: Result<PublicKey, String>) {
-        let Some(Making { request, by, wanted }) = self.rotations.making.take() else {
-            return self.output(Output::Key(KeyStep::Discard));
-        };
-        let announced = made.map_err(|why| Problem::new(ProblemKind::Internal, why)).and_then(|key| {
-            let from = self.rotations.own.fingerprint;
-            let grace = i64::try_from(wanted.grace_s).expect("checked to be at most a year");
-            let until = self.now.wall.plus_micros(grace * 1_000_000);
-            let reason = wanted.reason.as_deref();
-            let announced = self.trust.announce(from, &key, until, &by, reason, self.now.wall);
-            if matches!(announced, Err(SuccessionError::Refused(_))) {
-                // Of a ledger that failed the line may be there after all, and need the file.
-                self.output(Output::Key(KeyStep::Discard));
-            }
-            announced.map_err(|error| self.undone_key(&error))
-        });
-        let answer = match announced {
-            Ok(announced) => {
-                self.rotations.own.problem = None;
-                self.configure();
-                let shown = self.shown(announced);
-                self.key_event("announced", &shown, &by);
-                Answer::Rotation(Some(shown))
-            }
-            Err(problem) => Answer::Refused(problem),
-        };
-        self.output(Output::AnswerNow { request, answer: Box::new(answer) });
-    }
-
-    fn undone_key(&mut self, error: &SuccessionError) -> Problem {
-        match error {
-            SuccessionError::Refused(refusal) => Problem::new(ProblemKind::Conflict, refusal.to_string()),
-            SuccessionError::Ledger(error) => {
-                self.output(Output::Count("ledger_failed"));
-                Problem::new(ProblemKind::Degraded, format!("nothing was done: {error}"))
-            }
-        }
-    }
-
-    fn configure(&mut self) {
-        self.rotations.is_news = true;
-        self.output(Output::Key(KeyStep::Configure));
-    }
-
-    /// Lets the announced key take over now.
-    pub(super) fn finish_rotation(&mut self, by: &str) -> Result<MasterRotation, Problem> {
-        if let (Some(problem), Some(_)) =
-            (&self.rotations.own.problem, self.trust.registry().master_keys().announced)
-        {
-            return Err(Problem::new(ProblemKind::Conflict, problem.clone()));
-        }
-        let announced = self.trust.succeed(by, None, self.now.wall).map_err(|e| self.undone_key(&e))?;
-        let shown = self.shown(announced);
-        if self.rotations.own.fingerprint != announced.to {
-            self.rotations.own = OwnKey { fingerprint: announced.to, problem: None, notice: None };
-            self.output(Output::Key(KeyStep::TakeOver));
-        }
-        self.key_event("succeeded", &shown, by);
-        Ok(shown)
-    }
-
-    /// Takes the announcement back: the present key stays.
-    pub(super) fn withdraw_rotation(&mut self, by: &str) -> Result<MasterRotation, Problem> {
-        let announced = self.trust.withdraw(by, None, self.now.wall).map_err(|e| self.undone_key(&e))?;
-        let shown = self.shown(announced);
-        self.rotations.own.problem = None;
-        self.output(Output::Key(KeyStep::Discard));
-        self.configure();
-        self.key_event("withdrawn", &shown, by);
-        Ok(shown)
-    }
-
-    /// The grace may be over; also when that was so before this process began.
-    pub(super) fn succeed_if_due(&mut self) {
-        let Some(announced) = self.trust.registry().master_keys().announced else {
-            return;
-        };
-        let settle = i64::try_from(SETTLE.as_micros()).expect("two seconds");
-        let due = announced.until.max(announced.since.plus_micros(settle));
-        let is_due = self.now.wall >= due && self.now.steady.saturating_sub(self.rotations.began) >= REUNION;
-        // Its file was put in place by hand: what is so is written down.
-        let is_there = self.rotations.own.fingerprint == announced.to;
-        if (is_due || is_there) && self.rotations.own.problem.is_none() {
-            // A ledger that cannot be written is tried again with the next tick.
-            let _ = self.finish_rotation("master");
-        }
-    }
-
-    fn key_event(&mut self, what: &str, rotation: &MasterRotation, by: &str) {
-        let named = &rotation.missing[..rotation.missing.len().min(NAMED_MAX)];
-        let data: Value = json!({
-            "from": rotation.from, "to": rotation.to, "until": rotation.until, "by": by,
-            "missing": named, "missing_count": rotation.missing.len(),
-        });
-        self.event(format!("brine/master/key/{what}"), data);
-    }
-
-    /// What an administrator should keep in mind about the master's key.
-    pub(super) fn key_notices(&self) -> impl Iterator<Item = String> {
-        let under_way = self.rotation().map(|MasterRotation { to, until, learned, missing, .. }| {
-            let (of, missing) = (learned + missing.len(), missing.len());
-            format!(
-                "this master's key is being rotated to {to}, which takes over at {until}; {missing} of {of} accepted minions have not learned it yet"
-            )
-        });
-        under_way.into_iter().chain(self.rotations.own.notice.clone())
-    }
-
-    /// The fingerprint of the key that signs.
-    #[must_use]
-    pub fn fingerprint(&self) -> Fingerprint {
-        self.rotations.own.fingerprint
-    }
-
-    /// When the announced key was announced, for the log of a start.
-    #[must_use]
-    pub fn announced(&self) -> Option<(Fingerprint, Timestamp)> {
-        self.trust.registry().master_keys().announced.map(|announced| (announced.to, announced.until))
     }
 }

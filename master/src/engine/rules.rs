@@ -33,10 +33,10 @@ impl<L: Log> Engine<L> {
         }
     }
 
-    /// Whom the rules would have let in before, had `max_minions` left room: their sessions are open
-    /// and they would not knock again.
-    pub(super) fn fill_up(&mut self) {
-        if std::mem::take(&mut self.has_room_again) && self.trust.fill().is_some() {
+    /// Whom the rules would have let in before, had `max_minions` left room or the ledger been
+    /// writable: their sessions are open and they would not knock again.
+    pub(super) fn judge_again(&mut self) {
+        if std::mem::take(&mut self.judge_again) {
             for decided in self.trust.judge_all(self.now.wall) {
                 self.on_judged(decided);
             }
@@ -51,7 +51,10 @@ impl<L: Log> Engine<L> {
             }
             // It waits: an operator may make room.
             Err(ActError::Refused(_)) => self.output(Output::Count("rule_refused")),
-            Err(ActError::Ledger(_)) => self.output(Output::Count("ledger_failed")),
+            Err(ActError::Ledger(_)) => {
+                self.judge_again = true;
+                self.output(Output::Count("ledger_failed"));
+            }
         }
     }
 

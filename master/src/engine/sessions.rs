@@ -6,7 +6,7 @@ use std::time::Duration;
 use brine_pki::ledger::Log;
 use brine_pki::registry::rules::Rule;
 use brine_pki::registry::{Knocker, Verdict};
-use brine_protocol::control::Presence;
+use brine_protocol::control::{KeyName, Presence};
 use brine_protocol::limits::WireLimits;
 use brine_protocol::message::{Beat, Knock, Standing, Start, Stored, ToMaster, ToMinion};
 use brine_protocol::{Fingerprint, Jid, MinionId};
@@ -97,8 +97,8 @@ impl<L: Log> Engine<L> {
             message_max: WireLimits::default().message_max,
             backlog: Backlog::new(),
         };
-        for dropped in knocked.dropped {
-            self.close_waiting(&(dropped.id, dropped.fingerprint), "pending_full");
+        for dropped in &knocked.dropped {
+            self.key_forgotten(dropped, "pending_full");
         }
         if knocked.waits {
             // Not stored: strangers must not be able to fill the disk by knocking.
@@ -134,6 +134,10 @@ impl<L: Log> Engine<L> {
             }
             // Started under a verdict that has changed since, or said something else first.
             (_, _) => self.output(Output::Cut { conn, why: "message_out_of_turn" }),
+        }
+        for dropped in &knocked.dropped {
+            // Of two that waited, the other may be the only one now.
+            self.judge(&dropped.id);
         }
     }
 
@@ -303,6 +307,14 @@ impl<L: Log> Engine<L> {
         if let Some(conn) = self.waiting.remove(key) {
             self.output(Output::Close { conn, why });
         }
+    }
+
+    /// A waiting key had to make room, or was not heard of for too long. Nothing is stored of it, but
+    /// whoever has it on a screen has to hear that it is gone.
+    pub(super) fn key_forgotten(&mut self, name: &KeyName, why: &'static str) {
+        let KeyName { id, fingerprint, .. } = name;
+        self.passing_event(format!("brine/key/{id}/expired"), json!({"fingerprint": fingerprint}));
+        self.close_waiting(&(id.clone(), *fingerprint), why);
     }
 
     /// The live session of a minion.

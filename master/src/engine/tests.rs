@@ -38,7 +38,11 @@ impl Out {
         self.0
             .iter()
             .filter_map(|output| match output {
-                Output::Send { conn: to, message } if to.0 == conn => Some(message),
+                Output::Send { conn: to, message } | Output::SendNow { conn: to, message }
+                    if to.0 == conn =>
+                {
+                    Some(message)
+                }
                 _ => None,
             })
             .collect()
@@ -136,6 +140,7 @@ fn settings() -> Settings {
     Settings {
         node: 0,
         heartbeat: Duration::from_secs(10),
+        handshake: Duration::from_secs(5),
         lost_after: Duration::from_secs(100),
         keep_jobs: Duration::from_secs(86_400),
         open_orders_max: 10,

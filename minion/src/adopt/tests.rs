@@ -167,3 +167,24 @@ fn folders_can_be_named() {
     let both = Source::new(root, Some("/a".into()), Some("/c".into()));
     assert_eq!((both.pki, both.config), ("/a".into(), "/c".into()));
 }
+
+#[test]
+fn nothing_is_taken_over_into_a_folder_that_is_not_ours() {
+    let machine = Machine::with(PKCS8, &[MINION_ID]);
+    let folder = machine.path("etc/brine/pki/minion");
+    fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), &folder).unwrap();
+    let error = machine.adopt().unwrap_err();
+    assert!(error.contains("symbolic link"), "{error}");
+    if nix::unistd::Uid::effective().is_root() {
+        fs::remove_file(&folder).unwrap();
+        fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::chown(&folder, Some(54_321), None).unwrap();
+        let error = machine.adopt().unwrap_err();
+        assert!(error.contains("sudo -u #54321"), "{error}");
+    }
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    assert_eq!(machine.id(), None);
+    assert!(!machine.path("var/lib/brine/minion").exists(), "nothing was written");
+}

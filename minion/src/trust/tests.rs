@@ -183,3 +183,66 @@ fn an_administrator_names_the_key() {
     assert!(error.contains(&two.fingerprint().to_string()), "{error}");
     assert_eq!(place.files(), before);
 }
+
+/// A handshake under way, and a session, of the master that is to be shut out: both end in
+/// `remember`, with a pin that was read before.
+#[test]
+fn what_an_administrator_names_is_not_undone_by_the_old_master() {
+    let [one, two, three] = &*KEYS;
+    let place = Place::new();
+    let trust = place.trust(None);
+    trust.remember(one, 5, Some(three.fingerprint())).unwrap();
+    for (key, is_admitted) in [(one, true), (two, false), (three, true)] {
+        assert_eq!(trust.admits(key.fingerprint()).unwrap(), is_admitted);
+    }
+    trust.trust_only(two.fingerprint()).unwrap();
+    for key in [one, three] {
+        assert!(!trust.admits(key.fingerprint()).unwrap());
+        let error = trust.remember(key, 6, None).unwrap_err().to_string();
+        assert!(error.contains(&key.fingerprint().to_string()), "{error}");
+    }
+    assert_eq!(place.pin(None), exactly(two));
+    trust.remember(two, 1, None).unwrap();
+    assert_eq!(place.pin(None), known(two, 1, None));
+}
+
+/// Nor by one that is being remembered while the administrator names another.
+#[test]
+fn remembering_and_naming_do_not_mix() {
+    let [one, two, _] = &*KEYS;
+    for _ in 0..50 {
+        let place = Place::new();
+        place.trust(None).remember(one, 1, None).unwrap();
+        let (remembering, naming) = (place.trust(None), place.trust(None));
+        std::thread::scope(|threads| {
+            threads.spawn(move || {
+                (2..12).map_while(|serial| remembering.remember(one, serial, None).ok()).count()
+            });
+            naming.trust_only(two.fingerprint()).unwrap();
+        });
+        assert_eq!(place.pin(None), exactly(two));
+    }
+}
+
+/// As root for a minion that runs as another user, files would be out of its reach.
+#[test]
+fn nothing_is_written_for_another_user_or_through_a_link() {
+    let [one, ..] = &*KEYS;
+    let place = Place::new();
+    let theirs = if nix::unistd::Uid::effective().is_root() {
+        std::os::unix::fs::chown(place.0.path(), Some(54_321), None).unwrap();
+        place.0.path().to_owned()
+    } else {
+        PathBuf::from("/usr")
+    };
+    let error = Trust::new(&theirs, None).trust_only(one.fingerprint()).unwrap_err().to_string();
+    assert!(error.contains("sudo -u"), "{error}");
+    assert_eq!(place.files(), [None, None]);
+
+    let (real, place) = (Place::new(), Place::new());
+    let link = place.file("link");
+    std::os::unix::fs::symlink(real.0.path(), &link).unwrap();
+    let error = Trust::new(&link, None).trust_only(one.fingerprint()).unwrap_err().to_string();
+    assert!(error.contains("symbolic link"), "{error}");
+    assert_eq!(real.files(), [None, None]);
+}

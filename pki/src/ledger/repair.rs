@@ -84,15 +84,20 @@ pub(super) fn continues(entry: &Entry, chain: Chain) -> bool {
     if entry.prev == chain.head { entry.seq == next } else { entry.seq >= next }
 }
 
-/// Puts bytes into the first `<name>.damaged-<n>` that is free.
-pub(crate) fn set_aside(path: &Path, bytes: &[u8]) -> Result<PathBuf, FileError> {
+/// Puts bytes into a file beside this one.
+fn set_aside(path: &Path, bytes: &[u8]) -> Result<PathBuf, FileError> {
+    let aside = name_aside(path);
+    file::replace(&aside, bytes, 0o600)?;
+    Ok(aside)
+}
+
+/// The first `<name>.damaged-<n>` that is free.
+pub(crate) fn name_aside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let free = (1..)
+    (1..)
         .map(|n: u64| path.with_file_name(format!("{name}.damaged-{n}")))
         .find(|path| !path.exists())
-        .expect("a folder holds fewer files than there are numbers");
-    file::replace(&free, bytes, 0o600)?;
-    Ok(free)
+        .expect("a folder holds fewer files than there are numbers")
 }
 
 pub(super) type Read = (Vec<u8>, Option<Entry>);

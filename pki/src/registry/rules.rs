@@ -5,7 +5,7 @@
 
 mod expressions;
 
-pub use expressions::{BYTES_MAX, Expressions, ExpressionsError};
+pub use expressions::{BYTES_MAX, Expressions, ExpressionsError, lines};
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -149,6 +149,43 @@ fn refusals_say_what_stands_against_it() {
     trust.act(Act::Accept, &saw("new", KeyState::Pending), "test", None, at(6)).unwrap();
 }
 
+/// Which acts go through when the caller saw the key in one state and it is in another.
+#[test]
+fn who_saw_another_state_is_refused_unless_nobody_decided_about_the_key() {
+    let mut table = String::new();
+    for seen in [KeyState::Pending, KeyState::Denied, KeyState::Accepted] {
+        for is in KEY_STATES.into_iter().filter(|is| *is != seen) {
+            let done = ACTS.into_iter().filter(|act| {
+                let name = KeyName { state: Some(seen), ..name("a", "k") };
+                match with_state(is).act(*act, &name, "test", None, at(1)) {
+                    Ok(_) => true,
+                    Err(error) => {
+                        assert!(error.to_string().starts_with("the key of a changed meanwhile"), "{error}");
+                        false
+                    }
+                }
+            });
+            let done: Vec<_> = done.map(Act::name).collect();
+            table.push_str(&format!("{:8} {:9} {}\n", seen.name(), is.name(), done.join(" ")));
+        }
+    }
+    let lines: Vec<&str> = table.lines().map(str::trim_end).filter(|line| line.contains("reject ")).collect();
+    assert_eq!(lines, ["pending  denied    reject delete", "denied   pending   reject delete"], "{table}");
+}
+
+#[test]
+fn many_keys_of_one_id_are_turned_away_one_by_one() {
+    for act in [Act::Reject, Act::Delete] {
+        let mut trust = with_state(KeyState::Pending);
+        trust.knock(knocker("a", "k2", "192.0.2.2"), at(1));
+        for key in ["k", "k2"] {
+            let saw = KeyName { state: Some(KeyState::Pending), ..name("a", key) };
+            trust.act(act, &saw, "test", None, at(2)).unwrap();
+        }
+        assert_eq!((trust.count(KeyState::Pending), trust.count(KeyState::Denied)), (0, 0), "{act:?}");
+    }
+}
+
 #[test]
 fn another_key_waits_as_denied_only_while_a_decided_one_is_there() {
     let mut trust = with_state(KeyState::Pending);

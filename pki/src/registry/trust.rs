@@ -115,7 +115,9 @@ impl Trust {
         wait: Duration,
     ) -> Result<Opened, OpenError> {
         if let Some(folder) = ledger.parent() {
-            file::create_private_dir(folder)?;
+            // Not ours alone: root opens the files of a master that runs as another user.
+            file::create_dir(folder, 0o700)?;
+            file::close_to_others(folder)?;
         }
         let opened = FileLedger::open(ledger, wait)?;
         let (mut keys, damage) = Waiting::load(waiting, limits)?;

@@ -13,9 +13,10 @@ use brine_protocol::{Fingerprint, MinionId};
 use serde::{Deserialize, Serialize};
 
 use super::{Waiting, WaitingKey, WaitingLimits, cut};
-use crate::ledger::{read_key, set_aside};
+use crate::ledger::{name_aside, read_key};
 
-/// The largest file that is read, in bytes. Ten thousand keys with all their claims have 18 MB.
+/// The largest file that is read, in bytes. The costliest keys that strangers can file have 3.7 KB
+/// each, of which 2 KB are claims that consist of quotation marks: ten thousand of them have 37 MB.
 const FILE_MAX: u64 = 256 * 1024 * 1024;
 
 /// The version that the file names.
@@ -62,23 +63,25 @@ impl Waiting {
     /// # Errors
     /// The file cannot be read at all, or not be set aside.
     pub fn load(path: &Path, limits: WaitingLimits) -> Result<(Self, Option<Damage>), LoadError> {
-        let reason = match file::read(path, FILE_MAX) {
+        Self::load_up_to(path, limits, FILE_MAX)
+    }
+
+    pub(super) fn load_up_to(
+        path: &Path,
+        limits: WaitingLimits,
+        max: u64,
+    ) -> Result<(Self, Option<Damage>), LoadError> {
+        let reason = match file::read(path, max) {
             Ok(bytes) => match parse(&bytes) {
                 Ok(keys) => return Ok((Self::fill(keys, limits), None)),
-                Err(reason) => {
-                    let aside = set_aside(path, &bytes)?;
-                    fs::remove_file(path).map_err(|reason| FileError::System {
-                        doing: "remove",
-                        path: path.to_owned(),
-                        reason,
-                    })?;
-                    Damage { path: path.to_owned(), reason, aside }
-                }
+                Err(reason) => reason,
             },
+            Err(FileError::TooLarge { max, .. }) => format!("it is larger than {max} bytes"),
             Err(error) if error.is_not_found() => return Ok((Self::new(limits), None)),
             Err(error) => return Err(error),
         };
-        Ok((Self::new(limits), Some(reason)))
+        let aside = set_aside(path)?;
+        Ok((Self::new(limits), Some(Damage { path: path.to_owned(), reason, aside })))
     }
 
     /// Keeps the order in which keys were last heard of, and the limits, which may be lower now.
@@ -115,6 +118,18 @@ impl Waiting {
     }
 }
 
+/// Gives the file another name, whatever its size.
+fn set_aside(path: &Path) -> Result<PathBuf, FileError> {
+    let aside = name_aside(path);
+    fs::rename(path, &aside).map_err(|reason| FileError::System {
+        doing: "rename",
+        path: path.to_owned(),
+        reason,
+    })?;
+    file::sync_folder(path)?;
+    Ok(aside)
+}
+
 fn parse(bytes: &[u8]) -> Result<Vec<WaitingKey>, String> {
     let saved: Saved<SavedKey> = serde_json::from_slice(bytes).map_err(|error| escape(&error.to_string()))?;
     if saved.v != VERSION {
@@ -131,7 +146,7 @@ fn parse(bytes: &[u8]) -> Result<Vec<WaitingKey>, String> {
             last_seen: key.last_seen,
             address: key.address,
             attempts: key.attempts,
-            claims: cut(key.claims),
+            claims: cut(&key.claims),
         })
     };
     saved.keys.into_iter().map(read).collect()

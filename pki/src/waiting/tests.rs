@@ -112,6 +112,33 @@ fn claims_are_cut_at_a_character() {
 }
 
 #[test]
+fn claims_of_one_key_have_a_limit_together_and_nothing_that_costs_six_times_its_size() {
+    for (text, kept) in [("\u{1}", '?'), ("\u{7f}", '?'), ("\u{85}", '?'), ("\"", '"'), ("é", 'é')] {
+        let mut waiting = waiting(10, 8);
+        let mut long = knocker(&"i".repeat(253), "k", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff");
+        // The largest that a public key can be.
+        long.key = vec![0; 600];
+        let claims = &mut long.claims;
+        (claims.host, claims.os, claims.version) = (text.repeat(1000), text.repeat(1000), text.repeat(20));
+        claims.grains = (0..8).map(|i| (format!("g{i}"), text.repeat(250 / text.len()))).collect();
+        waiting.knock(long, at(0));
+        let claims = &waiting.iter().next().unwrap().claims;
+        let texts = [&claims.host, &claims.os, &claims.version];
+        assert!(texts.iter().all(|text| text.chars().all(|c| c == kept) && !text.is_empty()), "{claims:?}");
+        let grains = claims.grains.iter().flat_map(|(name, value)| [name, value]);
+        let bytes: usize = texts.into_iter().chain(grains).map(String::len).sum();
+        assert!(bytes <= 1024, "{bytes} bytes of {text:?}");
+        let whole = claims.grains.values().all(|value| *value == text.repeat(250 / text.len()));
+        assert!(
+            whole && claims.grains.is_empty() == (kept == '?'),
+            "a grain is whole or not there: {claims:?}"
+        );
+        let json = waiting.to_json().len();
+        assert!(json < 3700, "{json} bytes of {text:?}");
+    }
+}
+
+#[test]
 fn reads_back_what_it_wrote() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("waiting.json");
@@ -156,6 +183,14 @@ fn a_damaged_file_is_set_aside() {
         assert_eq!(damage.aside, dir.path().join(format!("waiting.json.damaged-{n}")));
         assert_eq!(fs::read_to_string(&damage.aside).unwrap(), bytes);
     }
+    // Whatever made it so large: a master that does not start would be the greater damage.
+    fs::write(&path, &good).unwrap();
+    let load = |max: usize| Waiting::load_up_to(&path, WaitingLimits::default(), max as u64).unwrap();
+    assert_eq!((load(good.len()).0.len(), path.exists()), (1, true));
+    let (empty, damage) = load(good.len() - 1);
+    let damage = damage.unwrap();
+    assert!(empty.is_empty() && !path.exists() && damage.reason.starts_with("it is larger than"), "{damage}");
+    assert_eq!(fs::read_to_string(&damage.aside).unwrap(), good);
     fs::create_dir(&path).unwrap();
     assert!(Waiting::load(&path, WaitingLimits::default()).is_err());
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::case::{Action, Case, Deviation, Keys};
+use super::meant::{done_to_selected, lost, missing, possible, selected, several, swaps};
 use super::shown::{Stdout, results, strike, strike_results, value};
 use super::world::can_exist;
 
@@ -43,7 +44,7 @@ pub(super) struct Rule {
 }
 
 /// Every difference. Later rules see what earlier ones made of it.
-pub(super) const RULES: [Rule; 21] = [
+pub(super) const RULES: [Rule; 22] = [
     Rule {
         name: "usage is 2",
         why: "one table of exit codes for all programs; 64 is Salt's",
@@ -187,6 +188,23 @@ pub(super) const RULES: [Rule; 21] = [
                 expected.stdout = Stdout::NoMatch(case.pattern().to_owned());
             }
             expected.says_why = true;
+        },
+    },
+    Rule {
+        name: "an id that was written out and is not there is a failure",
+        why: "salt-key says nothing of it as long as another word matches: one machine is left alone unnoticed",
+        applies: |case| {
+            case.code == 0
+                && case.action().is_act()
+                && !case.is_all()
+                && selected(case).next().is_some()
+                && missing(case).next().is_some()
+        },
+        change: |_, expected| {
+            if expected.code == Code::Is(0) {
+                expected.code = Code::Is(1);
+                expected.says_why = true;
+            }
         },
     },
     Rule {
@@ -380,79 +398,6 @@ fn is_quiet(case: &Case) -> bool {
 
 fn bits(case: &Case) -> u64 {
     case.value(&["--keysize"]).and_then(|bits| bits.parse().ok()).unwrap_or(2048)
-}
-
-/// The keys of a case that can exist here.
-fn possible(keys: &Keys) -> Keys {
-    let mut keys = keys.clone();
-    for of_state in keys.values_mut() {
-        of_state.retain(|id, letter| can_exist(id, letter));
-    }
-    keys.retain(|_, of_state| !of_state.is_empty());
-    keys
-}
-
-/// Keys before that cannot exist here: folder, id.
-fn lost(case: &Case) -> impl Iterator<Item = (&str, &str)> {
-    case.before.iter().flat_map(|(folder, of_state)| {
-        let lost = of_state.iter().filter(|(id, letter)| !can_exist(id, letter));
-        lost.map(|(id, _)| (folder.as_str(), id.as_str()))
-    })
-}
-
-/// Keys that an act is for: folder, id.
-fn selected(case: &Case) -> impl Iterator<Item = (&str, &str)> {
-    let folders = case.folders();
-    case.before.iter().filter(move |(folder, _)| folders.contains(&folder.as_str())).flat_map(
-        |(folder, of_state)| {
-            let found = of_state.iter().filter(|(id, letter)| can_exist(id, letter) && case.matches(id));
-            found.map(|(id, _)| (folder.as_str(), id.as_str()))
-        },
-    )
-}
-
-fn has(case: &Case, folder: &str, id: &str) -> bool {
-    case.before.get(folder).is_some_and(|of_state| of_state.contains_key(id))
-}
-
-/// Ids of which an act finds several keys, so that it is a question which one is meant. A denied
-/// key never stands alone here: where the case has no other key of its id, a rejected one is put
-/// beside it.
-fn several(case: &Case) -> impl Iterator<Item = &str> {
-    let is_clear = case.is_all() && case.action() != Action::Accept;
-    let folders = case.folders();
-    let is_asked = case.action().is_act() && !is_clear;
-    let denied = selected(case).filter(move |(folder, _)| is_asked && *folder == "minions_denied");
-    denied.map(|(_, id)| id).filter(move |id| {
-        let others = ["minions", "minions_pre", "minions_rejected"];
-        let stands_alone = !others.iter().any(|folder| has(case, folder, id));
-        let has_other = others.iter().any(|folder| folders.contains(folder) && has(case, folder, id));
-        has_other || (stands_alone && folders.contains(&"minions_rejected"))
-    })
-}
-
-/// Ids whose accepted key would be swapped for another.
-fn swaps(case: &Case) -> impl Iterator<Item = &str> {
-    let accepts = case.action() == Action::Accept;
-    let chosen = selected(case)
-        .filter(move |(folder, id)| accepts && *folder != "minions" && has(case, "minions", id));
-    chosen.map(|(_, id)| id)
-}
-
-/// The keys after the act was done to all that it is for.
-fn done_to_selected(case: &Case) -> Keys {
-    let mut after = possible(&case.before);
-    for (folder, id) in selected(case) {
-        let letter = after.get_mut(folder).and_then(|of_state| of_state.remove(id));
-        let to = match case.action() {
-            Action::Accept => "minions",
-            Action::Reject => "minions_rejected",
-            _ => continue,
-        };
-        after.entry(to.to_owned()).or_default().extend(letter.map(|letter| (id.to_owned(), letter)));
-    }
-    after.retain(|_, of_state| !of_state.is_empty());
-    after
 }
 
 /// A document of lists or maps per folder, without some ids.

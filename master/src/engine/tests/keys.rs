@@ -66,3 +66,16 @@ fn strangers_write_nothing_to_the_store() {
     assert_eq!(out.tags(), ["brine/key/web1/expired"]);
     assert!(!out.0.iter().any(|o| matches!(o, Output::Persist(_))), "{out:?}");
 }
+
+#[test]
+fn a_key_that_makes_room_is_told_to_be_gone() {
+    let mut world = World::new();
+    let most = u64::try_from(WaitingLimits::default().pending_per_id).expect("few");
+    let name = |at: u64| format!("web1{}", "'".repeat(usize::try_from(at).expect("few")));
+    for conn in 0..most {
+        assert_eq!(world.knock(conn, &name(conn)).tags(), ["brine/key/web1/pending"]);
+    }
+    let out = world.knock(most, &name(most));
+    assert_eq!(out.tags(), ["brine/key/web1/expired", "brine/key/web1/pending"]);
+    assert!(out.cut(0), "{out:?}");
+}

@@ -1,5 +1,7 @@
 //! Keys that give way to others, in the small world.
 
+mod takeover;
+
 use std::sync::LazyLock;
 
 use brine_pki::key::{PrivateKey, PublicKey};
@@ -137,6 +139,46 @@ fn a_minion_goes_on_under_its_new_key_without_a_gap() {
 }
 
 #[test]
+fn a_session_of_the_old_key_reads_no_more_broadcasts() {
+    let mut world = World::new();
+    world.real(1, 0);
+    let epochs = |out: &Out| -> Vec<String> {
+        let id = |message: &&ToMinion| match message {
+            ToMinion::Epoch(epoch) => Some(format!("{:?}", epoch.id)),
+            _ => None,
+        };
+        out.sent(1).iter().filter_map(id).collect()
+    };
+    world.subscribe(1);
+    let before = epochs(&world.submit("*"));
+    assert_eq!(before.len(), 1);
+    assert!(epochs(&world.submit("*")).is_empty(), "it goes on");
+    let out = world.rotate(1, &handover(0, 1));
+    world.checked(out);
+    let out = world.submit("*");
+    let after = epochs(&out);
+    assert!(after.len() == 1 && after != before, "{after:?} after {before:?}");
+    assert_eq!(out.broadcasts().len(), 1);
+}
+
+#[test]
+fn a_rotation_names_no_job_that_is_not_its_own() {
+    let mut world = World::new();
+    world.real(1, 0);
+    world.live(2, "web2");
+    let of_another = world.submit("web2").orders(2)[0].jid;
+    let over = world.submit("web1").orders(1)[0].clone();
+    world.returned(1, &over);
+    for (from, to, jid) in [(0, 1, of_another), (1, 2, over.jid)] {
+        let out = world.rotate(1, &Rotate { jid: Some(jid), ..handover(from, to) });
+        let out = world.checked(out);
+        assert_eq!(answers(&out, 1), [Rotated { fingerprint: print(to), refused: None }]);
+        let history = world.engine.trust().registry().history(&id("web1")).last().cloned();
+        assert_eq!(history.expect("a decision").reason, None);
+    }
+}
+
+#[test]
 fn a_rotation_is_refused_with_a_reason_and_the_old_key_stays() {
     let mut world = World::new();
     world.real(1, 0);
@@ -227,12 +269,15 @@ impl World {
     }
 }
 
+/// Configs wait for nothing, the store least of all.
 fn configs(out: &Out, conn: u64) -> Vec<String> {
-    let offer = |message: &&ToMinion| match message {
-        ToMinion::Config(config) => Some(config.offer.clone()),
+    let offer = |output: &Output| match output {
+        Output::SendNow { conn: to, message: ToMinion::Config(config) } if to.0 == conn => {
+            Some(config.offer.clone())
+        }
         _ => None,
     };
-    out.sent(conn).iter().filter_map(offer).collect()
+    out.0.iter().filter_map(offer).collect()
 }
 
 fn learned(successor: Option<Fingerprint>) -> ToMaster {
@@ -271,6 +316,7 @@ fn a_rotation_of_the_master_is_told_learned_and_done() {
     assert!(notices[0].contains("1 of 2 accepted minions") && problems.is_empty(), "{notices:?}");
     assert_eq!(*own, fingerprint("master"));
 
+    world.input(Input::Closed { conn: ConnId(2), why: "gone" });
     assert!(steps(&world.pass(98)).is_empty());
     let out = world.pass(2);
     assert_eq!(steps(&out), [KeyStep::TakeOver]);
@@ -283,7 +329,7 @@ fn a_rotation_of_the_master_is_told_learned_and_done() {
     assert_eq!((&event["missing"], &event["missing_count"]), (&serde_json::json!(["web2"]), &1.into()));
     assert_eq!((world.rotation(), world.engine.successor()), (None, None));
     assert_eq!(world.engine.fingerprint(), print(2));
-    assert!(!out.cut(1) && !out.cut(2), "live sessions go on");
+    assert!(!out.cut(1), "live sessions go on");
     assert!(steps(&world.pass(100)).is_empty(), "once");
 }
 
@@ -330,6 +376,8 @@ fn an_operator_ends_the_grace() {
     assert_eq!(problem(&world.ask(Ask::WithdrawRotation)).kind, ProblemKind::Conflict);
     world.announce(100);
     assert_eq!(problem(&world.start_rotation(1)).kind, ProblemKind::Conflict);
+    assert!(problem(&world.ask(Ask::FinishRotation)).detail.contains("no config"), "nobody can know it");
+    world.offering("config");
     let out = world.ask(Ask::FinishRotation);
     assert_eq!(steps(&out), [KeyStep::TakeOver]);
     assert!(matches!(out.answer(), Answer::Rotation(Some(rotation)) if rotation.to == print(2)));
@@ -360,7 +408,8 @@ fn who_may_and_what_is_refused_before_a_key_is_made() {
     world.pass(10);
     assert_eq!(steps(&world.start_rotation(0)), [KeyStep::Make], "a failure stands in nobody's way");
     world.input(Input::KeyMade(Ok(next_key())));
-    assert!(steps(&world.pass(1)).is_empty(), "time to tell who is connected");
+    world.offering("config");
+    assert!(steps(&world.pass(14)).is_empty(), "time for handshakes that began before");
     assert_eq!(steps(&world.pass(1)), [KeyStep::TakeOver]);
 }
 

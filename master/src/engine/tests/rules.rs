@@ -1,6 +1,10 @@
 //! Automatic decisions: at a knock, at a change of the rules, and with what is said of them.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use super::*;
+use brine_pki::ledger::{Draft, Entry, Hash, LedgerError};
 use brine_pki::registry::rules::{Expressions, Rules};
 use brine_protocol::control::{ImportRequest, ImportedKey};
 
@@ -227,4 +231,123 @@ fn a_fleet_that_waits_is_let_in_in_one_go() {
         matches!(output, Output::Send { message: ToMinion::Standing(Standing::Accepted { .. }), .. })
     });
     assert_eq!(admitted.count(), 5000);
+}
+
+/// A ledger on a disk that may be full.
+struct Full {
+    log: MemoryLedger,
+    is_full: Rc<Cell<bool>>,
+}
+
+impl Log for Full {
+    fn append_all(&mut self, drafts: Vec<Draft>, at: Timestamp) -> Result<Vec<Entry>, LedgerError> {
+        if self.is_full.get() {
+            return Err(LedgerError::Poisoned("ledger.jsonl".into()));
+        }
+        self.log.append_all(drafts, at)
+    }
+
+    fn entries(&self) -> Result<Vec<Entry>, LedgerError> {
+        self.log.entries()
+    }
+
+    fn head(&self) -> Hash {
+        self.log.head()
+    }
+}
+
+#[test]
+fn a_rule_that_could_not_be_written_is_tried_again() {
+    let is_full = Rc::new(Cell::new(true));
+    let log = Full { log: MemoryLedger::default(), is_full: Rc::clone(&is_full) };
+    let trust = Trust::with_log(log, WaitingLimits::default()).expect("a ledger");
+    let mut now = Now::default();
+    let random = Box::new(|bytes: &mut [u8]| bytes.fill(7));
+    let mut engine = Engine::new(settings(), trust, memory(), random, now);
+    let mut input = |input, seconds| {
+        now.steady += Duration::from_secs(seconds);
+        engine.handle(input, now);
+        Out(std::iter::from_fn(|| engine.poll_output()).collect())
+    };
+    input(Input::Rules { rules: Box::new(auto_accept()), problem: None }, 0);
+    let opened = Opened {
+        conn: ConnId(1),
+        id: id("web1"),
+        key: b"web1".to_vec(),
+        fingerprint: fingerprint("web1"),
+        address: Ipv4Addr::new(10, 0, 0, 1).into(),
+    };
+    let first = ToMaster::Knock(Knock::default());
+    let out = input(Input::Opened { opened: Box::new(opened), first }, 0);
+    assert_eq!(out.tags(), ["brine/key/web1/pending"]);
+    assert!(input(Input::Tick, 2).tags().is_empty(), "still full");
+    is_full.set(false);
+    let out = input(Input::Tick, 2);
+    assert_eq!(out.tags(), ["brine/key/web1/accepted"]);
+    assert!(matches!(out.sent(1)[..], [ToMinion::Standing(Standing::Accepted { .. })]), "{out:?}");
+}
+
+#[test]
+fn who_is_left_alone_by_somebody_elses_knock_is_judged() {
+    // Its rival has waited for too long.
+    let mut world = World::new();
+    world.knock(1, "web1'");
+    let age = Duration::from_secs(WaitingLimits::default().pending_age_s);
+    world.now.wall = world.now.wall.plus_micros(1_000_000);
+    world.knock(2, "web1");
+    world.rules(autosign("web*"));
+    world.now.wall = world.now.wall.plus_micros(age.as_micros() as i64);
+    let out = world.knock(3, "db1");
+    assert_eq!(out.tags(), ["brine/key/web1/expired", "brine/key/db1/pending", "brine/key/web1/accepted"]);
+    assert!(matches!(out.sent(2)[..], [ToMinion::Standing(Standing::Accepted { .. })]), "{out:?}");
+
+    // Its rival is pushed out.
+    let limits = WaitingLimits { pending_max: 2, ..WaitingLimits::default() };
+    let mut world = World::new();
+    let trust = Trust::with_log(MemoryLedger::default(), limits).expect("a ledger");
+    let random = Box::new(|bytes: &mut [u8]| bytes.fill(7));
+    world.engine = Engine::new(settings(), trust, memory(), random, world.now);
+    world.knock(1, "web1'");
+    world.knock(2, "web1");
+    world.rules(autosign("web*"));
+    let out = world.knock(3, "db1");
+    assert!(out.cut(1), "{out:?}");
+    assert_eq!(out.tags(), ["brine/key/web1/expired", "brine/key/db1/pending", "brine/key/web1/accepted"]);
+}
+
+#[test]
+fn events_say_why() {
+    let mut world = World::new();
+    world.rules(autosign("web*"));
+    let reasons = |out: &Out| -> Vec<Option<String>> {
+        let events = out.0.iter().filter_map(|output| match output {
+            Output::Event(event) => {
+                Some(event.data.get("reason").map(|r| r.as_str().expect("text").to_owned()))
+            }
+            _ => None,
+        });
+        events.collect()
+    };
+    assert_eq!(reasons(&world.knock(1, "web1")), [None, Some("web*".to_owned())]);
+    let key = KeyName { id: id("web1"), fingerprint: fingerprint("web1"), state: None };
+    let act = |act, reason: Option<&str>| {
+        let reason = reason.map(str::to_owned);
+        Ask::Act(KeyActRequest { act, keys: vec![key.clone()], reason })
+    };
+    assert_eq!(reasons(&world.ask(act(Act::Suspend, Some("ticket 7")))), [Some("ticket 7".to_owned())]);
+    assert_eq!(reasons(&world.ask(act(Act::Resume, None))), [None]);
+}
+
+#[test]
+fn an_operator_rejects_for_good_whom_a_rule_rejects() {
+    let mut world = World::new();
+    world.rules(autoreject("evil*"));
+    world.knock(1, "evil1");
+    let key = KeyName { id: id("evil1"), fingerprint: fingerprint("evil1"), state: Some(KeyState::Rejected) };
+    let out = world.ask(Ask::Act(KeyActRequest { act: Act::Reject, keys: vec![key], reason: None }));
+    let Answer::Acted(results) = out.answer() else { panic!("{out:?}") };
+    assert_eq!(results[0].refused, None);
+    world.rules(Rules::default());
+    assert_eq!(world.hello(2, "evil1"), Standing::Rejected);
+    assert_eq!(world.who_decided("evil1"), ["unix:0 (root) -"]);
 }

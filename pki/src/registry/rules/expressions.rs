@@ -4,6 +4,9 @@
 //! special character are looked up, lines whose only special character is the dot (host names,
 //! where Salt lets it stand for any character) are looked up by what stands before it, and of
 //! real patterns there are few. Regular expressions run in linear time.
+//!
+//! **Invariant:** a line that could never do what its author meant makes the file unusable. A line
+//! of `autoreject_file` that is skipped in silence lets in whom it was to keep out.
 
 use std::collections::{HashMap, HashSet};
 
@@ -36,7 +39,25 @@ pub enum ExpressionsError {
         "it has more than {PATTERNS_MAX} lines with a glob or a regular expression; write ids out or join patterns"
     )]
     Patterns,
+    /// A line with a character that no id has and nobody sees.
+    #[error("line {0} has a control character")]
+    Control(usize),
+    /// A line that is meant as a pattern and is none.
+    #[error(
+        "line {0} is neither a glob nor a regular expression that is known here (without look-around and back references, and not too large)"
+    )]
+    NoPattern(usize),
 }
+
+/// The lines of a file that say something, with their numbers: neither blank ones nor those that
+/// begin with `#`, without the blanks around them, nor the mark with which some editors begin.
+pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
+    lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+}
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A line that is more than itself.
 #[derive(Debug, Clone)]
@@ -44,7 +65,7 @@ struct Pattern {
     line: String,
     /// What every match begins with.
     start: String,
-    /// None when the line is not a regular expression.
+    /// None when the line is a glob and nothing else.
     regex: Option<Regex>,
 }
 
@@ -58,36 +79,39 @@ pub struct Expressions {
 }
 
 impl Expressions {
-    /// Reads lines. Blank ones and those that begin with `#` say nothing.
+    /// Reads [`lines`].
     ///
     /// # Errors
-    /// There are too many.
+    /// There are too many, or one cannot be used.
     pub fn parse(text: &str) -> Result<Self, ExpressionsError> {
         if text.len() > BYTES_MAX {
             return Err(ExpressionsError::Bytes);
         }
+        if text.lines().nth(LINES_MAX).is_some() {
+            return Err(ExpressionsError::Lines);
+        }
         let mut read = Self::default();
-        for (n, line) in text.lines().enumerate() {
-            if n >= LINES_MAX {
-                return Err(ExpressionsError::Lines);
-            }
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            read.add(line)?;
+        for (number, line) in lines(text) {
+            read.add(number, line)?;
         }
         Ok(read)
     }
 
-    fn add(&mut self, line: &str) -> Result<(), ExpressionsError> {
+    fn add(&mut self, number: usize, line: &str) -> Result<(), ExpressionsError> {
+        if line.contains(|c: char| c.is_control() || c == BYTE_ORDER_MARK) {
+            return Err(ExpressionsError::Control(number));
+        }
         self.exact.insert(line.to_owned());
         let is_special = |c: char| "^$*+?{}[]()|\\".contains(c);
         if line.contains(is_special) {
             if self.patterns.len() >= PATTERNS_MAX {
                 return Err(ExpressionsError::Patterns);
             }
-            self.patterns.push(Pattern { line: line.to_owned(), start: start(line), regex: compile(line) });
+            let regex = compile(line);
+            if regex.is_none() && !is_glob(line) {
+                return Err(ExpressionsError::NoPattern(number));
+            }
+            self.patterns.push(Pattern { line: line.to_owned(), start: start(line), regex });
         } else if let Some((start, _)) = line.split_once('.') {
             self.dotted.entry(start.to_owned()).or_default().push(line.to_owned());
         }
@@ -165,4 +189,26 @@ fn compile(line: &str) -> Option<Regex> {
     // By itself first, so that no parenthesis of the line ends the group around it.
     build(line)?;
     build(&format!(r"\A(?:{line})\z"))
+}
+
+/// Whether a line can only be meant as a glob: with nothing that is special in regular expressions
+/// alone, and with brackets that say something.
+fn is_glob(line: &str) -> bool {
+    let mut rest = line;
+    while let Some((before, class)) = rest.split_once('[') {
+        let class = class.strip_prefix('!').unwrap_or(class);
+        // A bracket right at the start is a member.
+        let end = class.char_indices().skip(1).find(|(_, c)| *c == ']');
+        let Some((end, _)) = end.filter(|(end, _)| is_class(&class[..*end]) && !before.contains(']')) else {
+            return false;
+        };
+        rest = &class[end + 1..];
+    }
+    !rest.contains(']') && !line.contains(|c| "^$+{}()|\\".contains(c))
+}
+
+/// Whether no range of a class is empty.
+fn is_class(members: &str) -> bool {
+    let members: Vec<char> = members.chars().collect();
+    members.windows(3).all(|range| range[1] != '-' || range[0] <= range[2])
 }

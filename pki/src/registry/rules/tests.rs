@@ -25,10 +25,11 @@ fn a_line_is_itself_or_a_glob_or_a_regular_expression_from_end_to_end() {
         ("web1|x", &["web1", "x"], &["web12", "yx"]),
         ("^web1$", &["web1"], &["web12"]),
         ("(?i)WEB", &["web", "Web"], &["web1"]),
-        // No regular expressions: only themselves, or a glob.
-        ("web(", &["web("], &["web"]),
+        // No regular expressions, and globs all the same.
         ("*1", &["web1"], &["web2"]),
-        ("a)|(b", &["a)|(b"], &["a", "b", "ax", "xb"]),
+        ("*[0-9]", &["web1"], &["web"]),
+        ("*[!0-9]", &["web"], &["web1"]),
+        ("**", &["", "web"], &[]),
     ] {
         let read = expressions(line);
         for value in matching {
@@ -54,8 +55,39 @@ fn files_have_limits() {
     assert_eq!(refused(&"\n".repeat(100_001)), ExpressionsError::Lines);
     assert_eq!(refused(&"w*\n".repeat(1001)), ExpressionsError::Patterns);
     assert!(Expressions::parse(&"w*\n".repeat(1000)).is_ok());
-    // One expression that would need more memory than all of them may have: no expression.
-    assert_eq!(expressions(r"\w{500}{500}").find("aaa"), None);
+}
+
+#[test]
+fn a_line_that_would_be_skipped_makes_the_file_unusable() {
+    use ExpressionsError::{Control, NoPattern};
+    for (line, error) in [
+        // Fine in Salt.
+        (r"(?!prod-).*", NoPattern(2)),
+        (r"(\w)\1", NoPattern(2)),
+        ("ev(il7|", NoPattern(2)),
+        ("web(", NoPattern(2)),
+        ("evil[0-9", NoPattern(2)),
+        ("*evil]", NoPattern(2)),
+        ("*evil[9-0]", NoPattern(2)),
+        ("*.(org|net)", NoPattern(2)),
+        // Each by itself closes what the other one opens.
+        ("a)|(b", NoPattern(2)),
+        ("(?x)evil #", NoPattern(2)),
+        // It would need more memory than all of them may have.
+        (r"\w{500}{500}", NoPattern(2)),
+        ("evil\0", Control(2)),
+        ("ev\til", Control(2)),
+        ("evil*\u{1b}", Control(2)),
+        ("\u{feff}evil", Control(2)),
+        // As old Macs ended lines.
+        ("evil1\revil2", Control(2)),
+    ] {
+        assert_eq!(Expressions::parse(&format!("web1\n{line}\n")).unwrap_err(), error, "{line:?}");
+        assert!(Expressions::parse(&format!("web1\n#{line}\n")).is_ok(), "a comment may say {line:?}");
+    }
+    assert_eq!(expressions("\u{feff}evil\nweb1\n").find("evil"), Some("evil"), "an editor's mark");
+    let error = Expressions::parse("web1\n\n(").unwrap_err().to_string();
+    assert!(error.starts_with("line 3 is neither a glob nor a regular expression"), "{error}");
 }
 
 #[test]

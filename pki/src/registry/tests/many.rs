@@ -72,6 +72,28 @@ fn an_id_that_repeats_sees_what_was_decided_before() {
 }
 
 #[test]
+fn many_keys_of_each_of_many_ids_are_turned_away_with_one_flush() {
+    let key = |i: usize| (format!("m{}", i / 6), format!("k{}", i % 6));
+    let names: Vec<_> = (0..240).map(key).map(|(of, key)| name(&of, &key)).collect();
+    for (act, left) in [(Act::Reject, 240), (Act::Delete, 0)] {
+        let mut trust = small(1000);
+        for (of, key) in (0..240).map(key) {
+            trust.knock(knocker(&of, &key, "192.0.2.1"), at(0));
+        }
+        let done = trust.act_all(act, &names, "test", None, at(1));
+        let in_order = done.iter().zip(&names).all(|(done, name)| {
+            done.as_ref().is_ok_and(|done| (&done.id, done.fingerprint) == (&name.id, name.fingerprint))
+        });
+        assert!(in_order, "{done:?}");
+        assert_eq!((trust.log().appends, trust.list().len()), (1, left));
+        // The same key again is another matter: it sees what became of it.
+        let again = trust.act_all(Act::Delete, &[names[0].clone(), names[0].clone()], "test", None, at(2));
+        assert_eq!((again[0].is_ok(), again[1].is_ok()), (left > 0, false));
+        assert_eq!(&Registry::fold(&trust.log().entries().unwrap()), trust.registry());
+    }
+}
+
+#[test]
 fn what_the_log_does_not_take_is_not_true() {
     let mut trust = small(1000);
     let names: Vec<_> = (0..2500).map(|i| name(&format!("m{i:04}"), "k")).collect();

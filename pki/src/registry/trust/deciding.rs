@@ -1,9 +1,9 @@
 //! Decisions: judged against the registry as it is, on disk, and only then true.
 //!
-//! Many at a time cost one flush: none of them depends on another of the same part, because each
-//! is about another id.
+//! Many at a time cost one flush: none of them depends on another of the same part. Rejecting or
+//! deleting a key asks for nothing but that key; everything else asks who holds the id.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use brine_protocol::control::{Act, KeyName, KeyState};
@@ -173,12 +173,17 @@ impl<L: Log> Trust<L> {
     ) -> Vec<Result<Done, ActError>> {
         let mut results = Vec::new();
         let mut part: Vec<Prepared> = Vec::new();
-        let mut ids = BTreeSet::new();
+        // What the part is about.
+        let mut keys: BTreeMap<MinionId, BTreeSet<Fingerprint>> = BTreeMap::new();
         let mut holders = self.holders();
         for (at, wanted) in wanted.into_iter().enumerate() {
-            if part.len() >= PART_MAX || ids.contains(&wanted.name.id) {
+            let depends = keys.get(&wanted.name.id).is_some_and(|keys| match wanted.act {
+                Act::Reject | Act::Delete => keys.contains(&wanted.name.fingerprint),
+                Act::Accept | Act::Suspend | Act::Resume => true,
+            });
+            if part.len() >= PART_MAX || depends {
                 self.write(&mut part, &mut results, now);
-                ids.clear();
+                keys.clear();
                 holders = self.holders();
             }
             // Every prepared one gets its result when its part is written.
@@ -186,7 +191,7 @@ impl<L: Log> Trust<L> {
             match self.prepare(at, &wanted, holders) {
                 Ok(prepared) => {
                     holders += usize::from(prepared.act == Act::Accept);
-                    ids.insert(prepared.name.id.clone());
+                    keys.entry(prepared.name.id.clone()).or_default().insert(prepared.name.fingerprint);
                     part.push(prepared);
                 }
                 Err(refusal) => results[at] = Some(Err(refusal.into())),
