@@ -15,7 +15,8 @@ pub(crate) struct Screen {
 
 impl Screen {
     /// Runs a command on a screen of this many columns and rows. When it has ended, the shell
-    /// prints `rc=` and whether the terminal is as it was, and stays.
+    /// prints `rc=` and whether the terminal is as it was, and stays. When it has stopped, the
+    /// shell says so, and a line feed brings it to the foreground again.
     pub(crate) fn open(command: &Command, columns: u16, rows: u16) -> Self {
         let number = SCREENS.fetch_add(1, Ordering::Relaxed);
         let screen = Self { server: format!("brine-{}-{number}", std::process::id()) };
@@ -24,12 +25,14 @@ impl Screen {
             words.map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', r"'\''"))).collect();
         // What the shell sees of the terminal before and after has to be the same.
         let script = format!(
-            "before=$(stty -g); {}; echo \"rc=$?\"; \
+            "before=$(stty -g); set -m; {}; code=$?; \
+             while jobs -s | grep -q .; do echo \"stopped with $code\"; read line; fg; code=$?; done; \
+             echo \"rc=$code\"; \
              if [ \"$before\" = \"$(stty -g)\" ]; then echo restored; else echo broken; fi; cat",
             quoted.join(" ")
         );
         let (columns, rows) = (columns.to_string(), rows.to_string());
-        let words = ["new-session", "-d", "-x", &columns, "-y", &rows, "sh", "-c", &script];
+        let words = ["new-session", "-d", "-x", &columns, "-y", &rows, "bash", "-c", &script];
         let output = screen.tmux(&words);
         assert!(output.is_some(), "tmux starts");
         screen

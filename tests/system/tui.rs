@@ -1,9 +1,13 @@
 //! `brine-tui` in a real terminal, against a live master and live minions.
 
-use std::process::Command;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
 
-use brine_tests::{Fleet, eventually};
+use brine_tests::{Fleet, eventually, within};
+use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{FlowArg, LocalFlags, tcflow, tcgetattr};
 use nix::unistd::Pid;
 
 use crate::tmux::Screen;
@@ -140,7 +144,88 @@ fn a_lost_master_is_said_and_found_again() {
     screen.until(&["filter: m2"]);
 
     kill(Pid::from_raw(screen.pid()), Signal::SIGTERM).unwrap();
-    screen.until(&["rc=", "restored"]);
+    screen.until(&["rc=143", "restored"]);
+}
+
+#[test]
+fn it_comes_back_from_wherever_it_was_sent() {
+    let fleet = Fleet::start();
+    let _m1 = fleet.stranger("m1");
+    let screen = open(&fleet);
+    screen.until(&["[Pending 1]", "m1"]);
+    let is_ours = |text: &str| text.contains("[Pending 1]") && !text.contains("stopped with");
+
+    // Drawn anew, and still listening.
+    screen.press("C-l");
+    screen.type_text("?");
+    screen.until(&["Help"]);
+    screen.press("Escape");
+    screen.until_that("the help gone", |text| !text.contains("Help") && is_ours(text));
+
+    let stops: [(&str, &dyn Fn()); 3] = [
+        ("Ctrl-Z", &|| screen.press("C-z")),
+        ("SIGTSTP", &|| kill(Pid::from_raw(screen.pid()), Signal::SIGTSTP).unwrap()),
+        ("SIGSTOP", &|| kill(Pid::from_raw(screen.pid()), Signal::SIGSTOP).unwrap()),
+    ];
+    for (what, stop) in stops {
+        stop();
+        screen.until(&["stopped with"]);
+        screen.press("C-j");
+        screen.until_that(&format!("the list again after {what}"), is_ours);
+        // A key counts without Enter.
+        screen.type_text("?");
+        screen.until(&["Help"]);
+        screen.press("Escape");
+        screen.until_that("the help gone", |text| !text.contains("Help") && is_ours(text));
+    }
+    kill(Pid::from_raw(screen.pid()), Signal::SIGQUIT).unwrap();
+    screen.until(&["rc=131", "restored"]);
+}
+
+#[test]
+fn the_window_changes_its_size_while_things_happen() {
+    let fleet = Fleet::start();
+    let m1 = fleet.stranger("m1");
+    let fingerprint = m1.fingerprint();
+    let screen = open(&fleet);
+    screen.until(&["[Pending 1]", "m1"]);
+    screen.press("Enter");
+    for _ in 0..8 {
+        screen.resize(70, 16);
+        // Forgotten, its minion knocks again: an event each.
+        fleet.brine_key(&["-d", "m1", "-y"]).expect(0);
+        screen.resize(120, 40);
+        eventually(10.0, "m1 knocks again", || fleet.key_state("m1", &fingerprint).is_some());
+    }
+    screen.resize(70, 16);
+    screen.until_that("drawn for the small screen", |text| {
+        text.contains("live") && text.lines().all(|line| line.chars().count() <= 70)
+    });
+    screen.type_text("q");
+    screen.until(&["rc=0", "restored"]);
+}
+
+#[test]
+fn a_terminal_that_takes_no_bytes_does_not_hold_it() {
+    let fleet = Fleet::start();
+    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    let pty = openpty(&size, None).unwrap();
+    let end = || Stdio::from(pty.slave.try_clone().unwrap());
+    let mut command = fleet.command("brine-tui", &[]);
+    let mut child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+    let mut master = File::from(pty.master.try_clone().unwrap());
+    let (mut shown, mut buffer) = (Vec::new(), [0; 4096]);
+    while !String::from_utf8_lossy(&shown).contains("live") {
+        let read = master.read(&mut buffer).unwrap();
+        shown.extend_from_slice(&buffer[..read]);
+    }
+    tcflow(&pty.slave, FlowArg::TCOOFF).unwrap();
+    master.write_all(b"?").unwrap();
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    let code = within(10.0, "the program ends", || child.try_wait().unwrap()).code();
+    assert_eq!(code, Some(143));
+    let flags = tcgetattr(&pty.slave).unwrap().local_flags;
+    assert!(flags.contains(LocalFlags::ICANON | LocalFlags::ECHO), "lines and echo are back");
 }
 
 #[test]

@@ -25,9 +25,10 @@ use brine_protocol::{Fingerprint, MinionId};
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 use ratatui::layout::Size;
 
-use crate::layout::areas;
+use crate::view;
+use crate::view::layout::areas;
 use ask::Ask;
-use batch::Batch;
+use batch::{Batch, Outcome};
 use detail::Detail;
 use field::Field;
 use keys::{Keys, Row};
@@ -54,6 +55,8 @@ pub(crate) enum News {
     Back(Box<Contact>),
     /// It does not answer; one sentence.
     Lost(String),
+    /// Events were missed.
+    Missed,
     /// Every key.
     Keys(Vec<Row>),
     /// Every key of one id.
@@ -63,8 +66,8 @@ pub(crate) enum News {
     Decided(Decided),
     /// The decisions about an id, or why there are none to show.
     History(MinionId, Result<Vec<Decision>, String>),
-    /// What became of the next keys of the acts under way: none when done, else why not.
-    Acted(Vec<Option<String>>),
+    /// What became of the next keys of the acts under way.
+    Acted(Vec<Outcome>),
     /// The acts under way are over.
     ActsOver,
 }
@@ -103,13 +106,13 @@ pub(crate) enum Effect {
     /// Draw every cell anew.
     Redraw,
     /// Go to the background, as Ctrl-Z means it.
-    Suspend,
+    Background,
     Quit,
 }
 
 /// How things are between here and the master.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Line {
+pub(crate) enum Connection {
     Live,
     Lost { why: String, since: Timestamp },
 }
@@ -155,7 +158,7 @@ pub(crate) struct App {
     pub(crate) health: Health,
     /// The name of this machine, which is the master's.
     pub(crate) host: String,
-    pub(crate) line: Line,
+    pub(crate) connection: Connection,
     pub(crate) keys: Keys,
     pub(crate) list: List,
     pub(crate) detail: Option<Detail>,
@@ -169,7 +172,13 @@ pub(crate) struct App {
     expected: BTreeSet<(keys::Name, &'static str)>,
     /// Whether the last stroke asked to leave what is under way.
     is_leaving: bool,
+    /// When the master's news put another key under the cursor, if the operator did not move it
+    /// since.
+    moved_at: Option<Timestamp>,
 }
+
+/// Whoever presses a key this soon after the list moved may still mean the key that was there.
+const MOVED_MICROS: i64 = 1_000_000;
 
 impl App {
     pub(crate) fn new(contact: Contact, host: String, size: Size, now: Timestamp) -> Self {
@@ -179,7 +188,7 @@ impl App {
             whoami: contact.whoami,
             health: contact.health,
             host,
-            line: Line::Live,
+            connection: Connection::Live,
             keys: Keys::default(),
             list: List::new(),
             detail: None,
@@ -190,6 +199,7 @@ impl App {
             undo: Undo::default(),
             expected: BTreeSet::new(),
             is_leaving: false,
+            moved_at: None,
         };
         app.keys.replace(contact.rows);
         app.list.refresh(&app.keys);
@@ -199,6 +209,10 @@ impl App {
 
     /// Takes in one input.
     pub(crate) fn update(&mut self, input: Input) -> Vec<Effect> {
+        let before = self.list.row(&self.keys).map(Row::name);
+        let is_operator = matches!(input, Input::Key(_) | Input::Mouse(_) | Input::Paste(_));
+        // What becomes of their own acts operators expect.
+        let is_own = matches!(input, Input::News(News::Acted(_) | News::ActsOver));
         let mut effects = match input {
             Input::Key(key) => self.press(key),
             Input::Mouse(mouse) => self.point(mouse),
@@ -208,18 +222,30 @@ impl App {
                 Vec::new()
             }
             Input::Tick(now) => {
-                self.tick(now);
+                self.pass_time(now);
                 Vec::new()
             }
             Input::News(news) => self.hear(news),
         };
-        effects.extend(self.follow());
+        let after = self.list.row(&self.keys).map(Row::name);
+        if is_operator && before != after {
+            self.moved_at = None;
+            effects.extend(self.follow());
+        } else if !is_own && before.is_some() && after.is_some() && before != after {
+            self.moved_at = Some(self.now);
+        }
         self.settle();
         effects
     }
 
-    fn tick(&mut self, now: Timestamp) {
+    /// Whether the list moved under the cursor a moment ago.
+    fn is_moved(&self) -> bool {
+        self.moved_at.is_some_and(|at| self.now.0 - at.0 < MOVED_MICROS)
+    }
+
+    pub(crate) fn pass_time(&mut self, now: Timestamp) {
         self.now = now;
+        self.keys.pass_time(now);
         let is_old = |message: &Message| {
             message.tone != Tone::Bad && now.seconds() - message.at.seconds() >= MESSAGE_SECONDS
         };
@@ -244,21 +270,30 @@ impl App {
         Vec::new()
     }
 
-    /// The detail shows the key under the cursor, wherever that goes.
+    /// The detail shows the key that the operator went to.
     fn follow(&mut self) -> Option<Effect> {
-        let name = self.list.row(&self.keys).map(Row::name);
+        let row = self.list.row(&self.keys)?;
         let detail = self.detail.as_mut()?;
-        let name = name?;
+        let name = row.name();
         if detail.name == name {
             return None;
         }
         let is_other_id = detail.name.id != name.id;
-        detail.turn_to(name.clone());
+        detail.turn_to(name.clone(), row.key.state);
         is_other_id.then_some(Effect::History(name.id))
     }
 
-    /// Brings the cursor onto the screen.
+    /// Brings the cursor onto the screen, and keeps what is scrolled within its text.
     fn settle(&mut self) {
+        let (over_max, detail_max) = (view::over_top_max(self), view::detail_top_max(self));
+        match &mut self.over {
+            Some(Over::Help(top)) => *top = over_max.min(*top),
+            Some(Over::Ask(ask)) => ask.top = over_max.min(ask.top),
+            Some(Over::Batch) | None => {}
+        }
+        if let Some(detail) = &mut self.detail {
+            detail.top = detail_max.min(detail.top);
+        }
         let height = usize::from(areas(self).rows.height);
         self.list.scroll(height);
     }

@@ -8,12 +8,13 @@ mod dirty;
 
 use std::time::{Duration, Instant};
 
-use brine_client::{Client, ClientError, EventStream, Unreachable};
+use brine_client::{Client, ClientError, EventStream};
 use brine_protocol::MinionId;
 use brine_protocol::control::{Event, Key, KeyActRequest, KeysQuery};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, sleep_until};
 
+use crate::app::batch::Outcome;
 use crate::app::keys::Row;
 use crate::app::plan::Step;
 use crate::app::{Contact, Decided, News};
@@ -106,7 +107,10 @@ impl Link {
             tokio::select! {
                 event = events.next() => match event {
                     Ok(Some(event)) => self.on_event(&event).await.ok()?,
-                    Ok(None) => self.dirty.everything(Instant::now()),
+                    Ok(None) => {
+                        self.dirty.everything(Instant::now());
+                        self.tell(News::Missed).await.ok()?;
+                    }
                     Err(error) => return Some(error.to_string()),
                 },
                 order = self.orders.recv() => self.on_order(order?),
@@ -208,7 +212,7 @@ impl Link {
         let why = "not connected to the master".to_owned();
         match order {
             Order::Act { steps, .. } => {
-                self.tell(News::Acted(vec![Some(why); steps.len()])).await.ok()?;
+                self.tell(News::Acted(vec![Outcome::Refused(why); steps.len()])).await.ok()?;
                 self.tell(News::ActsOver).await.ok()
             }
             Order::History(id) => self.tell(News::History(id, Err(why))).await.ok(),
@@ -261,15 +265,18 @@ async fn act(client: Client, news: mpsc::Sender<News>, steps: Vec<Step>, reason:
     let mut is_lost = false;
     for part in parts(&steps) {
         let results = if is_lost {
-            vec![Some("not tried, because the master went away".to_owned()); part.len()]
+            vec![Outcome::Refused("not tried, because the master went away".to_owned()); part.len()]
         } else {
             let keys = part.iter().map(Step::key_name).collect();
             let request = KeyActRequest { act: part[0].act, keys, reason: reason.clone() };
             match client.act(&request).await {
-                Ok(results) => results.into_iter().map(|result| result.refused).collect(),
+                Ok(results) => {
+                    let outcome = |refused: Option<String>| refused.map_or(Outcome::Done, Outcome::Refused);
+                    results.into_iter().map(|result| outcome(result.refused)).collect()
+                }
                 Err(error) => {
                     is_lost = matches!(error, ClientError::Unreachable { .. });
-                    vec![Some(failed(&error)); part.len()]
+                    vec![failed(&error); part.len()]
                 }
             }
         };
@@ -285,15 +292,11 @@ fn parts(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
     steps.chunk_by(|a, b| a.act == b.act).flat_map(|run| run.chunks(ACTS_AT_ONCE))
 }
 
-fn failed(error: &ClientError) -> String {
-    match error {
-        // The request was on its way: only the master knows.
-        ClientError::Unreachable { why: Unreachable::Lost | Unreachable::Silent(_), .. } => {
-            format!("it is not known whether it was done: {error}")
-        }
-        ClientError::Unreachable { .. } | ClientError::Refused(_) | ClientError::Protocol(_) => {
-            error.to_string()
-        }
+fn failed(error: &ClientError) -> Outcome {
+    if error.leaves_doubt() {
+        Outcome::Unknown(format!("it is not known whether it was done: {error}"))
+    } else {
+        Outcome::Refused(error.to_string())
     }
 }
 

@@ -6,7 +6,6 @@
 //! world.
 
 mod app;
-mod layout;
 mod link;
 mod options;
 mod run;
@@ -22,11 +21,11 @@ use std::process::ExitCode;
 use brine_client::Exit;
 use clap::Parser;
 
-use options::Line;
+use options::Options;
 
 fn main() -> ExitCode {
-    let line = match Line::try_parse() {
-        Ok(line) => line,
+    let options = match Options::try_parse() {
+        Ok(options) => options,
         Err(error) => {
             let printed = error.print().is_ok();
             return if error.exit_code() != 0 {
@@ -41,7 +40,7 @@ fn main() -> ExitCode {
     // A second thread decodes long lists while the first goes on drawing.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let ended = runtime.map_err(run::Failure::System).and_then(|runtime| {
-        let ended = runtime.block_on(run::run(&line));
+        let ended = runtime.block_on(run::run(&options));
         // A request that is under way is not waited for.
         runtime.shutdown_background();
         ended

@@ -9,7 +9,7 @@ const KEYS: &str = "\
 Keys (? shows all of them):
   a  r  d  s  u    accept, reject, delete, suspend or resume, undo; then y or n, and Enter means no
   Space  *         select one, or all that the filter shows
-  /                filter by id, fingerprint, address, host or system; Esc clears
+  /                filter by id, fingerprint or address, by claims with os: and host:; Esc clears
   Tab  1-6         the next state: pending, denied, accepted, rejected, suspended, all
   Enter            whole fingerprint, its picture, claims, history, and the key it competes with
   o  O             sort, and the other way round
@@ -19,12 +19,13 @@ Keys (? shows all of them):
 For scripts there is brine-key. Without colours: NO_COLOR=1 or --no-color.
 
 Exit codes:
-  0 quit   1 the terminal failed   2 wrong usage, or no terminal   3 no master   4 refused";
+  0 quit   1 the terminal failed   2 wrong usage, or no terminal   3 no master   4 refused
+  101 a bug; please report it   128 and its number: a signal (143 for SIGTERM)";
 
 /// Shows the keys of a master and decides about them, live.
 #[derive(Debug, Parser)]
 #[command(name = "brine-tui", version, about = "Approve minion keys in a terminal, live", after_help = KEYS)]
-pub(crate) struct Line {
+pub(crate) struct Options {
     /// Never colour.
     #[arg(long, alias = "no-colour")]
     pub(crate) no_color: bool,
@@ -39,7 +40,7 @@ pub(crate) struct Line {
     pub(crate) act_as: Option<String>,
 }
 
-impl Line {
+impl Options {
     pub(crate) fn paths(&self) -> Paths {
         Paths::new(self.root_dir.as_deref(), self.config_dir.as_deref())
     }

@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 use brine_client::{Client, ClientError, Exit, check_socket_path};
 use brine_local::clock::wall;
 use brine_local::output::wants_colours;
+use nix::sys::signal::Signal;
 use ratatui::crossterm::event::Event;
 use ratatui::crossterm::terminal;
 use ratatui::layout::Size;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::app::{App, Effect, Input, News};
 use crate::link::{self, Order};
-use crate::options::Line;
-use crate::terminal::{Screen, obstacle, read_input};
+use crate::options::Options;
+use crate::terminal::{Screen, abandon, no_terminal, read_input};
 use crate::view::Theme;
 
 /// Between two frames: what changes faster than 30 times a second nobody reads.
@@ -78,27 +79,30 @@ type Code = u8;
 ///
 /// # Errors
 /// There is no terminal, or no master at the first contact.
-pub(crate) async fn run(line: &Line) -> Result<Code, Failure> {
-    if let Some(why) = obstacle() {
+pub(crate) async fn run(options: &Options) -> Result<Code, Failure> {
+    if let Some(why) = no_terminal() {
         return Err(Failure::Terminal(why));
     }
-    let socket = line.paths().control_socket();
+    let socket = options.paths().control_socket();
     check_socket_path(&socket)?;
-    let client = Client::new(&socket).acting_as(line.act_as.clone());
+    let client = Client::new(&socket).acting_as(options.act_as.clone());
     let (events, contact) = link::contact(&client).await?;
-    let theme = Theme::new(wants_colours(line.no_color, false));
+    let theme = Theme::new(wants_colours(options.no_color, false));
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let host = host.unwrap_or_else(|| "this host's address".to_owned());
 
-    let mut endings = Endings::new()?;
+    let mut ending = endings()?;
     let mut resized = signal(SignalKind::window_change())?;
-    let mut screen = Screen::open()?;
+    let mut stopped = signal(SignalKind::from_raw(Signal::SIGTSTP as i32))?;
+    let mut continued = signal(SignalKind::from_raw(Signal::SIGCONT as i32))?;
+    let (columns, rows) = terminal::size()?;
+    let size = Size::new(columns, rows);
+    let mut screen = Screen::open(size)?;
     let mut input = read_input();
     let (sender, mut news) = mpsc::channel::<News>(NEWS_MAX);
     let (orders, taken) = mpsc::unbounded_channel();
     tokio::spawn(link::follow(client, events, sender, taken));
-    let (columns, rows) = terminal::size()?;
-    let mut app = App::new(contact, host, Size::new(columns, rows), wall());
+    let mut app = App::new(contact, host, size, wall());
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
 
@@ -108,7 +112,15 @@ pub(crate) async fn run(line: &Line) -> Result<Code, Failure> {
     loop {
         let came = tokio::select! {
             biased;
-            ending = endings.next() => return Ok(ending),
+            Some(code) = ending.recv() => return Ok(code),
+            _ = continued.recv() => {
+                screen.resume()?;
+                Some(resize()?)
+            }
+            _ = stopped.recv() => {
+                screen.suspend()?;
+                Some(resize()?)
+            }
             () = sleep_until(next_frame.into()), if is_stale => {
                 screen.draw(&app, theme)?;
                 last_frame = Instant::now();
@@ -120,10 +132,7 @@ pub(crate) async fn run(line: &Line) -> Result<Code, Failure> {
                 Some(event) => typed(event?),
                 None => return Err(io::Error::other("nothing can be read from it").into()),
             },
-            _ = resized.recv() => {
-                let (columns, rows) = terminal::size()?;
-                Some(Input::Resize(Size::new(columns, rows)))
-            }
+            _ = resized.recv() => Some(resize()?),
             _ = tick.tick() => Some(Input::Tick(wall())),
             Some(news) = news.recv() => Some(Input::News(news)),
         };
@@ -132,6 +141,7 @@ pub(crate) async fn run(line: &Line) -> Result<Code, Failure> {
         if !matches!(came, Input::News(_) | Input::Tick(_)) {
             next_frame = next_frame.min(last_frame + ANSWER);
         }
+        app.pass_time(wall());
         for effect in app.update(came) {
             let order = match effect {
                 Effect::Quit => return Ok(Exit::Ok.code()),
@@ -139,8 +149,9 @@ pub(crate) async fn run(line: &Line) -> Result<Code, Failure> {
                     screen.clear()?;
                     continue;
                 }
-                Effect::Suspend => {
+                Effect::Background => {
                     screen.suspend()?;
+                    app.update(resize()?);
                     continue;
                 }
                 Effect::Act { steps, reason } => Order::Act { steps, reason },
@@ -158,33 +169,41 @@ fn typed(event: Event) -> Option<Input> {
         Event::Key(key) => Some(Input::Key(key)),
         Event::Mouse(mouse) => Some(Input::Mouse(mouse)),
         Event::Paste(text) => Some(Input::Paste(text)),
-        Event::Resize(columns, rows) => Some(Input::Resize(Size::new(columns, rows))),
-        Event::FocusGained | Event::FocusLost => None,
+        // The signal that says so was heard too, and one of them is enough.
+        Event::Resize(..) | Event::FocusGained | Event::FocusLost => None,
     }
 }
 
-/// The signals that end the program.
-struct Endings {
-    terminate: Signal,
-    hang_up: Signal,
-    interrupt: Signal,
+/// How large the terminal is now.
+fn resize() -> io::Result<Input> {
+    let (columns, rows) = terminal::size()?;
+    Ok(Input::Resize(Size::new(columns, rows)))
 }
 
-impl Endings {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
+/// How long the loop may take to end after a signal said so. A terminal that takes no bytes holds
+/// it for ever.
+const ENDING: Duration = Duration::from_secs(2);
 
-    /// Waits for one that ends the program; the number for the shell is 128 and the signal's.
-    async fn next(&mut self) -> Code {
-        tokio::select! {
-            _ = self.terminate.recv() => 128 + 15,
-            _ = self.hang_up.recv() => 128 + 1,
-            _ = self.interrupt.recv() => 128 + 2,
-        }
-    }
+/// Waits for a signal that ends the program, and tells the number for the shell, which is 128 and
+/// the signal's. A loop that does not end then is ended.
+fn endings() -> io::Result<mpsc::Receiver<Code>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut quit = signal(SignalKind::quit())?;
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let code: Code = tokio::select! {
+            _ = terminate.recv() => 128 + 15,
+            _ = hang_up.recv() => 128 + 1,
+            _ = interrupt.recv() => 128 + 2,
+            _ = quit.recv() => 128 + 3,
+        };
+        // Full or closed, it is ending already.
+        let _ = sender.try_send(code);
+        sleep(ENDING).await;
+        abandon();
+        std::process::exit(code.into());
+    });
+    Ok(receiver)
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, raise};
-use ratatui::Terminal;
+use nix::unistd::{getpgrp, getsid};
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, DisableBracketedPaste, EnableBracketedPaste, Event};
@@ -16,6 +16,8 @@ use ratatui::crossterm::terminal::{
     disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{execute, queue};
+use ratatui::layout::{Rect, Size};
+use ratatui::{Terminal, TerminalOptions, Viewport};
 use tokio::sync::mpsc;
 
 use crate::app::App;
@@ -33,10 +35,12 @@ const MOUSE_OFF: &str = "\u{1b}[?1006l\u{1b}[?1000l";
 /// The screen, ours while this lives.
 pub(crate) struct Screen {
     terminal: Terminal<CrosstermBackend<Sixteen<Stdout>>>,
+    /// What was last drawn for.
+    size: Size,
 }
 
 /// Why there is no screen to be had; one sentence.
-pub(crate) fn obstacle() -> Option<&'static str> {
+pub(crate) fn no_terminal() -> Option<&'static str> {
     if !stdin().is_terminal() || !stdout().is_terminal() {
         return Some("input and output have to be a terminal; scripts use brine-key");
     }
@@ -52,7 +56,7 @@ impl Screen {
     ///
     /// # Errors
     /// What the system says.
-    pub(crate) fn open() -> io::Result<Self> {
+    pub(crate) fn open(size: Size) -> io::Result<Self> {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             give_back();
@@ -60,9 +64,12 @@ impl Screen {
             std::process::exit(101);
         }));
         take()?;
-        let terminal =
-            Terminal::new(CrosstermBackend::new(Sixteen::new(stdout()))).inspect_err(|_| give_back())?;
-        Ok(Self { terminal })
+        // Fixed, because the state alone says how large the screen is: asked a second time, the
+        // terminal could say something else than what the state was laid out for.
+        let options = TerminalOptions { viewport: Viewport::Fixed(area(size)) };
+        let backend = CrosstermBackend::new(Sixteen::new(stdout()));
+        let terminal = Terminal::with_options(backend, options).inspect_err(|_| give_back())?;
+        Ok(Self { terminal, size })
     }
 
     /// Draws what has changed, as one update where the terminal knows such a thing.
@@ -71,6 +78,10 @@ impl Screen {
     /// What the system says.
     pub(crate) fn draw(&mut self, app: &App, theme: Theme) -> io::Result<()> {
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
+        if self.size != app.size {
+            self.size = app.size;
+            self.clear()?;
+        }
         self.terminal.draw(|frame| view::draw(app, theme, frame))?;
         execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
     }
@@ -80,20 +91,42 @@ impl Screen {
     /// # Errors
     /// What the system says.
     pub(crate) fn clear(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // `Terminal::clear` would ask where the cursor is, and the answer is input: the thread that
+        // reads it is another one. This does not ask.
+        self.terminal.resize(area(self.size))
     }
 
-    /// Goes to the background, and comes back when the shell says so.
+    /// Goes to the background, and comes back when the shell says so. Without a shell that could
+    /// say so it stays.
     ///
     /// # Errors
     /// What the system says.
     pub(crate) fn suspend(&mut self) -> io::Result<()> {
+        // The group of the session's leader has nobody above it who would wake it.
+        if getsid(None)? == getpgrp() {
+            return Ok(());
+        }
         give_back();
-        // To this thread, so that it stops here and not a moment later.
-        raise(Signal::SIGTSTP)?;
+        // To this thread, so that it stops here and not a moment later. SIGTSTP is handled, and
+        // would not stop anything.
+        raise(Signal::SIGSTOP)?;
+        self.resume()
+    }
+
+    /// Takes the terminal over again, after a shell or somebody else may have had it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn resume(&mut self) -> io::Result<()> {
+        // What is raw already is not made raw again, whatever a shell made of it meanwhile.
+        disable_raw_mode()?;
         take()?;
         self.clear()
     }
+}
+
+fn area(size: Size) -> Rect {
+    Rect::new(0, 0, size.width, size.height)
 }
 
 impl Drop for Screen {
@@ -123,6 +156,13 @@ fn give_back() {
         let _ = disable_raw_mode();
         let _ = stdout().flush();
     }
+}
+
+/// Makes the terminal what a shell expects of it as far as that takes no writing: somebody else may
+/// be stuck in writing to it.
+pub(crate) fn abandon() {
+    // The terminal may be gone: there is nobody left to tell.
+    let _ = disable_raw_mode();
 }
 
 /// Reads what is typed, on a thread of its own, until nobody wants it or nothing can be read. An

@@ -79,14 +79,29 @@ fn a_panic_elsewhere_ends_it_too() {
     assert!(written.contains("a broken promise"));
 }
 
+#[test]
+fn a_screen_that_shrinks_before_anybody_says_so_is_drawn_all_the_same() {
+    let written = check("shrunk", 0);
+    assert!(written.contains("Brine keys"), "{written:?}");
+}
+
 /// Not a test: the program that the tests above run.
 #[test]
 #[ignore = "run by the tests above, on a terminal of its own"]
 fn the_program() {
     let Ok(ending) = std::env::var(ENDING) else { return };
-    let screen = Screen::open().unwrap();
+    let screen = Screen::open(Size::new(80, 24)).unwrap();
     match ending.as_str() {
         "drop" => drop(screen),
+        "shrunk" => {
+            let mut screen = screen;
+            let mut app = crate::samples::app(crate::samples::fleet());
+            // The terminal has 80 columns and 24 rows.
+            for size in [Size::new(120, 40), Size::new(70, 16), Size::new(200, 50)] {
+                app.update(crate::app::Input::Resize(size));
+                screen.draw(&app, Theme::new(true)).unwrap();
+            }
+        }
         "panic" => panic!("a broken promise"),
         "thread" => {
             let thread = std::thread::spawn(|| panic!("a broken promise"));

@@ -1,9 +1,10 @@
 //! Words and numbers as the screen shows them. Widths are what a terminal gives them: two
 //! columns for wide characters and most emoji.
 
-use brine_protocol::Fingerprint;
+use brine_local::text::escape;
 use brine_protocol::permission::Role;
 use brine_protocol::time::Timestamp;
+use brine_protocol::{Fingerprint, MinionId};
 use ratatui::style::Style;
 use ratatui::text::Span;
 
@@ -34,6 +35,65 @@ pub(crate) fn cut(text: &str, columns: usize) -> String {
         kept.push('…');
     }
     kept
+}
+
+/// The text in at most so many columns; what is missing is in its middle and shows as `…`: ids that
+/// look alike differ at their ends.
+pub(crate) fn cut_middle(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let end = tail(text, columns.saturating_sub(1) / 2);
+    format!("{}{end}", cut(text, columns.saturating_sub(width(&end))))
+}
+
+/// An id as a sentence has it: they have up to 253 bytes.
+pub(crate) fn short_id(id: &MinionId) -> String {
+    cut_middle(id.as_str(), 40)
+}
+
+/// The most marks that a claim may put on one character.
+const MARKS_MAX: usize = 2;
+
+/// What a stranger claims, safe to show: escaped, and only of characters of which every terminal
+/// has the same idea how wide they are. Where the ideas differ, something stays on the screen that
+/// nobody draws over.
+pub(crate) fn claim(text: &str) -> String {
+    let mut kept = String::new();
+    // Where the last character with a width of its own begins, and how many marks it has.
+    let (mut base, mut marks) = (0, 0);
+    for c in escape(text).chars().filter(|c| !is_treacherous(*c)) {
+        let before = width(&kept[base..]);
+        let own = width(c.encode_utf8(&mut [0; 4]));
+        let start = kept.len();
+        kept.push(c);
+        // A character that changes the width of its neighbour is a ligature somewhere, and not
+        // elsewhere.
+        let is_lone = width(&kept[base..]) == before + own;
+        if !is_lone || own == 0 && (start == 0 || marks == MARKS_MAX) {
+            kept.truncate(start);
+        } else if own == 0 {
+            marks += 1;
+        } else {
+            (base, marks) = (start, 0);
+        }
+    }
+    kept
+}
+
+/// Whether this makes something else of the character before it, in some terminals.
+fn is_treacherous(c: char) -> bool {
+    matches!(
+        c,
+        // Variation selectors.
+        '\u{180b}'..='\u{180f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}'
+            // Thai and Lao SARA AM: half a mark, half a letter.
+            | '\u{e33}' | '\u{eb3}'
+            // What encloses: keycaps and the like.
+            | '\u{20dd}'..='\u{20e0}' | '\u{20e2}'..='\u{20e4}'
+            // Letters of flags, colours of skin.
+            | '\u{1f1e6}'..='\u{1f1ff}' | '\u{1f3fb}'..='\u{1f3ff}'
+    )
 }
 
 /// The text in exactly so many columns.
@@ -179,6 +239,12 @@ pub(crate) fn short_name(principal: &str) -> &str {
     name.unwrap_or(principal)
 }
 
+/// `a viewer`, `an operator`.
+pub(crate) fn with_article(noun: &str) -> String {
+    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {noun}")
+}
+
 /// The word for a role.
 pub(crate) fn role(role: Role) -> &'static str {
     match role {
@@ -210,6 +276,41 @@ mod tests {
             assert_eq!(fitted, expected, "{text} in {columns}");
             assert_eq!(width(&fitted), columns, "{text} in {columns}");
         }
+    }
+
+    #[test]
+    fn the_middle_of_an_id_is_what_is_left_out() {
+        for (text, columns, expected) in [
+            ("web1", 4, "web1"),
+            ("abcdefgh", 7, "abc…fgh"),
+            ("abcdefgh", 6, "abc…gh"),
+            ("abcdefgh", 2, "a…"),
+            ("abcdefgh", 1, "…"),
+            ("abcdefgh", 0, ""),
+        ] {
+            assert_eq!(cut_middle(text, columns), expected, "{text} in {columns}");
+        }
+    }
+
+    #[test]
+    fn claims_keep_what_is_as_wide_everywhere() {
+        for (text, expected) in [
+            ("web-01 Élan 服务器 🦀", "web-01 Élan 服务器 🦀"),
+            ("e\u{301}le\u{300}ve", "e\u{301}le\u{300}ve"),
+            ("Z\u{300}\u{301}\u{302}\u{303}x\u{304}", "Z\u{300}\u{301}x\u{304}"),
+            ("\u{301}x", "x"),
+            ("👍\u{1f3fd}!", "👍!"),
+            ("❤\u{fe0f}1\u{fe0f}\u{20e3}", "❤1"),
+            ("น\u{e33}", "น"),
+            ("🇩🇪", ""),
+            ("a\u{1b}[m", "a\\u{1b}[m"),
+        ] {
+            assert_eq!(claim(text), expected, "{text:?}");
+        }
+        // However it is cut, the parts are as wide as the whole.
+        let claimed = claim("ل\u{627}ក្ក👩\u{200d}🚀क्षि한국각");
+        let parts: usize = claimed.chars().map(|c| width(c.encode_utf8(&mut [0; 4]))).sum();
+        assert_eq!(width(&claimed), parts, "{claimed:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod detail;
 mod empty;
 mod frame;
 mod help;
+pub(crate) mod layout;
 pub(crate) mod notices;
 pub(crate) mod status;
 mod table;
@@ -19,13 +20,13 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use crate::app::{App, Over};
-use crate::layout::{COLUMNS_MIN, ROWS_MIN, areas};
 use crate::text::wrap;
+use crate::view::layout::{COLUMNS_MIN, ROWS_MIN, areas};
 
 /// Draws the whole screen.
 pub(crate) fn draw(app: &App, theme: Theme, frame: &mut Frame<'_>) {
     let size = frame.area();
-    if size.width < COLUMNS_MIN || size.height < ROWS_MIN {
+    if !is_large_enough(app) {
         let text = format!(
             "This needs {COLUMNS_MIN} columns and {ROWS_MIN} rows, and has {} and {}. Make the window larger, or press q.",
             size.width, size.height
@@ -64,6 +65,24 @@ pub(crate) fn draw(app: &App, theme: Theme, frame: &mut Frame<'_>) {
             }
         }
     }
+}
+
+fn is_large_enough(app: &App) -> bool {
+    app.size.width >= COLUMNS_MIN && app.size.height >= ROWS_MIN
+}
+
+/// How far down what lies over the list can be scrolled.
+pub(crate) fn over_top_max(app: &App) -> usize {
+    match &app.over {
+        Some(Over::Help(_)) if is_large_enough(app) => help::top_max(app),
+        Some(Over::Ask(ask)) if is_large_enough(app) => ask::top_max(app, ask),
+        _ => 0,
+    }
+}
+
+/// How far down the detail can be scrolled.
+pub(crate) fn detail_top_max(app: &App) -> usize {
+    if is_large_enough(app) { detail::top_max(app) } else { 0 }
 }
 
 /// Draws lines from the top of an area, as far as there is room.

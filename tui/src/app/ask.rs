@@ -1,15 +1,15 @@
-//! The question before anything is done. No is the default answer to it; a bulk accept wants its
-//! number typed.
+//! The question before anything is done. No is the default answer to it; one that lets many in, or
+//! cuts many off, wants their number typed.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::field::Field;
-use super::keys::Keys;
-use super::plan::{Plan, Step};
-use crate::text::{capital, counted};
+use super::keys::{Keys, Name};
+use super::plan::{Plan, Step, warnings};
+use crate::text::{capital, counted, short_id};
 use brine_protocol::control::Act;
 
-/// Accepting more keys than this at once takes more than one key stroke.
+/// Letting in or cutting off more keys than this at once takes more than one key stroke.
 const EASY_MAX: usize = 10;
 
 /// The longest reason that the master's ledger takes, in bytes.
@@ -26,7 +26,7 @@ pub(crate) struct Ask {
     pub(crate) typed: Option<Field>,
     pub(crate) reason: Field,
     pub(crate) is_typing_reason: bool,
-    /// The first key of the list that is shown.
+    /// The first key of the list, or the first line, that is shown.
     pub(crate) top: usize,
     /// What to put right before it can be a yes.
     pub(crate) hint: Option<String>,
@@ -42,12 +42,12 @@ pub(crate) enum Reply {
 
 impl Ask {
     pub(crate) fn new(plan: Plan, is_undo: bool, hidden: usize) -> Self {
-        let accepts = plan.steps.iter().filter(|step| step.act == Act::Accept).count();
+        let grave = plan.steps.iter().filter(|step| step.act == Act::Accept || step.cuts_off()).count();
         Self {
             plan,
             is_undo,
             hidden,
-            typed: (accepts > EASY_MAX).then(|| Field::new(9)),
+            typed: (grave > EASY_MAX).then(|| Field::new(9)),
             reason: Field::new(REASON_MAX),
             is_typing_reason: false,
             top: 0,
@@ -58,7 +58,7 @@ impl Ask {
     /// `Accept web1 (1 key)?`, `Undo: delete 3 keys?`
     pub(crate) fn title(&self) -> String {
         let what = match self.plan.steps.as_slice() {
-            [one] => format!("{} (1 key)", one.name.id),
+            [one] => format!("{} (1 key)", short_id(&one.name.id)),
             several => counted(several.len(), "key"),
         };
         if self.is_undo {
@@ -73,13 +73,27 @@ impl Ask {
         verb(&self.plan.steps)
     }
 
+    /// What to be careful about. Asked for anew each time: a twin may knock while the question waits.
+    pub(crate) fn warnings(&self, keys: &Keys) -> Vec<String> {
+        warnings(keys, &self.plan.steps)
+    }
+
+    /// Whether it is a question about this key.
+    pub(crate) fn is_about(&self, name: &Name) -> bool {
+        self.plan.steps.iter().any(|step| step.name == *name)
+    }
+
     /// What changed of these keys since the question was put. The master refuses those.
     pub(crate) fn changed(&self, keys: &Keys) -> Vec<String> {
         let changed = self.plan.steps.iter().filter_map(|step| {
             let now = keys.get(&step.name).map(|row| row.key.state);
             let is = now.map_or("gone", |state| state.name());
             (now != Some(step.was)).then(|| {
-                format!("{} changed meanwhile: it is {is} now, not {}", step.name.id, step.was.name())
+                format!(
+                    "{} changed meanwhile: it is {is} now, not {}",
+                    short_id(&step.name.id),
+                    step.was.name()
+                )
             })
         });
         let mut told: Vec<String> = changed.collect();
@@ -145,8 +159,8 @@ impl Ask {
     }
 
     pub(crate) fn scroll(&mut self, lines: isize) {
-        let last = self.plan.steps.len().saturating_sub(1);
-        self.top = self.top.saturating_add_signed(lines).min(last);
+        // The view knows where the end is, and the state is put right by it.
+        self.top = self.top.saturating_add_signed(lines);
     }
 
     /// What goes into the ledger with the decision.

@@ -1,16 +1,35 @@
 //! Acts under way, and what became of each of their keys.
 
+use std::collections::BTreeSet;
+
+use brine_protocol::control::KeyState;
+
 use super::ask::{past, verb};
+use super::keys::{Keys, Name};
 use super::plan::Step;
 use crate::text::{capital, counted};
+
+/// What became of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    /// Not done; one sentence that says why.
+    Refused(String),
+    /// The request was on its way when the answer broke off: the next list tells.
+    Unknown(String),
+}
 
 /// One answer to a question, as it is carried out.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) steps: Vec<Step>,
     pub(crate) is_undo: bool,
-    /// What became of the first of them: nothing when it was done, else why it was not.
-    pub(crate) results: Vec<Option<String>>,
+    /// What became of the first of them.
+    pub(crate) results: Vec<Outcome>,
+    /// Keys about which somebody else decided meanwhile.
+    pub(crate) overtaken: BTreeSet<Name>,
+    /// Whether all was tried, and only the next list can tell what became of some.
+    pub(crate) awaits_list: bool,
     pub(crate) is_over: bool,
     /// The first line of the results that is shown.
     pub(crate) top: usize,
@@ -18,7 +37,15 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub(crate) fn new(steps: Vec<Step>, is_undo: bool) -> Self {
-        Self { steps, is_undo, results: Vec::new(), is_over: false, top: 0 }
+        Self {
+            steps,
+            is_undo,
+            results: Vec::new(),
+            overtaken: BTreeSet::new(),
+            awaits_list: false,
+            is_over: false,
+            top: 0,
+        }
     }
 
     /// Whether it is worth a window: of a single key the status line tells.
@@ -27,19 +54,39 @@ impl Batch {
     }
 
     pub(crate) fn refused(&self) -> usize {
-        self.results.iter().flatten().count()
+        self.results.iter().filter(|outcome| matches!(outcome, Outcome::Refused(_))).count()
+    }
+
+    pub(crate) fn unknown(&self) -> usize {
+        self.results.iter().filter(|outcome| matches!(outcome, Outcome::Unknown(_))).count()
+    }
+
+    /// Finds out from a list that came later what became of the steps of which it is not known.
+    pub(crate) fn resolve(&mut self, keys: &Keys) {
+        for (step, outcome) in self.steps.iter().zip(&mut self.results) {
+            if let Outcome::Unknown(_) = outcome {
+                let now = keys.get(&step.name).map(|row| row.key.state);
+                *outcome = if now == step.leaves() {
+                    Outcome::Done
+                } else {
+                    let is = now.map_or("gone", KeyState::name);
+                    Outcome::Refused(format!("the answer was lost, and it was not done: it is {is}"))
+                };
+            }
+        }
     }
 
     /// The steps that were done.
     pub(crate) fn done(&self) -> Vec<Step> {
         let results = self.steps.iter().zip(&self.results);
-        results.filter(|(_, refused)| refused.is_none()).map(|(step, _)| step.clone()).collect()
+        results.filter(|(_, outcome)| **outcome == Outcome::Done).map(|(step, _)| step.clone()).collect()
     }
 
-    /// What became of each key: what was refused first, it wants attention.
-    pub(crate) fn lines(&self) -> Vec<(&Step, Option<&str>)> {
-        let all = || self.steps.iter().zip(&self.results).map(|(step, why)| (step, why.as_deref()));
-        all().filter(|(_, why)| why.is_some()).chain(all().filter(|(_, why)| why.is_none())).collect()
+    /// What became of each key: what was not done first, it wants attention.
+    pub(crate) fn lines(&self) -> Vec<(&Step, &Outcome)> {
+        let all = || self.steps.iter().zip(&self.results);
+        let is_done = |(_, outcome): &(&Step, &Outcome)| **outcome == Outcome::Done;
+        all().filter(|line| !is_done(line)).chain(all().filter(is_done)).collect()
     }
 
     /// `Accept 3 keys`.
@@ -51,14 +98,20 @@ impl Batch {
 
     /// How far it is, or how it ended, in one sentence.
     pub(crate) fn sentence(&self) -> String {
-        let (done, refused) = (self.results.len() - self.refused(), self.refused());
-        let of = self.steps.len();
-        match (self.is_over, refused) {
-            (false, 0) => format!("{done} of {of} {}", past(&self.steps)),
-            (false, _) => format!("{done} of {of} {}, {refused} refused", past(&self.steps)),
-            (true, 0) => format!("{} {}", counted(done, "key"), past(&self.steps)),
-            (true, _) => format!("{} {}, {refused} refused", counted(done, "key"), past(&self.steps)),
+        let (refused, unknown) = (self.refused(), self.unknown());
+        let done = self.results.len() - refused - unknown;
+        let mut sentence = if self.is_over {
+            format!("{} {}", counted(done, "key"), past(&self.steps))
+        } else {
+            format!("{done} of {} {}", self.steps.len(), past(&self.steps))
+        };
+        if refused > 0 {
+            sentence.push_str(&format!(", {refused} refused"));
         }
+        if unknown > 0 {
+            sentence.push_str(&format!(", {unknown} not known yet"));
+        }
+        sentence
     }
 
     pub(crate) fn scroll(&mut self, lines: isize) {

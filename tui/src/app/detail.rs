@@ -1,4 +1,5 @@
-//! All about the one key under the cursor, and what to compare it with.
+//! All about one key, and what to compare it with. It stays with its key, whatever becomes of that
+//! and wherever the list moves, until the operator goes to another one.
 
 use brine_protocol::control::{Decision, KeyState};
 use brine_protocol::{Fingerprint, MinionId};
@@ -17,6 +18,8 @@ pub(crate) enum History {
 #[derive(Debug)]
 pub(crate) struct Detail {
     pub(crate) name: Name,
+    /// Its state when this was opened.
+    pub(crate) was: KeyState,
     pub(crate) history: History,
     /// The first line shown.
     pub(crate) top: usize,
@@ -33,17 +36,16 @@ pub(crate) struct Rival {
 }
 
 impl Detail {
-    pub(crate) fn new(name: Name) -> Self {
-        Self { name, history: History::Awaited, top: 0 }
+    pub(crate) fn new(name: Name, was: KeyState) -> Self {
+        Self { name, was, history: History::Awaited, top: 0 }
     }
 
     /// Shows another key; what is known of its id stays.
-    pub(crate) fn turn_to(&mut self, name: Name) {
+    pub(crate) fn turn_to(&mut self, name: Name, was: KeyState) {
         if self.name.id != name.id {
             self.history = History::Awaited;
         }
-        self.name = name;
-        self.top = 0;
+        (self.name, self.was, self.top) = (name, was, 0);
     }
 
     pub(crate) fn learn(&mut self, id: &MinionId, history: Result<Vec<Decision>, String>) {
@@ -53,7 +55,7 @@ impl Detail {
     }
 
     pub(crate) fn scroll(&mut self, lines: isize) {
-        // The view knows how many lines there are and stops at the last.
+        // The view knows where the end is, and the state is put right by it.
         self.top = self.top.saturating_add_signed(lines);
     }
 

@@ -1,10 +1,15 @@
 //! The keys that the master told of, ready to be shown.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use brine_local::text::escape;
 use brine_protocol::control::{Key, KeyState};
+use brine_protocol::time::Timestamp;
 use brine_protocol::{Fingerprint, MinionId};
+
+use super::plan::Step;
+use crate::text::claim;
 
 /// Shorter words do not search fingerprints: two digits are in every fourth of them by chance.
 const DIGITS_MIN: usize = 4;
@@ -31,6 +36,10 @@ pub(crate) struct Row {
     pub(crate) candidates: usize,
     /// What a filter looks into, in lower case.
     words: String,
+    /// What it looks into when it asks for claims: what a stranger says of himself shall not bring
+    /// him into a selection of others.
+    os_words: String,
+    host_words: String,
     /// Its fingerprint with and without colons.
     digits: String,
 }
@@ -38,12 +47,13 @@ pub(crate) struct Row {
 impl Row {
     pub(crate) fn new(key: Key) -> Self {
         let address = key.address.as_deref().map(escape).unwrap_or_default();
-        let (os, host) = (escape(&key.claims.os), escape(&key.claims.host));
+        let (os, host) = (claim(&key.claims.os), claim(&key.claims.host));
         let pairs = key.fingerprint.to_string();
-        let words = format!("{}\n{address}\n{host}\n{os}", key.id).to_lowercase();
+        let words = format!("{}\n{address}", key.id).to_lowercase();
+        let (os_words, host_words) = (os.to_lowercase(), host.to_lowercase());
         let digits = format!("{pairs}\n{}", pairs.replace(':', ""));
         let ip = key.address.as_deref().and_then(|address| address.parse().ok());
-        Self { key, address, os, host, ip, candidates: 0, words, digits }
+        Self { key, address, os, host, ip, candidates: 0, words, os_words, host_words, digits }
     }
 
     pub(crate) fn name(&self) -> Name {
@@ -52,10 +62,15 @@ impl Row {
 
     /// Whether every word of a filter, in lower case, is somewhere in this key.
     pub(crate) fn matches(&self, words: &[String]) -> bool {
-        words
-            .iter()
-            .map(String::as_str)
-            .all(|word| self.words.contains(word) || (word.len() >= DIGITS_MIN && self.digits.contains(word)))
+        words.iter().all(|word| {
+            if let Some(os) = word.strip_prefix("os:") {
+                self.os_words.contains(os)
+            } else if let Some(host) = word.strip_prefix("host:") {
+                self.host_words.contains(host)
+            } else {
+                self.words.contains(word) || (word.len() >= DIGITS_MIN && self.digits.contains(word))
+            }
+        })
     }
 
     /// What to be careful about, in few letters: another key held the id before, several keys want
@@ -84,12 +99,26 @@ impl Row {
 pub(crate) struct Keys {
     /// By id, then fingerprint.
     rows: Vec<Row>,
+    /// What was done from here a moment ago. A list that was on its way meanwhile does not know it.
+    done: BTreeMap<Name, Done>,
 }
+
+/// What an act made of a key.
+#[derive(Debug)]
+struct Done {
+    was: KeyState,
+    is: KeyState,
+    at: Timestamp,
+}
+
+/// A list is on its way no longer than this, in seconds.
+const ON_ITS_WAY: i64 = 5;
 
 impl Keys {
     pub(crate) fn replace(&mut self, mut rows: Vec<Row>) {
         rows.sort_by(|a, b| a.sorts().cmp(&b.sorts()));
         self.rows = rows;
+        self.set_right();
         for of_id in self.rows.chunk_by_mut(|a, b| a.key.id == b.key.id) {
             count_candidates(of_id);
         }
@@ -99,9 +128,53 @@ impl Keys {
     pub(crate) fn replace_of(&mut self, id: &MinionId, mut rows: Vec<Row>) {
         rows.retain(|row| row.key.id == *id);
         rows.sort_by_key(|row| row.key.fingerprint);
-        count_candidates(&mut rows);
         let range = self.range(id);
         self.rows.splice(range, rows);
+        self.set_right();
+        let range = self.range(id);
+        count_candidates(&mut self.rows[range]);
+    }
+
+    /// Takes in that a step was done, before the master tells of it.
+    pub(crate) fn settle(&mut self, step: &Step, now: Timestamp) {
+        match step.leaves() {
+            None => self.rows.retain(|row| row.key.id != step.name.id || row.name() != step.name),
+            Some(is) => {
+                let done = Done { was: step.was, is, at: now };
+                self.apply(&step.name, &done);
+                self.done.insert(step.name.clone(), done);
+            }
+        }
+        let range = self.range(&step.name.id);
+        count_candidates(&mut self.rows[range]);
+    }
+
+    /// Somebody else decided about this key: what was done here says nothing of it any more.
+    pub(crate) fn unsettle(&mut self, name: &Name) {
+        self.done.remove(name);
+    }
+
+    pub(crate) fn pass_time(&mut self, now: Timestamp) {
+        self.done.retain(|_, done| now.seconds() - done.at.seconds() < ON_ITS_WAY);
+    }
+
+    /// Puts what was done here into a list that may not know it yet.
+    fn set_right(&mut self) {
+        let mut done = std::mem::take(&mut self.done);
+        done.retain(|name, done| self.apply(name, done));
+        self.done = done;
+    }
+
+    /// Whether the list does not tell of a later decision.
+    fn apply(&mut self, name: &Name, done: &Done) -> bool {
+        let range = self.range(&name.id);
+        let row = self.rows[range].iter_mut().find(|row| row.key.fingerprint == name.fingerprint);
+        let Some(row) = row else { return true };
+        if row.key.state == done.was {
+            row.key.state = done.is;
+            row.key.rule = None;
+        }
+        row.key.state == done.is
     }
 
     pub(crate) fn rows(&self) -> &[Row] {

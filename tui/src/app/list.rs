@@ -79,7 +79,7 @@ impl Sort {
         match self {
             Sort::Id => Ordering::Equal,
             Sort::FirstSeen => b.key.first_seen.cmp(&a.key.first_seen),
-            Sort::LastSeen => b.key.last_seen.cmp(&a.key.last_seen),
+            Sort::LastSeen => (b.key.connected, b.key.last_seen).cmp(&(a.key.connected, a.key.last_seen)),
             // Those without an address are last.
             Sort::Address => (a.ip.is_none(), a.ip, &a.address).cmp(&(b.ip.is_none(), b.ip, &b.address)),
         }

@@ -7,7 +7,7 @@ use brine_protocol::MinionId;
 use brine_protocol::control::{Act, KeyName, KeyState};
 
 use super::keys::{Keys, Name, Row};
-use crate::text::counted;
+use crate::text::{counted, short_id};
 
 /// What an operator asks for; on a suspended key the key for suspending resumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,11 @@ impl Step {
         KeyName { id: self.name.id.clone(), fingerprint: self.name.fingerprint, state: Some(self.was) }
     }
 
+    /// Whether it ends a session that may be open.
+    pub(crate) fn cuts_off(&self) -> bool {
+        self.was == KeyState::Accepted && self.leaves() != Some(KeyState::Accepted)
+    }
+
     /// The state that the act leaves; none when the key is forgotten.
     pub(crate) fn leaves(&self) -> Option<KeyState> {
         match self.act {
@@ -52,8 +57,6 @@ pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     /// Sentences about keys that were chosen and are left alone.
     pub(crate) left_alone: Vec<String>,
-    /// What to be careful about.
-    pub(crate) warnings: Vec<String>,
     /// What will happen.
     pub(crate) consequences: Vec<String>,
 }
@@ -92,9 +95,8 @@ pub(crate) fn plan(keys: &Keys, chosen: &[Name], wish: Wish) -> Result<Plan, Str
     let is_are = |rows: &[&Row]| if rows.len() == 1 { "is" } else { "are" };
     let left_alone =
         left.iter().map(|(why, rows)| format!("{} {} left alone: {why}", whom(rows), is_are(rows))).collect();
-    let warnings = if act == Act::Accept { warnings(keys, &steps) } else { Vec::new() };
     let consequences = consequences(&steps, false);
-    Ok(Plan { steps, left_alone: few(left_alone), warnings, consequences })
+    Ok(Plan { steps, left_alone: few(left_alone), consequences })
 }
 
 fn act_for(wish: Wish, rows: &[&Row]) -> Act {
@@ -149,17 +151,19 @@ fn refuse_rivals(steps: &[Step]) -> Result<(), String> {
     }
     match seen.into_iter().find(|(_, count)| *count > 1) {
         Some((id, count)) => Err(format!(
-            "{count} of these keys claim {id} and only one can hold it: compare them (Enter) and choose one"
+            "{count} of these keys claim {} and only one can hold it: compare them (Enter) and choose one",
+            short_id(id)
         )),
         None => Ok(()),
     }
 }
 
-fn warnings(keys: &Keys, steps: &[Step]) -> Vec<String> {
+/// What to be careful about as things are now.
+pub(crate) fn warnings(keys: &Keys, steps: &[Step]) -> Vec<String> {
     let mut known = Vec::new();
     let mut contested = Vec::new();
-    for step in steps {
-        let id = &step.name.id;
+    for step in steps.iter().filter(|step| step.act == Act::Accept) {
+        let id = short_id(&step.name.id);
         let Some(row) = keys.get(&step.name) else { continue };
         if row.key.known_before {
             known.push(format!("{id} had another key before: was that machine set up anew?"));
@@ -195,7 +199,7 @@ fn few(mut sentences: Vec<String>) -> Vec<String> {
 
 fn whom(rows: &[&Row]) -> String {
     match rows {
-        [one] => one.key.id.to_string(),
+        [one] => short_id(&one.key.id),
         several => counted(several.len(), "key"),
     }
 }

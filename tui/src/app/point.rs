@@ -4,8 +4,8 @@ use ratatui::crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
 use super::{App, Effect, Over};
-use crate::layout::{GUTTER, areas, tabs};
 use crate::view::columns::{Column, columns};
+use crate::view::layout::{GUTTER, areas, tabs};
 
 /// Lines that the wheel moves at once.
 const WHEEL: isize = 3;

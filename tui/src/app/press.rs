@@ -6,12 +6,11 @@ use super::ask::{Ask, Reply};
 use super::batch::Batch;
 use super::detail::Detail;
 use super::field::Field;
-use super::keys::Row;
 use super::list::TABS;
 use super::plan::{Wish, plan};
-use super::{App, Effect, FILTER_MAX, Line, Over, Tone};
-use crate::layout::areas;
-use crate::text::{counted, short_name};
+use super::{App, Connection, Effect, FILTER_MAX, Over, Tone};
+use crate::text::{counted, short_id, short_name, with_article};
+use crate::view::layout::areas;
 
 impl App {
     pub(super) fn press(&mut self, key: KeyEvent) -> Vec<Effect> {
@@ -25,10 +24,11 @@ impl App {
             return effects;
         }
         self.message = None;
+        let was_leaving = std::mem::take(&mut self.is_leaving);
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             match key.code {
-                KeyCode::Char('c') => return vec![Effect::Quit],
-                KeyCode::Char('z') => return vec![Effect::Suspend],
+                KeyCode::Char('c') => return self.quit(was_leaving),
+                KeyCode::Char('z') => return vec![Effect::Background],
                 KeyCode::Char('l') => return vec![Effect::Redraw, Effect::Refetch(None)],
                 _ => {}
             }
@@ -40,7 +40,7 @@ impl App {
             self.press_filter(key);
             return Vec::new();
         }
-        self.press_list(key)
+        self.press_list(key, was_leaving)
     }
 
     fn press_over(&mut self, key: KeyEvent) -> Vec<Effect> {
@@ -74,7 +74,7 @@ impl App {
     /// The answer was yes.
     fn go(&mut self) -> Vec<Effect> {
         let Some(Over::Ask(ask)) = self.over.take() else { return Vec::new() };
-        if let Line::Lost { .. } = self.line {
+        if let Connection::Lost { .. } = self.connection {
             self.say(Tone::Bad, "not connected to the master; nothing was done");
             return Vec::new();
         }
@@ -106,13 +106,10 @@ impl App {
         }
     }
 
-    fn press_list(&mut self, key: KeyEvent) -> Vec<Effect> {
+    fn press_list(&mut self, key: KeyEvent, was_leaving: bool) -> Vec<Effect> {
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
-        if key.code == KeyCode::Char('q') && !is_control {
-            return self.quit();
-        }
-        self.is_leaving = false;
         match key.code {
+            KeyCode::Char('q') if !is_control => return self.quit(was_leaving),
             KeyCode::Char('u') if is_control => self.travel(key),
             KeyCode::Char('d') if is_control => self.travel(key),
             KeyCode::Char('f' | 'b') if is_control => self.travel(key),
@@ -145,12 +142,12 @@ impl App {
     }
 
     /// What is under way would stop half-way: that takes a second stroke.
-    fn quit(&mut self) -> Vec<Effect> {
+    fn quit(&mut self, was_leaving: bool) -> Vec<Effect> {
         let under_way = self.batch.as_ref().filter(|batch| !batch.is_over);
-        if let Some(batch) = under_way.filter(|_| !self.is_leaving) {
+        if let Some(batch) = under_way.filter(|_| !was_leaving) {
             let sentence = batch.sentence();
             self.is_leaving = true;
-            self.say(Tone::Bad, format!("{sentence}; q once more leaves the rest undone"));
+            self.say(Tone::Bad, format!("{sentence}; the same once more leaves the rest undone"));
             return Vec::new();
         }
         vec![Effect::Quit]
@@ -167,14 +164,12 @@ impl App {
     }
 
     pub(super) fn open_detail(&mut self) -> Vec<Effect> {
-        let Some(name) = self.list.row(&self.keys).map(Row::name) else { return Vec::new() };
-        if self.detail.is_some() {
-            self.detail = None;
+        if self.detail.take().is_some() {
             return Vec::new();
         }
-        let id = name.id.clone();
-        self.detail = Some(Detail::new(name));
-        vec![Effect::History(id)]
+        let Some(row) = self.list.row(&self.keys) else { return Vec::new() };
+        self.detail = Some(Detail::new(row.name(), row.key.state));
+        vec![Effect::History(row.key.id.clone())]
     }
 
     fn turn(&mut self, by: usize) {
@@ -224,14 +219,33 @@ impl App {
         if !self.is_ready() {
             return;
         }
-        let chosen = self.list.chosen(&self.keys);
+        if self.detail.is_none() && self.list.selected.is_empty() && self.is_moved() {
+            let id = self.list.row(&self.keys).map(|row| short_id(&row.key.id)).unwrap_or_default();
+            self.say(
+                Tone::Bad,
+                format!("the list has just moved, and the cursor is on {id} now: press again"),
+            );
+            return;
+        }
+        let (chosen, hidden) = match &self.detail {
+            // What is read is what is decided about, whatever is selected beside or behind it.
+            Some(detail) => (vec![detail.name.clone()], 0),
+            None => (self.list.chosen(&self.keys), self.list.hidden),
+        };
         if chosen.is_empty() && !self.list.selected.is_empty() {
             let hidden = counted(self.list.hidden, "selected key");
             self.say(Tone::Bad, format!("{hidden} not shown here; Esc deselects"));
             return;
         }
         match plan(&self.keys, &chosen, wish) {
-            Ok(plan) => self.over = Some(Over::Ask(Box::new(Ask::new(plan, false, self.list.hidden)))),
+            Ok(mut plan) => {
+                let beside = self.list.selected.iter().filter(|name| !chosen.contains(name)).count();
+                if self.detail.is_some() && beside > 0 {
+                    let beside = counted(beside, "selected key");
+                    plan.left_alone.push(format!("{beside} left alone: this is for the key of the detail"));
+                }
+                self.over = Some(Over::Ask(Box::new(Ask::new(plan, false, hidden))));
+            }
             Err(why) => self.say(Tone::Bad, why),
         }
     }
@@ -250,14 +264,14 @@ impl App {
     fn is_ready(&mut self) -> bool {
         if !self.may_act() {
             let who = short_name(&self.whoami.principal);
-            let role = crate::text::role(self.whoami.role);
+            let role = with_article(crate::text::role(self.whoami.role));
             self.say(
                 Tone::Bad,
-                format!("{who} is a {role} here, who may look at keys and not decide about them"),
+                format!("{who} is {role} here, who may look at keys and not decide about them"),
             );
             return false;
         }
-        if let Line::Lost { .. } = self.line {
+        if let Connection::Lost { .. } = self.connection {
             self.say(Tone::Bad, "not connected to the master: nothing can be decided until it is back");
             return false;
         }

@@ -12,6 +12,7 @@ use crate::samples::{NOW, app, contact, decision, fleet, id, key, name, rows, se
 mod acts;
 mod looking;
 mod losing;
+mod undoing;
 
 /// Presses one key.
 fn stroke(app: &mut App, code: KeyCode) -> Vec<Effect> {
@@ -67,4 +68,24 @@ fn ask(app: &App) -> &Ask {
 
 fn pending(count: u8) -> Vec<brine_protocol::control::Key> {
     (0..count).map(|n| key(&format!("web{n:02}"), n, KeyState::Pending)).collect()
+}
+
+fn refused(why: &str) -> Outcome {
+    Outcome::Refused(why.to_owned())
+}
+
+/// Says yes to what was asked, and lets the master do it.
+fn done(app: &mut App, keys: &str) {
+    let count = acts(&press(app, keys)).len();
+    news(app, News::Acted(vec![Outcome::Done; count]));
+    news(app, News::ActsOver);
+}
+
+fn decided(of: &str, n: u8, what: &str) -> News {
+    News::Decided(Decided {
+        id: id(of),
+        fingerprint: Some(crate::samples::fingerprint(n)),
+        what: what.to_owned(),
+        by: Some("unix:0 (root)".to_owned()),
+    })
 }

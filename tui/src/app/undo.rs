@@ -1,12 +1,15 @@
 //! Taking acts back, key by key, as far as the ledger allows: nothing is erased there, an undo is
-//! a further decision. It is guarded by the state that the act left, so that what somebody else
-//! decided meanwhile stays.
+//! a further decision. It is guarded by the state that the act left, and a key about which somebody
+//! else decided meanwhile is left alone even if it is in that state again. Where decisions of
+//! others may have been missed, nothing is taken back.
+
+use std::collections::BTreeSet;
 
 use brine_protocol::control::{Act, KeyState};
 
-use super::keys::Keys;
+use super::keys::{Keys, Name};
 use super::plan::{Plan, Step, consequences};
-use crate::text::counted;
+use crate::text::{counted, short_id};
 
 /// The acts that can be taken back, last one first.
 const ACTS_MAX: usize = 50;
@@ -14,14 +17,25 @@ const ACTS_MAX: usize = 50;
 /// What was done in this session, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Undo {
-    done: Vec<Vec<Step>>,
+    done: Vec<Done>,
+    /// Why there is nothing any more.
+    why_none: Option<&'static str>,
+}
+
+/// An act.
+#[derive(Debug)]
+struct Done {
+    steps: Vec<Step>,
+    /// Keys about which somebody else decided since.
+    overtaken: BTreeSet<Name>,
 }
 
 impl Undo {
-    /// Notes an act by the steps of it that were done.
-    pub(crate) fn push(&mut self, steps: Vec<Step>) {
+    /// Notes an act by the steps of it that were done, and the keys about which somebody else
+    /// decided already.
+    pub(crate) fn push(&mut self, steps: Vec<Step>, overtaken: BTreeSet<Name>) {
         if !steps.is_empty() {
-            self.done.push(steps);
+            self.done.push(Done { steps, overtaken });
             let surplus = self.done.len().saturating_sub(ACTS_MAX);
             self.done.drain(..surplus);
         }
@@ -32,54 +46,80 @@ impl Undo {
         self.done.pop();
     }
 
-    /// What taking back the last act would be.
+    /// Forgets everything: decisions of others may have been missed.
+    pub(crate) fn clear(&mut self, why: &'static str) {
+        self.done.clear();
+        self.why_none = Some(why);
+    }
+
+    /// Somebody else decided about this key.
+    pub(crate) fn overtake(&mut self, name: &Name) {
+        for act in &mut self.done {
+            act.overtaken.insert(name.clone());
+        }
+    }
+
+    /// What taking back the last act would be. One that cannot be taken back is forgotten, so that
+    /// it does not stand before those that can.
     ///
     /// # Errors
     /// One sentence that says why it cannot be taken back.
-    pub(crate) fn plan(&self, keys: &Keys) -> Result<Plan, String> {
+    pub(crate) fn plan(&mut self, keys: &Keys) -> Result<Plan, String> {
         let Some(last) = self.done.last() else {
-            return Err("there is nothing to undo: nothing was done from here yet".to_owned());
+            let why = self.why_none.unwrap_or("nothing was done from here yet");
+            return Err(format!("there is nothing to undo: {why}"));
         };
-        let mut plan = Plan::default();
-        let mut stuck: Vec<(&Step, &str)> = Vec::new();
-        for step in last {
-            match inverse(step) {
-                Ok(inverse) => plan.steps.push(inverse),
-                Err(why) => stuck.push((step, why)),
-            }
+        let plan = take_back(last, keys);
+        if plan.is_err() {
+            self.pop();
         }
-        let mut changed = Vec::new();
-        plan.steps.retain(|step| {
-            let now = keys.get(&step.name).map(|row| row.key.state);
-            let is_as_left = now == Some(step.was);
-            if !is_as_left {
-                changed.push((step.name.id.clone(), now));
-            }
-            is_as_left
-        });
-        plan.left_alone.extend(told(&stuck));
-        match changed.as_slice() {
-            [] => {}
-            [(id, now)] => plan.left_alone.push(format!(
-                "{id} changed meanwhile, it is {} now, and is left alone",
-                now.map_or("gone", KeyState::name)
-            )),
-            several => plan
-                .left_alone
-                .push(format!("{} changed meanwhile and are left alone", counted(several.len(), "key"))),
-        }
-        if plan.steps.is_empty() {
-            return Err(plan.left_alone.swap_remove(0));
-        }
-        plan.consequences = consequences(&plan.steps, true);
-        Ok(plan)
+        plan
     }
+}
+
+fn take_back(last: &Done, keys: &Keys) -> Result<Plan, String> {
+    let mut plan = Plan::default();
+    let mut stuck: Vec<(&Step, &str)> = Vec::new();
+    for step in &last.steps {
+        match inverse(step) {
+            Ok(inverse) => plan.steps.push(inverse),
+            Err(why) => stuck.push((step, why)),
+        }
+    }
+    let mut changed = Vec::new();
+    plan.steps.retain(|step| {
+        let now = keys.get(&step.name).map(|row| row.key.state);
+        let is_as_left = now == Some(step.was) && !last.overtaken.contains(&step.name);
+        if !is_as_left {
+            changed.push((step.name.id.clone(), now));
+        }
+        is_as_left
+    });
+    plan.left_alone.extend(told(&stuck));
+    match changed.as_slice() {
+        [] => {}
+        [(id, now)] => plan.left_alone.push(format!(
+            "{} changed meanwhile, it is {} now, and is left alone",
+            short_id(id),
+            now.map_or("gone", KeyState::name)
+        )),
+        several => plan
+            .left_alone
+            .push(format!("{} changed meanwhile and are left alone", counted(several.len(), "key"))),
+    }
+    if plan.steps.is_empty() {
+        return Err(plan.left_alone.swap_remove(0));
+    }
+    plan.consequences = consequences(&plan.steps, true);
+    Ok(plan)
 }
 
 fn told(stuck: &[(&Step, &str)]) -> Option<String> {
     match stuck {
         [] => None,
-        [(step, why)] => Some(format!("{} cannot be undone for {}: {why}", step.act.name(), step.name.id)),
+        [(step, why)] => {
+            Some(format!("{} cannot be undone for {}: {why}", step.act.name(), short_id(&step.name.id)))
+        }
         [(step, why), ..] => {
             Some(format!("{} cannot be undone for {}: {why}", step.act.name(), counted(stuck.len(), "key")))
         }
@@ -123,7 +163,7 @@ mod tests {
         let step = Step { act, name: name("web1", 1), was, by_rule: false };
         let left = step.leaves();
         let mut undo = Undo::default();
-        undo.push(vec![step]);
+        undo.push(vec![step], BTreeSet::new());
         let now = left.map(|state| key("web1", 1, state));
         let plan = undo.plan(&keys(now));
         match expected {
@@ -162,7 +202,7 @@ mod tests {
     fn what_a_rule_rejected_goes_back_to_the_rule() {
         let mut undo = Undo::default();
         let (name, was) = (name("web1", 1), KeyState::Rejected);
-        undo.push(vec![Step { act: Act::Accept, name, was, by_rule: true }]);
+        undo.push(vec![Step { act: Act::Accept, name, was, by_rule: true }], BTreeSet::new());
         let plan = undo.plan(&keys([key("web1", 1, KeyState::Accepted)])).unwrap();
         assert_eq!(plan.steps[0].act, Act::Delete);
     }
@@ -171,15 +211,31 @@ mod tests {
     fn what_changed_meanwhile_is_left_alone() {
         let step = |id| Step { act: Act::Accept, name: name(id, 1), was: KeyState::Pending, by_rule: false };
         let mut undo = Undo::default();
-        undo.push(vec![step("web1"), step("web2"), step("web3")]);
+        undo.push(vec![step("web1"), step("web2"), step("web3")], BTreeSet::new());
         let now = keys([key("web1", 1, KeyState::Accepted), key("web2", 1, KeyState::Suspended)]);
         let plan = undo.plan(&now).unwrap();
         assert_eq!(plan.steps.len(), 1);
         assert_eq!(plan.left_alone, ["2 keys changed meanwhile and are left alone"]);
         let gone = undo.plan(&keys([])).expect_err("nothing is left to undo");
         assert_eq!(gone, "3 keys changed meanwhile and are left alone");
-        undo.pop();
         assert!(undo.plan(&now).unwrap_err().contains("nothing to undo"));
+    }
+
+    #[test]
+    fn what_somebody_decided_and_decided_back_is_left_alone() {
+        let step =
+            |id| Step { act: Act::Suspend, name: name(id, 1), was: KeyState::Accepted, by_rule: false };
+        let mut undo = Undo::default();
+        undo.push(vec![step("web1"), step("web2")], [name("web2", 1)].into());
+        let now = keys([key("web1", 1, KeyState::Suspended), key("web2", 1, KeyState::Suspended)]);
+        assert_eq!(undo.plan(&now).unwrap().steps.len(), 1, "one was overtaken while it was done");
+        undo.overtake(&name("web1", 2));
+        assert_eq!(undo.plan(&now).unwrap().steps.len(), 1, "another key of the same id");
+        undo.overtake(&name("web1", 1));
+        assert!(undo.plan(&now).unwrap_err().contains("2 keys changed meanwhile"));
+        undo.push(vec![step("web1")], BTreeSet::new());
+        undo.clear("events were missed");
+        assert!(undo.plan(&now).unwrap_err().contains("events were missed"));
     }
 
     #[test]
@@ -187,10 +243,11 @@ mod tests {
         let mut undo = Undo::default();
         for n in 0..60 {
             let name = name(&format!("web{n}"), 1);
-            undo.push(vec![Step { act: Act::Suspend, name, was: KeyState::Accepted, by_rule: false }]);
+            let step = Step { act: Act::Suspend, name, was: KeyState::Accepted, by_rule: false };
+            undo.push(vec![step], BTreeSet::new());
         }
-        undo.push(Vec::new());
+        undo.push(Vec::new(), BTreeSet::new());
         assert_eq!(undo.done.len(), ACTS_MAX);
-        assert_eq!(undo.done.last().unwrap()[0].name.id.as_str(), "web59");
+        assert_eq!(undo.done.last().unwrap().steps[0].name.id.as_str(), "web59");
     }
 }

@@ -15,6 +15,10 @@ const PAUSE: Duration = Duration::from_millis(80);
 /// The most ids that are fetched one by one: about as dear as one list of a small fleet.
 const IDS_MAX: usize = 10;
 
+/// After so many ids that were fetched one by one comes a whole list: one by one, nobody notices a
+/// key that the master has dropped without a word.
+const SINGLES_MAX: usize = 100;
+
 /// Whole lists are this far apart: one of 10,000 keys is 4 MB.
 const WHOLE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -30,6 +34,8 @@ pub(super) enum Fetch {
 pub(super) struct Dirty {
     ids: BTreeSet<MinionId>,
     is_everything: bool,
+    /// Ids fetched one by one since the last whole list.
+    singles: usize,
     since: Option<Instant>,
     last_whole: Option<Instant>,
 }
@@ -40,7 +46,7 @@ impl Dirty {
         self.since.get_or_insert(now);
         if !self.is_everything {
             self.ids.insert(id);
-            if self.ids.len() > IDS_MAX {
+            if self.ids.len() > IDS_MAX || self.singles + self.ids.len() > SINGLES_MAX {
                 self.everything(now);
             }
         }
@@ -69,8 +75,10 @@ impl Dirty {
         let ids = std::mem::take(&mut self.ids);
         if std::mem::take(&mut self.is_everything) {
             self.last_whole = Some(now);
+            self.singles = 0;
             return Some(Fetch::Whole);
         }
+        self.singles += ids.len();
         Some(Fetch::Ids(ids))
     }
 
@@ -128,6 +136,23 @@ mod tests {
         assert_eq!(lists, 5);
         assert!(dirty.ids.len() <= IDS_MAX, "it does not grow");
         assert!(dirty.due().is_some(), "the last changes are not forgotten");
+    }
+
+    #[test]
+    fn a_slow_flood_is_a_list_now_and_then() {
+        let (mut dirty, start) = (Dirty::default(), Instant::now());
+        let (mut lists, mut singles) = (0, 0);
+        // A new id every half second.
+        for n in 0..1000 {
+            let now = at(start, n as u64 * 500);
+            dirty.id(id(n), now);
+            match dirty.take(now + PAUSE) {
+                Some(Fetch::Whole) => lists += 1,
+                Some(Fetch::Ids(ids)) => singles += ids.len(),
+                None => panic!("{n} waits"),
+            }
+        }
+        assert_eq!((lists, singles), (9, 991));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use ratatui::text::{Line, Span};
 use super::frame::window;
 use super::lines;
 use super::theme::Theme;
-use crate::app::batch::Batch;
-use crate::text::{capital, cut, number, wrap};
+use crate::app::batch::{Batch, Outcome};
+use crate::text::{capital, cut_middle, number, wrap};
 
 const COLUMNS_MAX: u16 = 76;
 
@@ -43,7 +43,7 @@ pub(super) fn draw(batch: &Batch, theme: Theme, frame: &mut Frame<'_>) {
 
 fn gauge(batch: &Batch, columns: usize, theme: Theme) -> Line<'static> {
     let sentence = batch.sentence();
-    let style = if batch.refused() > 0 { theme.bad() } else { theme.good() };
+    let style = if batch.refused() + batch.unknown() > 0 { theme.bad() } else { theme.good() };
     if batch.is_over {
         return Line::styled(capital(&sentence), style);
     }
@@ -56,22 +56,23 @@ fn gauge(batch: &Batch, columns: usize, theme: Theme) -> Line<'static> {
 fn results(batch: &Batch, columns: usize, room: usize, theme: Theme) -> Vec<Line<'static>> {
     let mut content = Vec::new();
     let all = batch.lines();
-    for (at, (step, refused)) in all.iter().enumerate().skip(batch.top) {
-        let id = &step.name.id;
-        let lines = match refused {
-            None => vec![Line::from(vec![
-                Span::styled("done     ", theme.good()),
-                Span::raw(cut(&format!("{id} {}", step.act.past()), columns.saturating_sub(9))),
-            ])],
-            Some(why) => wrap(&format!("{id}: {}", escape(why)), columns.saturating_sub(9))
-                .into_iter()
-                .enumerate()
-                .map(|(at, line)| {
-                    let mark = if at == 0 { "refused  " } else { "         " };
-                    Line::from(vec![Span::styled(mark, theme.bad()), Span::raw(line)])
-                })
-                .collect(),
+    for (at, (step, outcome)) in all.iter().enumerate().skip(batch.top) {
+        let (mark, style, why) = match outcome {
+            Outcome::Done => ("done     ", theme.good(), None),
+            Outcome::Refused(why) => ("refused  ", theme.bad(), Some(why)),
+            Outcome::Unknown(why) => ("unknown  ", theme.bad(), Some(why)),
         };
+        let past = step.act.past();
+        let id = cut_middle(step.name.id.as_str(), columns.saturating_sub(10 + mark.len()));
+        let text = why.map_or_else(|| format!("{id} {past}"), |why| format!("{id}: {}", escape(why)));
+        let lines: Vec<Line<'static>> = wrap(&text, columns.saturating_sub(mark.len()))
+            .into_iter()
+            .enumerate()
+            .map(|(at, line)| {
+                let mark = if at == 0 { mark } else { "         " };
+                Line::from(vec![Span::styled(mark, style), Span::raw(line)])
+            })
+            .collect();
         let left = all.len() - at;
         let is_last = left == 1;
         if content.len() + lines.len() + usize::from(!is_last) > room && !content.is_empty() {

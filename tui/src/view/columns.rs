@@ -2,8 +2,8 @@
 //! most for a decision comes first; the rest comes as there is room.
 
 use crate::app::list::{List, Sort, Tab};
-use crate::layout::GUTTER;
 use crate::text::{GROUPS, groups_width};
+use crate::view::layout::GUTTER;
 
 /// A column of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

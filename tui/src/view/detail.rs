@@ -14,8 +14,9 @@ use crate::app::App;
 use crate::app::detail::{Detail, History, Rival};
 use crate::app::keys::Row;
 use crate::text::{
-    age, ago, capital, cut, fingerprint_lines, fingerprint_start, fit, moment, short_name, wrap,
+    self, age, ago, capital, cut, fingerprint_lines, fingerprint_start, fit, moment, short_name, wrap,
 };
+use crate::view::layout::areas;
 
 /// Two groups of a fingerprint: the width of a card.
 const CARD: usize = 23;
@@ -31,16 +32,11 @@ const LABEL: usize = 11;
 
 pub(super) fn draw(app: &App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
     let Some(detail) = &app.detail else { return };
-    let inner = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
-    let Some(row) = app.keys.get(&detail.name) else {
-        lines(frame, inner, [Line::raw("This key is gone.")]);
-        return;
-    };
-    let content = content(app, detail, row, theme, inner.width.into());
+    let inner = inner(area);
+    let content = content(app, detail, theme, inner.width.into());
     let height = usize::from(inner.height);
-    let top = detail.top.min(content.len().saturating_sub(height));
-    let is_more = content.len() > top + height;
-    lines(frame, inner, content.into_iter().skip(top));
+    let is_more = content.len() > detail.top + height;
+    lines(frame, inner, content.into_iter().skip(detail.top));
     if is_more && height > 0 {
         let more = Line::styled(" … PgDn ", theme.key());
         let wide = u16::try_from(more.width()).unwrap_or(0);
@@ -49,9 +45,27 @@ pub(super) fn draw(app: &App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
     }
 }
 
-fn content(app: &App, detail: &Detail, row: &Row, theme: Theme, columns: usize) -> Vec<Line<'static>> {
-    let mut content = vec![heading(row, theme)];
+fn inner(area: Rect) -> Rect {
+    Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area }
+}
+
+/// The last line that the detail can begin with.
+pub(super) fn top_max(app: &App) -> usize {
+    let (Some(detail), Some(area)) = (&app.detail, areas(app).detail) else { return 0 };
+    let inner = inner(area);
+    let all = content(app, detail, Theme::new(false), inner.width.into());
+    all.len().saturating_sub(inner.height.into())
+}
+
+fn content(app: &App, detail: &Detail, theme: Theme, columns: usize) -> Vec<Line<'static>> {
+    let Some(row) = app.keys.get(&detail.name) else { return gone(app, detail, theme, columns) };
+    let mut content = heading(row, theme, columns);
     let rivals = detail.rivals(&app.keys);
+    if row.key.state != detail.was {
+        let (is, was) = (row.key.state.name(), detail.was.name());
+        let text = format!("! It is {is} now; it was {was} when you came to it.");
+        content.extend(wrap(&text, columns).into_iter().map(|line| Line::styled(line, theme.careful())));
+    }
     for text in remarks(row, &rivals) {
         content.extend(wrap(&text, columns).into_iter().map(|line| Line::styled(line, theme.careful())));
     }
@@ -87,14 +101,33 @@ fn content(app: &App, detail: &Detail, row: &Row, theme: Theme, columns: usize) 
     content
 }
 
-fn heading(row: &Row, theme: Theme) -> Line<'static> {
+/// What is left to say of a key that is no longer there.
+fn gone(app: &App, detail: &Detail, theme: Theme, columns: usize) -> Vec<Line<'static>> {
+    let id = wrap(detail.name.id.as_str(), columns).into_iter();
+    let mut content: Vec<Line<'static>> = id.map(|line| Line::styled(line, theme.bold())).collect();
+    let text = "! This key is gone: it was deleted, replaced or pushed out. j k goes to another one.";
+    content.extend(wrap(text, columns).into_iter().map(|line| Line::styled(line, theme.careful())));
+    content.push(Line::default());
+    content.extend(fingerprint_lines(detail.name.fingerprint, 4).into_iter().map(Line::raw));
+    content.push(Line::default());
+    content.extend(history(app, detail, theme, columns));
+    content
+}
+
+fn heading(row: &Row, theme: Theme, columns: usize) -> Vec<Line<'static>> {
     let (dot, connected) = if row.key.connected { ("●", "connected") } else { ("○", "not connected") };
-    Line::from(vec![
-        Span::styled(row.key.id.to_string(), theme.bold()),
-        Span::raw("   "),
+    let mut about = vec![
         Span::styled(row.key.state.name(), theme.state(row.key.state)),
         Span::styled(format!("   {dot} {connected}"), theme.quiet()),
-    ])
+    ];
+    let id = row.key.id.as_str();
+    if id.len() + 32 <= columns {
+        about.splice(0..0, [Span::styled(id.to_owned(), theme.bold()), Span::raw("   ")]);
+        return vec![Line::from(about)];
+    }
+    // An id of 253 bytes is shown whole: this is where it is looked at.
+    let whole = wrap(id, columns).into_iter().map(|line| Line::styled(line, theme.bold()));
+    whole.chain([Line::from(about)]).collect()
 }
 
 /// What the marks of a key mean.
@@ -165,10 +198,16 @@ fn side_by_side(blocks: Vec<Vec<Line<'static>>>) -> Vec<Line<'static>> {
 
 fn facts(app: &App, row: &Row, theme: Theme, columns: usize) -> Vec<Line<'static>> {
     let key = &row.key;
+    let (what, at) = (ago(app.now, key.last_seen), moment(key.last_seen));
+    let last = if key.connected {
+        ("connected", format!("now, since {at}"))
+    } else {
+        ("last seen", format!("{what}, {at}"))
+    };
     let mut facts: Vec<(&str, String)> = vec![
         ("address", if row.address.is_empty() { "not known".to_owned() } else { row.address.clone() }),
         ("first seen", format!("{}, {}", ago(app.now, key.first_seen), moment(key.first_seen))),
-        ("last seen", format!("{}, {}", ago(app.now, key.last_seen), moment(key.last_seen))),
+        last,
         ("attempts", key.attempts.to_string()),
     ];
     let mut claim = |what, text: &str| {
@@ -178,9 +217,9 @@ fn facts(app: &App, row: &Row, theme: Theme, columns: usize) -> Vec<Line<'static
     };
     claim("host *", &row.host);
     claim("OS *", &row.os);
-    claim("version *", &escape(&key.claims.version));
+    claim("version *", &text::claim(&key.claims.version));
     for (grain, value) in &key.claims.grains {
-        claim("grain *", &escape(&format!("{grain} = {value}")));
+        claim("grain *", &text::claim(&format!("{grain} = {value}")));
     }
     let is_claiming = facts.len() > 4;
     let mut content = Vec::new();

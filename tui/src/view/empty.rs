@@ -38,7 +38,11 @@ fn content(app: &App, theme: Theme, columns: usize, rows: usize) -> Vec<Line<'st
         say("Esc clears it.".to_owned(), theme.plain());
         if elsewhere > 0 {
             say(
-                format!("In other states {} match: Tab goes there.", counted(elsewhere, "key")),
+                format!(
+                    "In other states {} match{}: Tab goes there.",
+                    counted(elsewhere, "key"),
+                    if elsewhere == 1 { "es" } else { "" }
+                ),
                 theme.plain(),
             );
         }

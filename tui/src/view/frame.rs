@@ -8,15 +8,15 @@ use ratatui::widgets::{Block, BorderType, Clear, Widget};
 use super::theme::Theme;
 use super::{lines, notices};
 use crate::app::list::Tab;
-use crate::app::{App, Line as Link, Over};
-use crate::layout;
+use crate::app::{App, Connection, Over};
 use crate::text::{cut, fingerprint_start, role, short_name, width};
+use crate::view::layout;
 
 pub(super) fn title(app: &App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
     let who = format!("{} ({})", short_name(&app.whoami.principal), role(app.whoami.role));
-    let (dot, live, style) = match app.line {
-        Link::Live => ("●", "live", theme.good()),
-        Link::Lost { .. } => ("○", "not connected", theme.bad()),
+    let (dot, live, style) = match app.connection {
+        Connection::Live => ("●", "live", theme.good()),
+        Connection::Lost { .. } => ("○", "not connected", theme.bad()),
     };
     let who = cut(&brine_local::text::escape(&who), 30);
     let right = Line::from(vec![
@@ -88,6 +88,9 @@ fn hints_of(app: &App) -> &'static [(&'static str, &'static str)] {
         (Some(Over::Ask(_)), ..) => &[("y", "yes"), ("n Enter", "no"), ("Tab", "reason"), ("j k", "scroll")],
         (Some(Over::Batch), ..) => &[("j k", "scroll"), ("Enter", "close")],
         (None, Some(_), _) => &[("Enter", "keep the filter"), ("Esc", "clear it"), ("↑ ↓", "move")],
+        (None, None, Some(_)) if !app.may_act() => {
+            &[("Esc", "back"), ("?", "help"), ("PgDn", "scroll"), ("j k", "next key"), ("q", "quit")]
+        }
         (None, None, Some(_)) => &[
             ("a", "accept"),
             ("r", "reject"),

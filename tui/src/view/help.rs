@@ -23,7 +23,7 @@ const KEYS: &[(&str, &str)] = &[
     ("", "Choose"),
     ("Space", "select; acts are for what is selected and shown, or for the cursor's key"),
     ("*", "select all that is shown, or none of it"),
-    ("/", "filter by id, address, host, system, or 4 digits of a fingerprint; Esc clears"),
+    ("/", "filter by id, address, 4 digits of a fingerprint, os:claim, host:claim; Esc clears"),
     ("Tab  1-6", "next state, or one of the tabs (also h l, left and right)"),
     ("o  O", "sort by id, first seen, last seen or address; O the other way round"),
     ("", "Look"),
@@ -42,16 +42,21 @@ const KEYS: &[(&str, &str)] = &[
     ("Claims", "what the machine says of itself; anybody can claim anything"),
 ];
 
+fn columns(app: &App) -> u16 {
+    COLUMNS_MAX.min(app.size.width.saturating_sub(6))
+}
+
+/// The last line that the help can begin with.
+pub(super) fn top_max(app: &App) -> usize {
+    let rows_max = usize::from(app.size.height.saturating_sub(3));
+    content(app, Theme::new(false), columns(app).into()).len().saturating_sub(rows_max)
+}
+
 pub(super) fn draw(app: &App, top: usize, theme: Theme, frame: &mut Frame<'_>) {
-    let screen = frame.area();
-    let columns = COLUMNS_MAX.min(screen.width.saturating_sub(6));
+    let columns = columns(app);
     let content = content(app, theme, columns.into());
-    let rows_max = usize::from(screen.height.saturating_sub(3));
-    let (title, top) = if content.len() > rows_max {
-        ("Help: j k scroll, any other key closes", top.min(content.len() - rows_max))
-    } else {
-        ("Help: any key closes", 0)
-    };
+    let title =
+        if top_max(app) > 0 { "Help: j k scroll, any other key closes" } else { "Help: any key closes" };
     let rows = u16::try_from(content.len()).unwrap_or(u16::MAX);
     let inner = window(frame, theme, title, columns, rows);
     lines(frame, inner, content.into_iter().skip(top));

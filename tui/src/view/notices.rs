@@ -2,7 +2,7 @@
 
 use brine_local::text::escape;
 
-use crate::app::{App, Line, Tone};
+use crate::app::{App, Connection, Tone};
 use crate::text::{age, wrap};
 
 /// The notices in at most so many lines. What is left out is in the help.
@@ -23,7 +23,7 @@ pub(crate) fn lines(app: &App, columns: usize, max: usize) -> Vec<(Tone, String)
 /// The notices, most urgent first.
 pub(crate) fn sentences(app: &App) -> Vec<(Tone, String)> {
     let mut sentences = Vec::new();
-    if let Line::Lost { why, since } = &app.line {
+    if let Connection::Lost { why, since } = &app.connection {
         let since = age(app.now, *since);
         sentences.push((Tone::Bad, format!("! Not connected for {since}, trying again: {}", escape(why))));
     }

@@ -10,7 +10,7 @@ use super::columns::{Column, columns, gap, groups_in};
 use super::theme::Theme;
 use crate::app::App;
 use crate::app::keys::Row;
-use crate::text::{age, fingerprint_start, fit, number};
+use crate::text::{age, cut_middle, fingerprint_start, fit, number};
 
 pub(super) fn heading(app: &App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
     if area.height == 0 {
@@ -74,12 +74,14 @@ fn line<'a>(
 fn cell(row: &Row, column: Column, width: u16, theme: Theme, now: Timestamp) -> (String, Style) {
     let key = &row.key;
     match column {
-        Column::Id => (key.id.to_string(), theme.bold()),
+        Column::Id => (cut_middle(key.id.as_str(), width.into()), theme.bold()),
         Column::Mark => (row.mark(), theme.careful()),
         Column::State => (key.state.name().to_owned(), theme.state(key.state)),
         Column::Fingerprint => (fingerprint_start(key.fingerprint, groups_in(width)), theme.plain()),
         Column::Address => (or_dash(&row.address), theme.plain()),
         Column::First => (age(now, key.first_seen), theme.quiet()),
+        // Who is connected is seen now; what is known of the past is when the session began.
+        Column::Last if key.connected => ("now".to_owned(), theme.plain()),
         Column::Last => (age(now, key.last_seen), theme.plain()),
         Column::Tries => (number(usize::try_from(key.attempts).unwrap_or(usize::MAX)), theme.quiet()),
         Column::Os => (or_dash(&row.os), theme.quiet()),

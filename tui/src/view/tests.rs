@@ -11,6 +11,7 @@ use ratatui::layout::Size;
 use ratatui::style::Color;
 
 use super::{Theme, draw};
+use crate::app::batch::Outcome;
 use crate::app::{App, Input, News};
 use crate::samples::{app, contact, decision, fleet, id, key, seconds_ago};
 
@@ -90,6 +91,8 @@ fn the_detail_of_a_key_whose_id_is_held() {
     ];
     app.update(Input::News(News::History(id("web1"), Ok(decisions))));
     at_sizes!(&mut app, "detail");
+    // Scrolled where there is something to scroll.
+    screen(&mut app, 60, 15);
     for _ in 0..9 {
         app.update(Input::Key(KeyEvent::new(KeyCode::PageDown, KeyModifiers::NONE)));
     }
@@ -117,11 +120,15 @@ fn a_question_about_many() {
     insta::assert_snapshot!("ask_many_80x24", screen(&mut app, 80, 24));
     press(&mut app, "7\n");
     let results = (0..20).map(|n| {
-        (n % 9 == 4).then(|| format!("the key of web{n:02} changed meanwhile: it is rejected, not pending"))
+        if n % 9 == 4 {
+            Outcome::Refused(format!("the key of web{n:02} changed meanwhile: it is rejected, not pending"))
+        } else {
+            Outcome::Done
+        }
     });
     app.update(Input::News(News::Acted(results.collect())));
     insta::assert_snapshot!("batch_60x15", screen(&mut app, 60, 15));
-    app.update(Input::News(News::Acted(vec![None; 17])));
+    app.update(Input::News(News::Acted(vec![Outcome::Done; 17])));
     app.update(Input::News(News::ActsOver));
     insta::assert_snapshot!("batch_over_80x24", screen(&mut app, 80, 24));
 }
@@ -181,6 +188,161 @@ fn wide_and_hostile_claims() {
         let is_harmless = |c: char| !c.is_control() || c == '\n';
         assert!(shown.chars().all(is_harmless) && !shown.contains('\u{202e}'), "{shown:?}");
     }
+}
+
+/// An id as long as they can be.
+fn long(end: &str) -> String {
+    format!("{}{end}", "long-name-with-a-number-of-parts.".repeat(8))[..250].to_owned() + end
+}
+
+#[test]
+fn long_ids_are_whole_where_they_are_decided_about() {
+    let twins = [1, 2].map(|n| key(&long("one"), n, KeyState::Pending));
+    for (columns, rows) in [(60, 15), (80, 24), (120, 40)] {
+        let mut app = app(twins.clone());
+        let shown = screen(&mut app, columns, rows);
+        assert!(shown.contains('…') && shown.contains("one"), "both ends in the list: {shown}");
+        press(&mut app, "\n");
+        // Beside the list, or in its place.
+        let shown = screen(&mut app, columns, rows);
+        let detail: String =
+            shown.lines().filter_map(|line| line.rsplit('│').next()).map(str::trim).collect();
+        assert!(detail.contains(&long("one")), "{shown}");
+        press(&mut app, "a");
+        let shown = screen(&mut app, columns, rows);
+        let question: String =
+            shown.lines().filter_map(|line| line.split('│').nth(1)).map(str::trim).collect();
+        assert!(question.contains(&long("one")), "{shown}");
+        assert!(screen(&mut app, columns, rows).contains("n no (Enter, Esc)"), "the answers are there");
+    }
+}
+
+#[test]
+fn how_to_answer_is_always_on_the_screen() {
+    let keys = (0..3).flat_map(|n| {
+        let mut twins = [1, 2].map(|m| key(&long(&format!("{n}")), n * 10 + m, KeyState::Pending));
+        twins[0].known_before = true;
+        twins
+    });
+    let mut app = app(keys);
+    press(&mut app, " j j a");
+    app.over.as_ref().expect("a question");
+    for (columns, rows) in [(60, 15), (80, 24)] {
+        assert!(screen(&mut app, columns, rows).contains("n no (Enter, Esc)"));
+    }
+    // What there is no room for is further down.
+    assert!(screen(&mut app, 60, 15).contains("more lines below"));
+    press(&mut app, "jjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjj");
+    let shown = screen(&mut app, 60, 15);
+    assert!(shown.contains("get orders from now on") && shown.contains("n no"), "{shown}");
+    assert!(shown.contains("0 more lines below"), "{shown}");
+}
+
+#[test]
+fn eight_bytes_of_each_fingerprint_are_shown_of_many() {
+    let mut app = app((0..5).map(|n| key(&long(&format!("{n}")), n, KeyState::Pending)));
+    press(&mut app, "*a");
+    for (columns, rows) in [(60, 15), (80, 24), (200, 50)] {
+        let shown = screen(&mut app, columns, rows);
+        let start = crate::text::fingerprint_start(crate::samples::fingerprint(0), 2);
+        assert!(shown.contains(start.trim_end_matches('…')), "{shown}");
+    }
+}
+
+#[test]
+fn what_changed_while_the_question_waits_is_on_the_screen() {
+    let mut app = app(fleet());
+    press(&mut app, "a");
+    let rejected = key("db1", 3, KeyState::Rejected);
+    app.update(Input::News(News::KeysOf(id("db1"), crate::samples::rows([rejected]))));
+    let shown = screen(&mut app, 80, 24);
+    assert!(shown.contains("! db1 changed meanwhile: it is rejected now, not pending"), "{shown}");
+}
+
+#[test]
+fn a_detail_says_what_became_of_its_key() {
+    let mut app = app(fleet());
+    press(&mut app, "\n");
+    let accepted = key("db1", 3, KeyState::Accepted);
+    app.update(Input::News(News::KeysOf(id("db1"), crate::samples::rows([accepted]))));
+    assert!(screen(&mut app, 80, 24).contains("It is accepted now; it was pending"));
+    app.update(Input::News(News::KeysOf(id("db1"), Vec::new())));
+    let shown = screen(&mut app, 80, 24);
+    assert!(shown.contains("db1") && shown.contains("This key is gone"), "{shown}");
+}
+
+#[test]
+fn who_is_connected_is_seen_now() {
+    let mut app = app(fleet());
+    press(&mut app, "3");
+    let shown = screen(&mut app, 80, 24);
+    assert_eq!(shown.matches(" now").count(), 2, "{shown}");
+}
+
+#[test]
+fn a_viewer_is_offered_no_acts_in_the_detail() {
+    let size = Size::new(80, 24);
+    let mut app = App::new(contact(Role::Viewer, fleet()), "salt".to_owned(), size, crate::samples::NOW);
+    press(&mut app, "\n");
+    let shown = screen(&mut app, 80, 24);
+    assert!(!shown.contains("a accept") && shown.contains("Esc back"), "{shown}");
+}
+
+#[test]
+fn claims_leave_no_marks_behind() {
+    let zalgo = format!("Z{}x👍\u{1f3fd}", "\u{301}".repeat(60));
+    let mut key = key("m1", 1, KeyState::Pending);
+    (key.claims.host, key.claims.os) = (zalgo.clone(), zalgo.clone());
+    key.claims.version = zalgo.clone();
+    key.claims.grains.insert("role".to_owned(), zalgo);
+    let mut app = app([key]);
+    for keys in ["", "\n", "a"] {
+        press(&mut app, keys);
+        let shown = screen(&mut app, 120, 40);
+        assert!(shown.contains("Z\u{301}\u{301}x👍"), "{shown}");
+        assert!(!shown.contains("\u{301}\u{301}\u{301}") && !shown.contains('\u{1f3fd}'), "{shown}");
+    }
+}
+
+/// Whatever comes from elsewhere reaches the screen without what moves the cursor.
+#[test]
+fn nothing_foreign_reaches_the_terminal_raw() {
+    let evil = "x\u{1b}[2J\u{202e}y";
+    let is_clean = |shown: &str| !shown.contains(['\u{1b}', '\u{202e}']);
+    let check = |app: &mut App, escaped: &str| {
+        let shown = screen(app, 120, 40);
+        assert!(is_clean(&shown) && shown.contains(escaped), "{shown}");
+    };
+    let mut hostile = key("m1", 1, KeyState::Pending);
+    hostile.address = Some(evil.to_owned());
+    hostile.claims.version = evil.to_owned();
+    hostile.claims.grains.insert(evil.to_owned(), evil.to_owned());
+    let mut app = app([hostile, key("m2", 2, KeyState::Pending)]);
+    check(&mut app, "\\u{1b}[2J");
+    press(&mut app, "\n");
+    check(&mut app, "\\u{1b}[2J");
+    app.update(Input::News(News::History(id("m1"), Err(evil.to_owned()))));
+    check(&mut app, "\\u{1b}[2J");
+    press(&mut app, "a");
+    check(&mut app, "\\u{1b}[2J");
+    press(&mut app, "y");
+    app.update(Input::News(News::Acted(vec![Outcome::Refused(evil.to_owned())])));
+    app.update(Input::News(News::ActsOver));
+    check(&mut app, "m1 was not accepted: x\\u{1b}[2J");
+    press(&mut app, "\n*ry");
+    let refused = vec![Outcome::Refused(evil.to_owned()), Outcome::Unknown(evil.to_owned())];
+    app.update(Input::News(News::Acted(refused)));
+    check(&mut app, "m2: x\\u{1b}[2J");
+    let mut app = self::app(fleet());
+    app.update(Input::News(News::Decided(crate::app::Decided {
+        id: id("m1"),
+        fingerprint: None,
+        what: "rejected".to_owned(),
+        by: Some(evil.to_owned()),
+    })));
+    check(&mut app, "m1 was rejected by x\\u{1b}[2J");
+    app.update(Input::News(News::Lost(evil.to_owned())));
+    check(&mut app, "x\\u{1b}[2J");
 }
 
 #[test]

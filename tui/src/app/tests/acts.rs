@@ -69,6 +69,28 @@ fn no_is_the_default_answer() {
 }
 
 #[test]
+fn cutting_off_more_than_ten_wants_their_number_too() {
+    let accepted = |count| (0..count).map(|n| key(&format!("web{n:02}"), n, KeyState::Accepted));
+    for wish in ["r", "d", "s"] {
+        let mut app = app(accepted(11));
+        press(&mut app, &format!("3*{wish}"));
+        assert_eq!(press(&mut app, "y"), [], "{wish}");
+        assert_eq!(acts(&press(&mut app, "11\n")).len(), 11, "{wish}");
+        let mut ten = self::app(accepted(10));
+        assert_eq!(acts(&press(&mut ten, &format!("3*{wish}y"))).len(), 10, "{wish}");
+    }
+    // An undo is no less of an act.
+    let mut app = app(pending(11));
+    press(&mut app, "*a11\n");
+    news(&mut app, News::Acted(vec![Outcome::Done; 11]));
+    news(&mut app, News::ActsOver);
+    press(&mut app, "\nu");
+    assert!(ask(&app).is_undo);
+    assert_eq!(press(&mut app, "y"), []);
+    assert_eq!(acts(&press(&mut app, "11\n")).len(), 11);
+}
+
+#[test]
 fn more_than_ten_accepts_want_their_number() {
     let mut app = app(pending(11));
     press(&mut app, "*a");
@@ -83,7 +105,7 @@ fn more_than_ten_accepts_want_their_number() {
     press(&mut app, "*a");
     assert_eq!(press(&mut app, "\n"), [], "Enter alone is a no");
     assert!(app.over.is_none());
-    assert_eq!(acts(&press(&mut app, "ry")).len(), 11, "only accepting asks for it");
+    assert_eq!(acts(&press(&mut app, "ry")).len(), 11, "to reject who waits is easy");
 
     let mut ten = self::app(pending(10));
     assert_eq!(acts(&press(&mut ten, "*ay")).len(), 10);
@@ -112,7 +134,7 @@ fn of_several_keys_that_claim_one_id_a_person_chooses() {
     assert!(message(&app).contains("2 of these keys claim twin"), "{}", message(&app));
     // One of them, with a warning.
     press(&mut app, "*G a");
-    let warnings = &ask(&app).plan.warnings;
+    let warnings = ask(&app).warnings(&app.keys);
     assert!(warnings[0].contains("2 keys claim twin"), "{warnings:?}");
     assert_eq!(acts(&press(&mut app, "y")), [(Act::Accept, "twin".to_owned(), Some(KeyState::Pending))]);
 }
@@ -121,9 +143,9 @@ fn of_several_keys_that_claim_one_id_a_person_chooses() {
 fn an_id_that_had_another_key_is_warned_of() {
     let mut app = app(fleet());
     press(&mut app, "a");
-    assert!(ask(&app).plan.warnings[0].contains("db1 had another key before"));
+    assert!(ask(&app).warnings(&app.keys)[0].contains("db1 had another key before"));
     press(&mut app, "nr");
-    assert!(ask(&app).plan.warnings.is_empty(), "to reject it is no risk");
+    assert!(ask(&app).warnings(&app.keys).is_empty(), "to reject it is no risk");
 }
 
 #[test]
@@ -168,7 +190,7 @@ fn a_reason_goes_along() {
 fn what_became_of_one_key_is_in_the_status_line() {
     let mut app = app(fleet());
     press(&mut app, "ay");
-    assert_eq!(news(&mut app, News::Acted(vec![None])), []);
+    assert_eq!(news(&mut app, News::Acted(vec![Outcome::Done])), []);
     news(&mut app, News::ActsOver);
     assert_eq!(message(&app), "db1 is accepted; u undoes that");
     assert!(app.over.is_none() && app.batch.is_none());
@@ -187,7 +209,7 @@ fn a_conflict_is_shown_and_the_key_fetched_anew() {
     let done = press(&mut app, "y");
     assert_eq!(acts(&done), [(Act::Accept, "db1".to_owned(), Some(KeyState::Pending))]);
     let why = "the key of db1 changed meanwhile: it is rejected, not pending";
-    let effects = news(&mut app, News::Acted(vec![Some(why.to_owned())]));
+    let effects = news(&mut app, News::Acted(vec![refused(why)]));
     assert_eq!(effects, [Effect::Refetch(Some(id("db1")))]);
     news(&mut app, News::ActsOver);
     assert!(message(&app).contains(why), "{}", message(&app));
@@ -201,99 +223,126 @@ fn many_keys_show_progress_and_a_result_each() {
     let mut app = app(pending(5));
     press(&mut app, "*ry");
     assert!(matches!(app.over, Some(Over::Batch)));
-    news(&mut app, News::Acted(vec![None, Some("no".to_owned())]));
+    news(&mut app, News::Acted(vec![Outcome::Done, refused("no")]));
     assert_eq!(app.batch.as_ref().unwrap().sentence(), "1 of 5 rejected, 1 refused");
     press(&mut app, "\n");
     assert!(app.over.is_none(), "its window can be closed");
     press(&mut app, "a");
     assert!(message(&app).contains("under way"), "one thing at a time");
+    assert_eq!(control(&mut app, 'c'), [], "leaving it half done takes a second stroke");
+    press(&mut app, "j");
     assert_eq!(press(&mut app, "q"), [], "leaving it half done takes a second q");
-    assert_eq!(press(&mut app, "q"), [Effect::Quit]);
-    news(&mut app, News::Acted(vec![None; 3]));
+    assert!(app.is_leaving && message(&app).contains("leaves the rest undone"));
+    assert_eq!(control(&mut app, 'c'), [Effect::Quit]);
+    news(&mut app, News::Acted(vec![Outcome::Done; 3]));
     news(&mut app, News::ActsOver);
     assert!(matches!(app.over, Some(Over::Batch)), "the end is told");
     let batch = app.batch.as_ref().unwrap();
     assert_eq!(batch.sentence(), "4 keys rejected, 1 refused");
     let lines = batch.lines();
     assert_eq!(lines.len(), 5);
-    assert_eq!(lines[0].1, Some("no"), "what was refused comes first");
+    assert_eq!(*lines[0].1, refused("no"), "what was refused comes first");
     assert!(app.list.selected.is_empty());
     press(&mut app, "\n");
     assert!(app.over.is_none() && app.batch.is_none());
     // All went well and nobody watches: a line is enough.
-    press(&mut app, "*dy\n");
-    news(&mut app, News::Acted(vec![None; 5]));
+    press(&mut app, "4*dy\n");
+    news(&mut app, News::Acted(vec![Outcome::Done; 4]));
     news(&mut app, News::ActsOver);
     assert!(app.over.is_none() && app.batch.is_none());
-    assert_eq!(message(&app), "5 keys deleted");
+    assert_eq!(message(&app), "4 keys deleted");
 }
 
-/// Does something, lets the master do it, and undoes it: what the undo does.
-fn undone(keys: &str, after: impl Fn(&mut App)) -> Result<Vec<(Act, String, Option<KeyState>)>, String> {
-    let mut app = app(fleet());
-    let done = acts(&press(&mut app, keys));
-    news(&mut app, News::Acted(vec![None; done.len()]));
-    news(&mut app, News::ActsOver);
-    app.over = None;
-    after(&mut app);
+#[test]
+fn what_was_done_is_in_the_list_before_the_master_tells_of_it() {
+    let mut app = app(pending(5));
+    done(&mut app, "ay");
+    assert_eq!(app.list.counts[..3], [4, 0, 1]);
+    // A list that was on its way while it was done.
+    news(&mut app, News::Keys(rows(pending(5))));
+    assert_eq!(app.list.counts[..3], [4, 0, 1]);
     press(&mut app, "u");
-    if app.over.is_none() {
-        return Err(message(&app).to_owned());
-    }
-    assert!(ask(&app).is_undo && ask(&app).title().starts_with("Undo: "));
-    assert_eq!(ask(&app).plan.consequences.len(), 1);
-    Ok(acts(&press(&mut app, "y")))
-}
-
-fn becomes(id_text: &'static str, n: u8, state: KeyState) -> impl Fn(&mut App) {
-    move |app| {
-        news(app, News::KeysOf(id(id_text), rows([key(id_text, n, state)])));
-    }
-}
-
-#[test]
-fn the_last_act_is_taken_back_guarded_by_what_it_left() {
-    let suspended = undone("3sy", becomes("web1", 1, KeyState::Suspended));
-    assert_eq!(suspended, Ok(vec![(Act::Resume, "web1".to_owned(), Some(KeyState::Suspended))]));
-    let accepted = undone("ay", becomes("db1", 3, KeyState::Accepted));
-    assert_eq!(accepted, Ok(vec![(Act::Delete, "db1".to_owned(), Some(KeyState::Accepted))]));
-    let rejected = undone("3ry", becomes("web1", 1, KeyState::Rejected));
-    assert_eq!(rejected, Ok(vec![(Act::Accept, "web1".to_owned(), Some(KeyState::Rejected))]));
-    let deleted = undone("dy", |app| {
-        news(app, News::KeysOf(id("db1"), Vec::new()));
-    });
-    assert!(deleted.unwrap_err().contains("the key is forgotten"));
-    let overtaken = undone("ay", becomes("db1", 3, KeyState::Suspended));
-    assert!(overtaken.unwrap_err().contains("db1 changed meanwhile, it is suspended now"));
+    assert_eq!(ask(&app).plan.steps.len(), 1, "{}", message(&app));
+    press(&mut app, "n");
+    // What somebody decides then counts, and so does a list that comes much later.
+    news(&mut app, decided("web00", 0, "deleted"));
+    news(&mut app, News::Keys(rows(pending(5))));
+    assert_eq!(app.list.counts[..3], [5, 0, 0]);
+    done(&mut app, "ay");
+    app.update(Input::Tick(seconds_ago(-6)));
+    news(&mut app, News::Keys(rows(pending(5))));
+    assert_eq!(app.list.counts[..3], [5, 0, 0]);
+    done(&mut app, "dy");
+    assert_eq!(app.list.counts[5], 4);
 }
 
 #[test]
-fn an_undo_is_not_undone_by_the_next_one() {
+fn a_twin_that_knocks_while_the_question_waits_is_warned_of() {
+    let mut app = app(pending(2));
+    press(&mut app, "a");
+    assert!(ask(&app).warnings(&app.keys).is_empty());
+    let twins = rows([key("web00", 0, KeyState::Pending), key("web00", 99, KeyState::Pending)]);
+    news(&mut app, News::KeysOf(id("web00"), twins));
+    assert!(ask(&app).warnings(&app.keys)[0].contains("2 keys claim web00"));
+}
+
+#[test]
+fn the_key_of_an_open_detail_is_the_one_decided_about() {
+    let mut app = app(pending(5));
+    press(&mut app, " jj \n");
+    let shown = app.detail.as_ref().unwrap().name.id.to_string();
+    assert!(!app.list.selected.iter().any(|name| name.id.as_str() == shown));
+    press(&mut app, "r");
+    assert!(ask(&app).plan.left_alone[0].contains("2 selected keys left alone"));
+    assert_eq!(acts(&press(&mut app, "y")), [(Act::Reject, shown, Some(KeyState::Pending))]);
+}
+
+#[test]
+fn a_list_that_has_just_moved_is_not_decided_about() {
+    for wish in ["a", "r", "d"] {
+        let mut app = app(pending(5));
+        press(&mut app, "j");
+        news(&mut app, News::KeysOf(id("web01"), Vec::new()));
+        app.update(Input::Tick(Timestamp(NOW.0 + 900_000)));
+        press(&mut app, wish);
+        assert!(app.over.is_none() && message(&app).contains("cursor is on web02"), "{}", message(&app));
+        app.update(Input::Tick(Timestamp(NOW.0 + 1_000_000)));
+        press(&mut app, wish);
+        assert!(ask(&app).title().contains("web02"));
+    }
+    // Whoever moved the cursor since saw where it is.
+    let mut app = app(pending(5));
+    press(&mut app, "j");
+    news(&mut app, News::KeysOf(id("web01"), Vec::new()));
+    press(&mut app, "ja");
+    assert!(ask(&app).title().contains("web03"));
+    // Nor is it a surprise where one's own act moves it.
+    done(&mut app, "y");
+    press(&mut app, "a");
+    assert!(ask(&app).title().contains("web04"));
+}
+
+#[test]
+fn strangers_do_not_own_the_status_line() {
+    let by_rule = || {
+        News::Decided(Decided {
+            id: id("evil"),
+            fingerprint: Some(crate::samples::fingerprint(66)),
+            what: "rejected".to_owned(),
+            by: Some("rule:autoreject_file".to_owned()),
+        })
+    };
     let mut app = app(fleet());
-    for (keys, left) in [("3sy", KeyState::Suspended), ("uy", KeyState::Accepted)] {
-        assert_eq!(acts(&press(&mut app, keys)).len(), 1);
-        news(&mut app, News::Acted(vec![None]));
-        news(&mut app, News::ActsOver);
-        news(&mut app, News::KeysOf(id("web1"), rows([key("web1", 1, left)])));
-    }
-    assert_eq!(message(&app), "undone: web1 is resumed");
+    news(&mut app, by_rule());
+    news(&mut app, decided("evil", 66, "pending"));
+    assert_eq!(message(&app), "");
+    news(&mut app, decided("web1", 1, "rotated"));
+    assert!(message(&app).contains("web1 was rotated by root"));
     press(&mut app, "u");
-    assert!(message(&app).contains("nothing was done"), "{}", message(&app));
-}
-
-#[test]
-fn an_undo_that_was_refused_can_be_tried_again() {
-    let mut app = app(fleet());
-    press(&mut app, "3sy");
-    news(&mut app, News::Acted(vec![None]));
-    news(&mut app, News::ActsOver);
-    news(&mut app, News::KeysOf(id("web1"), rows([key("web1", 1, KeyState::Suspended)])));
-    for _ in 0..2 {
-        assert_eq!(acts(&press(&mut app, "5G/web1\nuy")).len(), 1);
-        news(&mut app, News::Acted(vec![Some("too busy".to_owned())]));
-        news(&mut app, News::ActsOver);
-        assert!(message(&app).contains("too busy"));
-    }
+    let wrong = message(&app).to_owned();
+    news(&mut app, decided("web1", 1, "suspended"));
+    news(&mut app, News::Back(Box::new(contact(Role::Admin, fleet()))));
+    assert_eq!(message(&app), wrong, "what went wrong stays until somebody does something");
 }
 
 #[test]
@@ -306,6 +355,9 @@ fn a_viewer_sees_and_is_told_that_the_role_cannot_act() {
         assert!(message(&app).contains("victor is a viewer"), "{}", message(&app));
     }
     assert_eq!(press(&mut app, "\n"), [Effect::History(id("db1"))]);
+    app.whoami.role = Role::Operator;
+    press(&mut app, "a");
+    assert!(message(&app).contains("is an operator here"), "{}", message(&app));
     let mut operator = App::new(contact(Role::Operator, fleet()), "salt".to_owned(), size, NOW);
     assert_eq!(acts(&press(&mut operator, "ay")).len(), 1);
 }

@@ -67,7 +67,7 @@ fn filters_find_in_everything_that_is_known() {
         &fingerprint[30..53].to_uppercase(),
         &fingerprint.replace(':', "")[..16],
         &crate::text::fingerprint_lines(crate::samples::fingerprint(4), 8)[0],
-        "machine.example debian",
+        "host:machine.example os:DEBIAN",
     ] {
         let mut app = app(fleet());
         press(&mut app, "/");
@@ -79,11 +79,22 @@ fn filters_find_in_everything_that_is_known() {
     press(&mut app, &fingerprint[3..5]);
     assert!(shown(&app).is_empty(), "two digits are in many fingerprints");
     let mut app = self::app(fleet());
-    press(&mut app, "6/deb");
+    press(&mut app, "6/os:deb");
     assert_eq!(shown(&app).len(), 9);
     press(&mut app, " web");
     assert_eq!(shown(&app), ["web1", "web1", "web2"], "all words have to match");
     assert_eq!(app.list.matching, [0, 1, 2, 0, 0, 3]);
+}
+
+#[test]
+fn a_stranger_does_not_get_into_a_selection_by_his_claims() {
+    let mut stranger = key("evil", 66, KeyState::Pending);
+    stranger.claims.host = "web01.example".to_owned();
+    stranger.claims.os = "web01 os:web01".to_owned();
+    let mut app = app(pending(3).into_iter().chain([stranger]));
+    press(&mut app, "/web01\n*");
+    assert_eq!(shown(&app), ["web01"]);
+    assert_eq!(app.list.selected.len(), 1);
 }
 
 #[test]
@@ -195,6 +206,53 @@ fn the_detail_follows_the_cursor_and_fetches_the_history() {
 }
 
 #[test]
+fn the_detail_stays_with_its_key_until_the_operator_goes_on() {
+    let mut app = app(fleet());
+    press(&mut app, "\n");
+    news(&mut app, News::History(id("db1"), Ok(vec![decision(1, "accept", 50, None)])));
+    // Accepted elsewhere, it leaves this tab; then it is gone altogether.
+    news(&mut app, News::KeysOf(id("db1"), rows([key("db1", 3, KeyState::Accepted)])));
+    assert_eq!(cursor(&app), "new-machine");
+    assert_eq!(app.detail.as_ref().unwrap().name, name("db1", 3));
+    assert_eq!(app.detail.as_ref().unwrap().was, KeyState::Pending);
+    news(&mut app, News::KeysOf(id("db1"), Vec::new()));
+    app.update(Input::Tick(seconds_ago(-10)));
+    assert_eq!(app.detail.as_ref().unwrap().name, name("db1", 3));
+    press(&mut app, "a");
+    assert!(app.over.is_none() && message(&app).contains("no key here"), "{}", message(&app));
+    assert_eq!(press(&mut app, "j"), [Effect::History(id("twin"))]);
+    assert_eq!(app.detail.as_ref().unwrap().name.id, id("twin"));
+}
+
+#[test]
+fn what_is_scrolled_to_its_end_comes_back_at_once() {
+    let mut app = app(fleet());
+    app.update(Input::Resize(Size::new(60, 15)));
+    press(&mut app, "?G");
+    let Some(Over::Help(end)) = app.over else { panic!("the help") };
+    assert!((1..200).contains(&end));
+    press(&mut app, "k");
+    assert!(matches!(app.over, Some(Over::Help(top)) if top == end - 1));
+    press(&mut app, "q\n");
+    for _ in 0..50 {
+        stroke(&mut app, KeyCode::PageDown);
+    }
+    let end = app.detail.as_ref().unwrap().top;
+    assert!(end > 0);
+    stroke(&mut app, KeyCode::PageUp);
+    assert!(app.detail.as_ref().unwrap().top < end);
+}
+
+#[test]
+fn connected_keys_were_seen_last() {
+    let mut keys = pending(3);
+    keys[2].connected = true;
+    let mut app = app(keys);
+    press(&mut app, "oo");
+    assert_eq!(shown(&app), ["web02", "web00", "web01"]);
+}
+
+#[test]
 fn a_decision_about_the_shown_id_fetches_its_history_anew() {
     let mut app = app(fleet());
     press(&mut app, "\n");
@@ -262,7 +320,7 @@ fn the_mouse_clicks_rows_tabs_and_headings() {
     assert!(app.detail.is_some(), "a click on the cursor's row opens it");
     mouse(&mut app, click, 10, areas.rows.y + 15);
     assert_eq!(cursor(&app), "twin", "below the rows is nothing");
-    let tab = crate::layout::tabs(&app)[2].clone();
+    let tab = crate::view::layout::tabs(&app)[2].clone();
     mouse(&mut app, click, tab.x + 2, areas.tabs.y);
     assert_eq!(app.list.tab, Tab::Of(KeyState::Accepted));
     mouse(&mut app, click, 5, areas.heading.y);
@@ -297,7 +355,7 @@ fn leaving() {
     assert!(app.over.is_none());
     assert_eq!(press(&mut app, "/q"), [], "q is a letter of a filter");
     assert_eq!(control(&mut app, 'c'), [Effect::Quit]);
-    assert_eq!(control(&mut app, 'z'), [Effect::Suspend]);
+    assert_eq!(control(&mut app, 'z'), [Effect::Background]);
     assert_eq!(control(&mut app, 'l'), [Effect::Redraw, Effect::Refetch(None)]);
 }
 
@@ -328,7 +386,12 @@ fn no_sequence_of_keys_breaks_it() {
         let letter = letters[(state >> 16) as usize % letters.len()];
         let effects = press(&mut app, &letter.to_string());
         let Some(Effect::Act { steps, .. }) = effects.first() else { continue };
-        let results = steps.iter().map(|_| step.is_multiple_of(3).then(|| "no".to_owned())).collect();
+        let outcome = match step % 4 {
+            0 => Outcome::Refused("no".to_owned()),
+            1 => Outcome::Unknown("who knows".to_owned()),
+            _ => Outcome::Done,
+        };
+        let results = vec![outcome; steps.len()];
         news(&mut app, News::Acted(results));
         news(&mut app, News::ActsOver);
         news(&mut app, News::Keys(rows(fleet())));
