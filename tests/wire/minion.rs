@@ -48,7 +48,11 @@ fn between() -> (Fleet, brine_tests::Minion, Proxy) {
     fleet.until_key(&m1, "pending");
     fleet.act("accept", "m1", &m1.fingerprint());
     fleet.until_up("m1");
-    fleet.ping("m1");
+    // Until its subscriber has shown its token, orders for all reach it over its own channel.
+    eventually(5.0, "orders for all are broadcast", || {
+        fleet.ping("m1");
+        proxy.to_client().windows(ALL.len()).any(|window| window == ALL)
+    });
     (fleet, m1, proxy)
 }
 
