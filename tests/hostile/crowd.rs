@@ -5,6 +5,7 @@ use std::process::Command;
 
 use brine_tests::fleet::Fleet;
 use brine_tests::peer::{hello, offered, random};
+use brine_tests::wait::stays;
 use brine_tests::zmtp::{Wire, greeting};
 use brine_tests::{eventually, within};
 
@@ -127,12 +128,14 @@ fn running_out_of_descriptors() {
     }
     let descriptors = std::fs::read_dir(format!("/proc/{}/fd", siege.fleet.master().pid())).unwrap().count();
     assert!(descriptors < 160, "some are kept for the control socket and the store");
+    siege.holds("out of descriptors");
+    // Long against the clock of CPU time, which ticks in hundredths.
     let before = cpu_seconds(siege.fleet.master().pid());
     let begun = std::time::Instant::now();
-    siege.holds("out of descriptors");
+    stays(1.0, "the master lives", || siege.fleet.master().is_alive());
     siege.holds("out of descriptors");
     let share = (cpu_seconds(siege.fleet.master().pid()) - before) / begun.elapsed().as_secs_f64();
-    assert!(share < 0.8, "the master spins: {share} of a core");
+    assert!(share < 0.5, "the master spins: {share} of a core");
     siege.counted("out of descriptors", 1);
     drop(held);
     let m2 = siege.fleet.stranger("m2");
