@@ -1,4 +1,6 @@
-//! The control API, endpoint by endpoint.
+//! The control API, endpoint by endpoint; server records and tokens in [`servers`].
+
+mod servers;
 
 use std::path::{Path, PathBuf};
 

@@ -3,12 +3,20 @@
 
 mod keys;
 mod master;
+mod servers;
+mod tokens;
 
 pub use keys::{
     ACTS, Act, Decision, ImportRequest, ImportedKey, KEY_STATES, Key, KeyActRequest, KeyActResult, KeyName,
     KeyState, KeysQuery,
 };
 pub use master::{MasterRotation, RotateMaster, Whoami};
+pub use servers::{
+    Bundle, DeleteServer, IMPORT_MAX, ImportServers, KeyFate, KeyServer, Link, PairRequest, Preseed,
+    PreseedRequest, PreseedWish, Server, ServerChange, ServerDecision, ServerImported, ServerMade,
+    ServerRequest, ServersQuery, UnpairRequest, Way,
+};
+pub use tokens::{RevokeToken, Token, TokenMade, TokenRequest};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -169,6 +177,9 @@ pub struct Event {
     pub at: Timestamp,
     /// The facts.
     pub data: Value,
+    /// The zone of the server record that it is about: who is limited to zones sees only these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
 }
 
 /// `GET /v1/health`.

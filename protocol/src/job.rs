@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::server::{RecordTerm, ServerId, ServerRecord};
 use crate::time::Timestamp;
 use crate::{Jid, MinionId};
 
@@ -30,6 +31,9 @@ pub enum TargetKind {
     Glob,
     /// Ids separated by commas.
     List,
+    /// `FIELD:GLOB` over the server record that a minion is linked to. The master alone can tell:
+    /// a minion is sent the outcome, never this.
+    Record,
 }
 
 /// A target as the operator wrote it.
@@ -49,12 +53,22 @@ impl Target {
         Self { kind: TargetKind::Glob, expression: expression.to_owned() }
     }
 
-    /// Whether a minion with this id is meant. Master and minion use this one evaluator.
+    /// These ids, separated by commas.
     #[must_use]
-    pub fn matches(&self, id: &MinionId) -> bool {
+    pub fn list(expression: &str) -> Self {
+        Self { kind: TargetKind::List, expression: expression.to_owned() }
+    }
+
+    /// Whether a minion with this id is meant, linked to this record or to none that is known.
+    /// Master and minion use this one evaluator; a minion knows of no record.
+    #[must_use]
+    pub fn matches(&self, id: &MinionId, record: Option<(ServerId, &ServerRecord)>) -> bool {
         match self.kind {
             TargetKind::Glob => crate::glob::matches(&self.expression, id.as_str()),
             TargetKind::List => self.expression.split(',').any(|word| word.trim() == id.as_str()),
+            TargetKind::Record => record.is_some_and(|(server, record)| {
+                self.expression.parse::<RecordTerm>().is_ok_and(|term| term.matches(server, record))
+            }),
         }
     }
 }

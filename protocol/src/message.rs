@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::frame::{Frame, FrameError};
 use crate::job::{Call, Ending, Target};
-use crate::{Fingerprint, Jid, MinionId};
+use crate::{Fingerprint, Jid, MinionId, Secret};
 
 /// What a minion says to its master.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +56,8 @@ pub enum ToMinion {
     Rotated(Rotated),
     /// What a new handshake would offer: the master's config has changed during the session.
     Config(Config),
+    /// The token in the minion's [`Knock`] does not let it in.
+    TokenRefused(TokenRefused),
 }
 
 /// What a waiting minion claims about itself. Claims: shown escaped, used for no decision.
@@ -74,6 +76,12 @@ pub struct Knock {
     /// a minion's word.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub grains: BTreeMap<String, String>,
+    /// The server record that it says it is: a UUID, an external id or a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// The enrolment token that it was given. The master takes it out before it keeps the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Secret>,
 }
 
 /// The longest claim kept of each field of a [`Knock`], in bytes.
@@ -265,6 +273,13 @@ pub struct Config {
     pub offer: String,
 }
 
+/// Why an enrolment token was not taken. The key waits like any other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRefused {
+    /// One sentence.
+    pub why: String,
+}
+
 /// What a minion has stored about the master's next key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Learned {
@@ -323,7 +338,7 @@ macro_rules! kinds {
 kinds! {
     KNOCK = 1, START = 2, BEAT = 3, RETURN = 4, GRAINS = 5, BYE = 6, ROTATE = 7, LEARNED = 8,
     WELCOME = 32, STANDING = 33, EPOCH = 34, ORDER = 35, STORED = 36, CANCEL = 37, PROBE = 38, MASTER_BEAT = 39,
-    ROTATED = 40, CONFIG = 41,
+    ROTATED = 40, CONFIG = 41, TOKEN_REFUSED = 42,
 }
 
 fn write<T: Serialize>(kind: u8, body: &T) -> Frame {
@@ -384,6 +399,7 @@ impl ToMinion {
             ToMinion::Beat => write(kind::MASTER_BEAT, &Map::new()),
             ToMinion::Rotated(body) => write(kind::ROTATED, body),
             ToMinion::Config(body) => write(kind::CONFIG, body),
+            ToMinion::TokenRefused(body) => write(kind::TOKEN_REFUSED, body),
         }
     }
 
@@ -402,6 +418,7 @@ impl ToMinion {
             kind::MASTER_BEAT => ToMinion::Beat,
             kind::ROTATED => ToMinion::Rotated(read(frame)?),
             kind::CONFIG => ToMinion::Config(read(frame)?),
+            kind::TOKEN_REFUSED => ToMinion::TokenRefused(read(frame)?),
             other => return Err(FrameError::Kind(other)),
         })
     }
@@ -431,7 +448,7 @@ pub fn is_repeatable(function: &str) -> bool {
 /// Whether this minion is meant by an order's target.
 #[must_use]
 pub fn is_meant(order: &Order, id: &MinionId) -> bool {
-    order.target.matches(id)
+    order.target.matches(id, None)
 }
 
 macro_rules! hex_array {

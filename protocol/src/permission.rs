@@ -30,10 +30,17 @@ pub enum Verb {
     Events,
     /// Act under another name, which only ever drops rights.
     ActAs,
+    /// List and show server records and enrolment tokens.
+    ServersList,
+    /// Create, change, delete and import server records.
+    ServersEdit,
+    /// Say which minion is a server: pair, unpair, make a key and fetch its bundle, make and revoke
+    /// enrolment tokens.
+    ServersLink,
 }
 
 /// All verbs, for tables and tests.
-pub const VERBS: [Verb; 12] = [
+pub const VERBS: [Verb; 15] = [
     Verb::Health,
     Verb::KeysList,
     Verb::KeysAct,
@@ -46,6 +53,9 @@ pub const VERBS: [Verb; 12] = [
     Verb::JobsKill,
     Verb::Events,
     Verb::ActAs,
+    Verb::ServersList,
+    Verb::ServersEdit,
+    Verb::ServersLink,
 ];
 
 /// What a principal is.
@@ -78,10 +88,19 @@ pub fn allows(role: Role, verb: Verb) -> bool {
                 | Verb::JobsOwn
                 | Verb::JobsKill
                 | Verb::Events
+                | Verb::ServersList
+                | Verb::ServersEdit
+                | Verb::ServersLink
         ),
         Role::Viewer => matches!(
             verb,
-            Verb::Health | Verb::KeysList | Verb::MinionsList | Verb::JobsOwn | Verb::JobsAll | Verb::Events
+            Verb::Health
+                | Verb::KeysList
+                | Verb::MinionsList
+                | Verb::JobsOwn
+                | Verb::JobsAll
+                | Verb::Events
+                | Verb::ServersList
         ),
     }
 }

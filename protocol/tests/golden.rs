@@ -4,9 +4,7 @@
 //! one anew. A body that has to be written otherwise is a new version with golden files of its
 //! own beside these.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::PathBuf;
+mod bytes;
 
 use brine_protocol::Fingerprint;
 use brine_protocol::control::MasterState;
@@ -16,6 +14,7 @@ use brine_protocol::message::{
     Beat, Cancel, Epoch, Knock, Order, Pace, Return, Standing, Start, Stored, ToMaster, ToMinion, Welcome,
 };
 use brine_protocol::time::Timestamp;
+use bytes::{Golden, Said, names, text};
 use serde_json::{Map, Value, json};
 
 const JID: &str = "20261122060732000100";
@@ -23,14 +22,7 @@ const NUMBER: u64 = 1_795_327_652_000_100;
 const STORE: &str = "5a0e9b1c3d7f4826b5e4c3a2d1f09687";
 const ALICE: &str = "unix:1000 (alice)";
 
-fn folder() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v1"))
-}
-
-fn golden(name: &str) -> Vec<u8> {
-    let path = folder().join(format!("{name}.json"));
-    fs::read(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
-}
+const GOLDEN: Golden = Golden("v1");
 
 fn map(value: Value) -> Map<String, Value> {
     match value {
@@ -40,7 +32,7 @@ fn map(value: Value) -> Map<String, Value> {
 }
 
 /// What a minion says: file, kind in the frame's header, meaning.
-fn to_master() -> Vec<(&'static str, u8, ToMaster)> {
+fn to_master() -> Said<ToMaster> {
     let grains = json!({"id": "web1", "os": "Debian", "num_cpus": 4, "ipv4": ["127.0.0.1", "192.0.2.7"]});
     let changed = json!({"id": "web1", "roles": ["web", "cache"], "virtual": "kvm"});
     let ending = Ending::Returned(Returned {
@@ -57,7 +49,7 @@ fn to_master() -> Vec<(&'static str, u8, ToMaster)> {
                 host: "web1".into(),
                 os: "Debian 12.8".into(),
                 version: "0.1.0".into(),
-                grains: BTreeMap::new(),
+                ..Knock::default()
             }),
         ),
         (
@@ -90,7 +82,7 @@ fn to_master() -> Vec<(&'static str, u8, ToMaster)> {
 }
 
 /// What a master says, in frames that are not its verdict.
-fn to_minion() -> Vec<(&'static str, u8, ToMinion)> {
+fn to_minion() -> Said<ToMinion> {
     let jid = JID.parse().expect("a jid");
     let calls = vec![
         Call {
@@ -162,16 +154,12 @@ fn endings() -> Vec<Ending> {
     ]
 }
 
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("JSON is UTF-8")
-}
-
 /// Writes the same bytes, and reads them back.
 fn check_body<T>(name: &str, value: &T)
 where
     T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
 {
-    let golden = golden(name);
+    let golden = GOLDEN.read(name);
     let written = serde_json::to_vec(value).expect("plain data");
     assert_eq!(text(&written), text(&golden), "{name}");
     assert_eq!(&serde_json::from_slice::<T>(&golden).expect("reads"), value, "{name}");
@@ -179,23 +167,15 @@ where
 
 #[test]
 fn what_a_minion_says() {
-    for (name, kind, message) in to_master() {
-        let frame = message.to_frame();
-        assert_eq!((frame.kind, text(&frame.json)), (kind, text(&golden(name))), "{name}");
-        assert_eq!(ToMaster::from_frame(&Frame::control(kind, golden(name))), Ok(message), "{name}");
-    }
+    GOLDEN.check_to_master(to_master());
 }
 
 #[test]
 fn what_a_master_says() {
-    for (name, kind, message) in to_minion() {
-        let frame = message.to_frame();
-        assert_eq!((frame.kind, text(&frame.json)), (kind, text(&golden(name))), "{name}");
-        assert_eq!(ToMinion::from_frame(&Frame::control(kind, golden(name))), Ok(message), "{name}");
-    }
+    GOLDEN.check_to_minion(to_minion());
     let frame = welcome().to_frame();
-    assert_eq!((frame.kind, text(&frame.json)), (32, text(&golden("welcome"))));
-    assert_eq!(Welcome::from_frame(&Frame::control(32, golden("welcome"))), Ok(welcome()));
+    assert_eq!((frame.kind, text(&frame.json)), (32, text(&GOLDEN.read("welcome"))));
+    assert_eq!(Welcome::from_frame(&Frame::control(32, GOLDEN.read("welcome"))), Ok(welcome()));
 }
 
 #[test]
@@ -238,16 +218,6 @@ fn what_may_be_left_out_and_what_may_be_added() {
 /// A file that no test reads guards nothing.
 #[test]
 fn every_file_is_read_here() {
-    let read: BTreeSet<String> = to_master()
-        .into_iter()
-        .map(|(name, ..)| name)
-        .chain(to_minion().into_iter().map(|(name, ..)| name))
-        .chain(["welcome", "standings", "endings", "master"])
-        .map(|name| format!("{name}.json"))
-        .collect();
-    let there: BTreeSet<String> = fs::read_dir(folder())
-        .expect("the folder is there")
-        .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
-        .collect();
-    assert_eq!(read, there);
+    let names = names(&to_master()).into_iter().chain(names(&to_minion()));
+    GOLDEN.check_all_read(names.chain(["welcome", "standings", "endings", "master"]));
 }

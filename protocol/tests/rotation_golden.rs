@@ -3,30 +3,23 @@
 //! These bytes have shipped: do not change this test or a file in `golden/v1-rotation`. A body that
 //! has to be written otherwise is a new version with golden files of its own beside these.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::PathBuf;
+mod bytes;
+
+use std::collections::BTreeMap;
 
 use brine_protocol::Fingerprint;
-use brine_protocol::frame::Frame;
 use brine_protocol::message::{Config, Knock, Learned, Rotate, Rotated, Start, ToMaster, ToMinion};
+use bytes::{Golden, Said, names};
 use serde_json::Map;
 
-fn folder() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v1-rotation"))
-}
-
-fn golden(name: &str) -> Vec<u8> {
-    let path = folder().join(format!("{name}.json"));
-    fs::read(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
-}
+const GOLDEN: Golden = Golden("v1-rotation");
 
 fn fingerprint(start: u8) -> Fingerprint {
     Fingerprint(std::array::from_fn(|i| start + i as u8))
 }
 
 /// What a minion says: file, kind in the frame's header, meaning.
-fn to_master() -> Vec<(&'static str, u8, ToMaster)> {
+fn to_master() -> Said<ToMaster> {
     let rotate = Rotate {
         key: "bmV3IGtleQ==".into(),
         by_old: "YnkgdGhlIG9sZCBrZXk=".into(),
@@ -54,7 +47,7 @@ fn to_master() -> Vec<(&'static str, u8, ToMaster)> {
 }
 
 /// What a master says.
-fn to_minion() -> Vec<(&'static str, u8, ToMinion)> {
+fn to_minion() -> Said<ToMinion> {
     let rotated = |refused: Option<&str>| {
         let refused = refused.map(str::to_owned);
         ToMinion::Rotated(Rotated { fingerprint: fingerprint(200), refused })
@@ -66,36 +59,13 @@ fn to_minion() -> Vec<(&'static str, u8, ToMinion)> {
     ]
 }
 
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("JSON is UTF-8")
-}
-
 #[test]
 fn writes_and_reads_these_bytes() {
-    for (name, kind, message) in to_master() {
-        let frame = message.to_frame();
-        assert_eq!((frame.kind, text(&frame.json)), (kind, text(&golden(name))), "{name}");
-        assert_eq!(ToMaster::from_frame(&Frame::control(kind, golden(name))), Ok(message), "{name}");
-    }
-    for (name, kind, message) in to_minion() {
-        let frame = message.to_frame();
-        assert_eq!((frame.kind, text(&frame.json)), (kind, text(&golden(name))), "{name}");
-        assert_eq!(ToMinion::from_frame(&Frame::control(kind, golden(name))), Ok(message), "{name}");
-    }
+    GOLDEN.check_to_master(to_master());
+    GOLDEN.check_to_minion(to_minion());
 }
 
-/// A file that no test reads guards nothing.
 #[test]
 fn every_file_is_read_here() {
-    let read: BTreeSet<String> = to_master()
-        .into_iter()
-        .map(|(name, ..)| name)
-        .chain(to_minion().into_iter().map(|(name, ..)| name))
-        .map(|name| format!("{name}.json"))
-        .collect();
-    let there: BTreeSet<String> = fs::read_dir(folder())
-        .expect("the folder is there")
-        .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
-        .collect();
-    assert_eq!(read, there);
+    GOLDEN.check_all_read(names(&to_master()).into_iter().chain(names(&to_minion())));
 }

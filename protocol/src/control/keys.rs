@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::KeyServer;
 use crate::message::Knock;
 use crate::time::Timestamp;
 use crate::{Fingerprint, MinionId};
@@ -101,6 +102,9 @@ pub struct Key {
     /// does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
+    /// The server record that it is linked to, or that it could be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<KeyServer>,
 }
 
 /// Query of `GET /v1/keys`.

@@ -46,4 +46,7 @@ pub struct Whoami {
     pub role: Role,
     /// What the caller may ask for.
     pub verbs: Vec<Verb>,
+    /// Globs of the zones to which the caller is limited: what is not of these is not shown to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zones: Option<Vec<String>>,
 }
