@@ -13,7 +13,7 @@ mod hash;
 mod memory;
 mod repair;
 
-pub use entry::{Break, Deed, Draft, Entry, LineError};
+pub use entry::{Break, Deed, Draft, Entry, KeyAct, LineError, MinionKey, ServerDeed, TokenDeed};
 pub(crate) use entry::{keeps_key, read_key};
 pub use hash::Hash;
 pub use memory::MemoryLedger;
@@ -376,7 +376,10 @@ fn unmended(breaks: &[Break], entries: &[Entry]) -> Option<Break> {
             | Deed::Rotate { .. }
             | Deed::Announce { .. }
             | Deed::Succeed { .. }
-            | Deed::Withdraw { .. } => false,
+            | Deed::Withdraw { .. }
+            | Deed::Server { .. }
+            | Deed::Token { .. }
+            | Deed::Refuse { .. } => false,
         })
     };
     breaks.iter().find(|found| !is_mended(found)).copied()

@@ -12,23 +12,26 @@
 //! ```
 //!
 //! A pure fold over ledger entries: the same entries make the same registry, on every machine.
-//! **Invariants:** at most one key of an id is accepted or suspended; no key is trusted but by an
-//! `accept` of exactly that key, or by a `rotate` to it from the key that was trusted; nothing here
-//! knows a clock, a file or a waiting key.
+//! **Invariants:** at most one key of an id is accepted or suspended; no key is trusted but by a
+//! decision that accepts exactly that key (`accept`, or `pair`, `preseed` and `enrol`, which link it
+//! to a server as well), or by a `rotate` to it from the key that was trusted; nothing here knows a
+//! clock, a file or a waiting key.
 
 mod history;
 mod rotation;
 pub mod rules;
+pub mod servers;
 mod succession;
 mod transition;
 mod trust;
 
 pub use rotation::RotationRefusal;
+pub use servers::{RefusalKind, ServerRefusal, Servers};
 pub use succession::{Announced, MasterKeys, SuccessionRefusal};
 pub use transition::{Fate, transition};
 pub use trust::{
-    ActError, Done, Imported, Knocked, Knocker, OpenError, Opened, Rejudged, RotateError, SuccessionError,
-    Trust, Warning,
+    ActError, Created, Done, Imported, Knocked, Knocker, OpenError, Opened, Rejudged, Replace, RotateError,
+    ServerDone, ServerError, SuccessionError, Trust, Warning,
 };
 
 use std::collections::BTreeMap;
@@ -37,7 +40,7 @@ use brine_protocol::control::{Act, Decision, KeyName, KeyState};
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Fingerprint, MinionId};
 
-use crate::ledger::{Deed, Draft, Entry};
+use crate::ledger::{Deed, Draft, Entry, KeyAct};
 use history::History;
 
 /// The longest reason of a decision, in bytes.
@@ -218,6 +221,7 @@ pub struct Registry {
     history: History,
     config_serial: u64,
     master: MasterKeys,
+    servers: Servers,
 }
 
 impl Registry {
@@ -236,31 +240,30 @@ impl Registry {
     /// Any entry can be applied in any state: after a repair, lines before it may be missing.
     /// What does not fit changes nothing, and an accept displaces whatever key held the id.
     pub fn apply(&mut self, entry: &Entry) {
-        self.history.note(entry);
+        self.history.note(entry, &self.servers);
         match &entry.deed {
             Deed::Config { serial } => self.config_serial = self.config_serial.max(*serial),
-            Deed::Repair { .. } => {}
             Deed::Rotate { id, fingerprint, key, from, .. } => {
                 self.apply_rotation(id, *fingerprint, key, *from);
             }
             Deed::Announce { .. } | Deed::Succeed { .. } | Deed::Withdraw { .. } => self.master.apply(entry),
-            Deed::Key { act, id, fingerprint, key } => {
-                self.apply_act(entry, *act, id, *fingerprint, key.as_deref());
-            }
+            Deed::Key { .. }
+            | Deed::Repair { .. }
+            | Deed::Server { .. }
+            | Deed::Token { .. }
+            | Deed::Refuse { .. } => {}
         }
+        for act in entry.deed.key_acts() {
+            self.apply_act(entry, act);
+        }
+        self.apply_links(entry);
     }
 
-    fn apply_act(
-        &mut self,
-        entry: &Entry,
-        act: Act,
-        id: &MinionId,
-        fingerprint: Fingerprint,
-        key: Option<&[u8]>,
-    ) {
-        let of_id = match act {
-            Act::Accept | Act::Reject => self.ids.entry(id.clone()).or_default(),
-            Act::Delete | Act::Suspend | Act::Resume => match self.ids.get_mut(id) {
+    fn apply_act(&mut self, entry: &Entry, on: KeyAct<'_>) {
+        let KeyAct { act, id, fingerprint, key } = on;
+        let of_id = match (act, key) {
+            (Act::Accept | Act::Reject, Some(_)) => self.ids.entry(id.clone()).or_default(),
+            _ => match self.ids.get_mut(id) {
                 Some(known) => known,
                 None => return,
             },
@@ -290,6 +293,8 @@ impl Registry {
                     }
                 }
             }
+            // A decision about a server names keys that are here, without saying them again.
+            (Act::Reject, Some(at), None) => of_id.keys[at].state = KeyState::Rejected,
             (Act::Delete, Some(at), _) => {
                 of_id.keys.remove(at);
             }
@@ -301,6 +306,18 @@ impl Registry {
             }
             (Act::Accept | Act::Reject, _, None) | (Act::Delete | Act::Suspend | Act::Resume, _, _) => {}
         }
+    }
+
+    /// The key that holds an id: accepted or suspended.
+    #[must_use]
+    pub fn holder(&self, id: &MinionId) -> Option<&Decided> {
+        self.ids.get(id)?.holder()
+    }
+
+    /// Server records, links and enrolment tokens.
+    #[must_use]
+    pub fn servers(&self) -> &Servers {
+        &self.servers
     }
 
     /// Decides whether an act can be done. What comes back goes into the ledger, and from there

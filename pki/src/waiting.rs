@@ -92,7 +92,9 @@ impl WaitingKey {
         }
     }
 
-    pub(crate) fn name(&self) -> KeyName {
+    /// The key, without the state in which it was seen.
+    #[must_use]
+    pub fn name(&self) -> KeyName {
         KeyName { id: self.id.clone(), fingerprint: self.fingerprint, state: None }
     }
 }
@@ -123,7 +125,7 @@ impl Waiting {
 
     /// Files a key, or notes that it knocked again. Returns the keys that had to make room, or
     /// that had waited too long.
-    pub fn knock(&mut self, knocker: Knocker, now: Timestamp) -> Vec<KeyName> {
+    pub fn knock(&mut self, knocker: Knocker, now: Timestamp) -> Vec<WaitingKey> {
         let mut gone = self.expire(now);
         let claims = cut(&knocker.claims);
         let (first_seen, attempts) = match self.remove(&knocker.id, knocker.fingerprint) {
@@ -169,7 +171,7 @@ impl Waiting {
     }
 
     /// Forgets the keys that were not heard of for too long.
-    pub fn expire(&mut self, now: Timestamp) -> Vec<KeyName> {
+    pub fn expire(&mut self, now: Timestamp) -> Vec<WaitingKey> {
         let age = i64::try_from(self.limits.pending_age_s).unwrap_or(i64::MAX).saturating_mul(1_000_000);
         let horizon = now.0.saturating_sub(age);
         let mut gone = Vec::new();
@@ -178,12 +180,12 @@ impl Waiting {
             if !is_old {
                 break;
             }
-            gone.extend(self.remove(&id, fingerprint).map(|key| key.name()));
+            gone.extend(self.remove(&id, fingerprint));
         }
         gone
     }
 
-    fn make_room(&mut self, id: &MinionId, newcomer: IpAddr) -> Option<KeyName> {
+    fn make_room(&mut self, id: &MinionId, newcomer: IpAddr) -> Option<WaitingKey> {
         let (id, fingerprint) = if self.count(id) >= self.limits.pending_per_id.max(1) {
             self.crowding(id)?
         } else if self.len() >= self.limits.pending_max.max(1) {
@@ -191,7 +193,7 @@ impl Waiting {
         } else {
             return None;
         };
-        self.remove(&id, fingerprint).map(|key| key.name())
+        self.remove(&id, fingerprint)
     }
 
     fn count(&self, id: &MinionId) -> usize {
@@ -280,7 +282,10 @@ fn cut(claims: &Knock) -> Knock {
         left = left.checked_sub(name.len() + value.len())?;
         Some((name, value))
     });
-    Knock { host, os, version, grains: grains.collect() }
+    let grains = grains.collect();
+    // Cut, it would name another record or none.
+    let server = claims.server.as_deref().and_then(whole).filter(|server| server.len() <= left);
+    Knock { host, os, version, grains, server, token: None }
 }
 
 fn readable(text: &str, max: usize) -> String {

@@ -3,25 +3,16 @@
 //! These bytes have shipped: do not change this test or `golden/ledger.jsonl`. A ledger that
 //! needs other lines is a new version with a golden file of its own, read beside this one.
 
-use std::fs;
-use std::time::Duration;
+mod golden_ledger;
 
-use brine_pki::ledger::{Break, Deed, Draft, FileLedger, Hash, Log};
+use brine_pki::ledger::{Break, Deed, Draft, Hash};
 use brine_pki::registry::{Registry, Verdict};
-use brine_protocol::Fingerprint;
 use brine_protocol::control::Act;
-use brine_protocol::time::Timestamp;
 use sha2::{Digest, Sha256};
 
+use golden_ledger::{by, der, fingerprint, reads, writes};
+
 const GOLDEN: &str = include_str!("golden/ledger.jsonl");
-
-fn der(name: &str) -> Vec<u8> {
-    format!("public key of {name}").into_bytes()
-}
-
-fn fingerprint(name: &str) -> Fingerprint {
-    Fingerprint(Sha256::digest(der(name)).into())
-}
 
 fn on_key(act: Act, id: &str, key: &str) -> Deed {
     let keeps_key = matches!(act, Act::Accept | Act::Reject);
@@ -34,11 +25,6 @@ fn on_key(act: Act, id: &str, key: &str) -> Deed {
 }
 
 fn decisions() -> Vec<Draft> {
-    let by = |by: &str, reason: Option<&str>, deed| Draft {
-        by: by.to_owned(),
-        reason: reason.map(str::to_owned),
-        deed,
-    };
     let repair = Deed::Repair {
         breaks: vec![Break { line: 3, expected: Hash([0x11; 32]), found: Hash([0xfe; 32]) }],
         removed: 2,
@@ -66,34 +52,12 @@ fn decisions() -> Vec<Draft> {
 
 #[test]
 fn writes_these_bytes() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("ledger.jsonl");
-    let mut ledger = FileLedger::open(&path, Duration::ZERO).unwrap().ledger;
-    for (i, draft) in (0..).zip(decisions()) {
-        ledger.append(draft, Timestamp(1_795_327_652_000_001 + i * 1_000_000)).unwrap();
-    }
-    let written = fs::read_to_string(&path).unwrap();
-    for (line, (written, golden)) in (1..).zip(written.lines().zip(GOLDEN.lines())) {
-        assert_eq!(written, golden, "line {line}");
-    }
-    assert_eq!(written, GOLDEN);
+    writes(decisions(), GOLDEN);
 }
 
 #[test]
 fn reads_these_bytes() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("ledger.jsonl");
-    fs::write(&path, GOLDEN).unwrap();
-    let opened = FileLedger::open(&path, Duration::ZERO).unwrap();
-    assert_eq!(opened.torn, None);
-    let drafts: Vec<_> = opened
-        .entries
-        .iter()
-        .map(|entry| Draft { by: entry.by.clone(), reason: entry.reason.clone(), deed: entry.deed.clone() })
-        .collect();
-    assert_eq!(drafts, decisions());
-
-    let registry = Registry::fold(&opened.entries);
+    let registry = Registry::fold(&reads(GOLDEN, &decisions()));
     let standing = |id: &str, key| registry.standing(&id.parse().unwrap(), fingerprint(key));
     assert_eq!(standing("web-01.example", "web-01"), Verdict::Accepted { generation: 2 });
     assert_eq!(standing("web-01.example", "web-02"), Verdict::Denied);

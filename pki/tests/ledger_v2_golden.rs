@@ -3,32 +3,18 @@
 //! These bytes have shipped: do not change this test or `golden/ledger_v2.jsonl`. A ledger that
 //! needs other lines is a new version with a golden file of its own, read beside these.
 
-use std::fs;
-use std::time::Duration;
+mod golden_ledger;
 
-use brine_pki::ledger::{Deed, Draft, Entry, FileLedger, Log};
+use brine_pki::ledger::{Deed, Draft, Entry};
 use brine_pki::registry::{Registry, Verdict};
-use brine_protocol::Fingerprint;
 use brine_protocol::control::Act;
 use brine_protocol::time::Timestamp;
-use sha2::{Digest, Sha256};
+
+use golden_ledger::{by, der, fingerprint, reads, versions, writes};
 
 const GOLDEN: &str = include_str!("golden/ledger_v2.jsonl");
 
-fn der(name: &str) -> Vec<u8> {
-    format!("public key of {name}").into_bytes()
-}
-
-fn fingerprint(name: &str) -> Fingerprint {
-    Fingerprint(Sha256::digest(der(name)).into())
-}
-
 fn decisions() -> Vec<Draft> {
-    let by = |by: &str, reason: Option<&str>, deed| Draft {
-        by: by.to_owned(),
-        reason: reason.map(str::to_owned),
-        deed,
-    };
     let announce = |from: &str, to: &str| Deed::Announce {
         fingerprint: fingerprint(to),
         key: der(to),
@@ -70,34 +56,12 @@ fn decisions() -> Vec<Draft> {
 
 #[test]
 fn writes_these_bytes() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("ledger.jsonl");
-    let mut ledger = FileLedger::open(&path, Duration::ZERO).unwrap().ledger;
-    for (i, draft) in (0..).zip(decisions()) {
-        ledger.append(draft, Timestamp(1_795_327_652_000_001 + i * 1_000_000)).unwrap();
-    }
-    let written = fs::read_to_string(&path).unwrap();
-    for (line, (written, golden)) in (1..).zip(written.lines().zip(GOLDEN.lines())) {
-        assert_eq!(written, golden, "line {line}");
-    }
-    assert_eq!(written, GOLDEN);
+    writes(decisions(), GOLDEN);
 }
 
 #[test]
 fn reads_these_bytes() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("ledger.jsonl");
-    fs::write(&path, GOLDEN).unwrap();
-    let opened = FileLedger::open(&path, Duration::ZERO).unwrap();
-    assert_eq!(opened.torn, None);
-    let drafts: Vec<_> = opened
-        .entries
-        .iter()
-        .map(|entry| Draft { by: entry.by.clone(), reason: entry.reason.clone(), deed: entry.deed.clone() })
-        .collect();
-    assert_eq!(drafts, decisions());
-
-    let registry = Registry::fold(&opened.entries);
+    let registry = Registry::fold(&reads(GOLDEN, &decisions()));
     let standing = |key| registry.standing(&"web-01.example".parse().unwrap(), fingerprint(key));
     assert_eq!(standing("web-01 second"), Verdict::Accepted { generation: 2 });
     assert_eq!(standing("web-01"), Verdict::Denied);
@@ -107,11 +71,7 @@ fn reads_these_bytes() {
 
 #[test]
 fn only_new_acts_are_of_the_new_version() {
-    let versions: Vec<u64> = GOLDEN
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["v"].as_u64().unwrap())
-        .collect();
-    assert_eq!(versions, [1, 1, 2, 2, 2, 2, 2]);
+    assert_eq!(versions(GOLDEN), [1, 1, 2, 2, 2, 2, 2]);
     for line in GOLDEN.lines() {
         let other =
             if line.starts_with("{\"v\":1,") { ("\"v\":1,", "\"v\":2,") } else { ("\"v\":2,", "\"v\":1,") };

@@ -137,12 +137,12 @@ fn errors_name_the_line() {
     check(&|lines| lines[1].clear(), "L, line 2: not a ledger entry: EOF while parsing a value at column 0");
     check(&|lines| lines[1].insert(0, '\u{1b}'), "L, line 2: not a ledger entry: expected value at column 1");
     check(
-        &edit("\"v\":1", "\"v\":3"),
-        "L, line 2: ledger version 3 is not known here (a newer Brine wrote it)",
+        &edit("\"v\":1", "\"v\":4"),
+        "L, line 2: ledger version 4 is not known here (a newer Brine wrote it)",
     );
     check(
-        &edit("\"v\":1,", "\"v\":3,\"x\":[],"),
-        "L, line 2: ledger version 3 is not known here (a newer Brine wrote it)",
+        &edit("\"v\":1,", "\"v\":4,\"x\":[],"),
+        "L, line 2: ledger version 4 is not known here (a newer Brine wrote it)",
     );
     check(&edit("\"v\":1", "\"v\":2"), "L, line 2: \"suspend\" is not written in version 2");
     check(&edit("suspend", "rotate"), "L, line 2: \"rotate\" without \"signature\"");

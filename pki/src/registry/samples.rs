@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use brine_protocol::control::{Act, KeyName};
 use brine_protocol::message::Knock;
+use brine_protocol::server::ServerRecord;
 use brine_protocol::time::Timestamp;
-use brine_protocol::{Fingerprint, MinionId};
+use brine_protocol::{Fingerprint, MinionId, ServerId};
 use sha2::{Digest, Sha256};
 
 use crate::ledger::{Deed, Draft, keeps_key};
@@ -57,5 +58,21 @@ pub(crate) fn knocker(of: &str, key: &str, address: &str) -> Knocker {
             version: "0.1.0".into(),
             ..Knock::default()
         },
+    }
+}
+
+pub(crate) fn server(n: u8) -> ServerId {
+    ServerId::from_random([n; 16])
+}
+
+pub(crate) fn record(name: &str) -> ServerRecord {
+    ServerRecord {
+        name: name.to_owned(),
+        model: "scribe-2.9".to_owned(),
+        zone: None,
+        site: None,
+        labels: std::collections::BTreeMap::new(),
+        minion_id: None,
+        external_id: None,
     }
 }

@@ -76,7 +76,13 @@ impl MasterKeys {
                 // After a repair the announcement may be another than the one withdrawn.
                 self.announced = self.announced.filter(|announced| announced.to != *fingerprint);
             }
-            Deed::Key { .. } | Deed::Config { .. } | Deed::Repair { .. } | Deed::Rotate { .. } => {}
+            Deed::Key { .. }
+            | Deed::Config { .. }
+            | Deed::Repair { .. }
+            | Deed::Rotate { .. }
+            | Deed::Server { .. }
+            | Deed::Token { .. }
+            | Deed::Refuse { .. } => {}
         }
     }
 }

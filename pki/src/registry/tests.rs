@@ -10,6 +10,7 @@ mod many;
 mod properties;
 mod rotations;
 mod ruled;
+mod servers;
 
 #[test]
 fn every_transition() {

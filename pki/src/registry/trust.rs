@@ -7,10 +7,13 @@ mod deciding;
 mod listing;
 mod rotations;
 mod ruling;
+mod servers;
+mod tokens;
 
 pub use deciding::{ActError, Done, Imported};
 pub use rotations::{RotateError, SuccessionError};
 pub use ruling::Rejudged;
+pub use servers::{Created, Replace, ServerDone, ServerError};
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,7 +21,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use brine_local::file::{self, FileError};
-use brine_protocol::control::KeyName;
 use brine_protocol::message::Knock;
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Fingerprint, MinionId};
@@ -26,7 +28,7 @@ use brine_protocol::{Fingerprint, MinionId};
 use super::rules::Rules;
 use super::{Registry, Verdict};
 use crate::ledger::{Deed, Draft, Entry, FileLedger, Hash, LedgerError, Log, Torn};
-use crate::waiting::{Damage, Waiting, WaitingLimits};
+use crate::waiting::{Damage, Waiting, WaitingKey, WaitingLimits};
 
 pub use crate::waiting::Knocker;
 
@@ -100,7 +102,7 @@ pub struct Knocked {
     /// Whether the key was not waiting before.
     pub is_new: bool,
     /// Waiting keys that had to make room or had waited too long.
-    pub dropped: Vec<KeyName>,
+    pub dropped: Vec<WaitingKey>,
 }
 
 impl Trust {
@@ -240,7 +242,7 @@ impl<L: Log> Trust<L> {
     }
 
     /// Forgets the keys that have waited for too long.
-    pub fn expire(&mut self, now: Timestamp) -> Vec<KeyName> {
+    pub fn expire(&mut self, now: Timestamp) -> Vec<WaitingKey> {
         let expired = self.waiting.expire(now);
         for name in &expired {
             self.note_waiting(&name.id);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use brine_protocol::control::{Act, KeyName, KeyState};
 use brine_protocol::time::Timestamp;
-use brine_protocol::{Fingerprint, MinionId};
+use brine_protocol::{Fingerprint, MinionId, ServerId};
 
 use super::{Sighting, Trust};
 use crate::ledger::{Draft, Entry, LedgerError, Log};
@@ -16,7 +16,7 @@ use crate::registry::{Fate, Proposed, Refusal, Verdict, transition};
 use crate::waiting::WaitingKey;
 
 /// Decisions that go to disk together at most: some megabytes, written in one go.
-const PART_MAX: usize = 1000;
+pub(super) const PART_MAX: usize = 1000;
 
 /// An act that was done and is in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,9 @@ pub struct Done {
     pub was: Verdict,
     /// Where it stands; none when it is forgotten.
     pub is: Option<Verdict>,
+    /// The server whose link this undid. Of a [`super::ServerDone`] it is the server that the
+    /// decision is about, and told there as well.
+    pub unlinked: Option<ServerId>,
 }
 
 /// Why an act was not done.
@@ -202,7 +205,7 @@ impl<L: Log> Trust<L> {
     }
 
     /// How many keys `max_minions` counts; not asked for without such a limit.
-    fn holders(&self) -> usize {
+    pub(super) fn holders(&self) -> usize {
         if self.max_minions == 0 { 0 } else { self.registry.holders() }
     }
 
@@ -237,8 +240,9 @@ impl<L: Log> Trust<L> {
         match self.log.append_all(drafts, now) {
             Ok(entries) => {
                 for ((at, act, name, was), entry) in decided.into_iter().zip(entries) {
+                    let linked = self.linked_by(&name);
                     self.registry.apply(&entry);
-                    results[at] = Some(Ok(self.finish(act, name, was, entry, now)));
+                    results[at] = Some(Ok(self.finish(act, name, was, linked, entry, now)));
                 }
             }
             Err(error) => {
@@ -250,7 +254,22 @@ impl<L: Log> Trust<L> {
         }
     }
 
-    fn finish(&mut self, act: Act, name: KeyName, was: Verdict, entry: Entry, now: Timestamp) -> Done {
+    /// The server that is linked to a key.
+    pub(super) fn linked_by(&self, name: &KeyName) -> Option<ServerId> {
+        self.registry.servers().of_key(&name.id, name.fingerprint)
+    }
+
+    /// Tidies up behind an act that is true now. `linked` is the server that the key was linked to.
+    pub(super) fn finish(
+        &mut self,
+        act: Act,
+        name: KeyName,
+        was: Verdict,
+        linked: Option<ServerId>,
+        entry: Entry,
+        now: Timestamp,
+    ) -> Done {
+        let unlinked = linked.filter(|server| self.linked_by(&name) != Some(*server));
         let (id, fingerprint) = (name.id, name.fingerprint);
         let waited = self.waiting.remove(&id, fingerprint);
         self.note_waiting(&id);
@@ -270,6 +289,6 @@ impl<L: Log> Trust<L> {
             }
             Some(self.standing(&id, fingerprint))
         };
-        Done { entry, id, fingerprint, was, is }
+        Done { entry, id, fingerprint, was, is, unlinked }
     }
 }

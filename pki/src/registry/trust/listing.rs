@@ -51,6 +51,7 @@ impl<L: Log> Trust<L> {
             known_before: self.registry.known_before(id, key.fingerprint),
             connected: false,
             rule: None,
+            server: self.registry.servers().key_server(id, key.fingerprint, None),
         }
     }
 
@@ -71,6 +72,11 @@ impl<L: Log> Trust<L> {
             known_before: self.registry.known_before(&key.id, key.fingerprint),
             connected: false,
             rule: line.map(|line| format!("autoreject_file: {line}")),
+            server: self.registry.servers().key_server(
+                &key.id,
+                key.fingerprint,
+                key.claims.server.as_deref(),
+            ),
         }
     }
 
