@@ -138,6 +138,7 @@ pub(crate) mod tests {
             known_before: false,
             connected: false,
             rule: None,
+            server: None,
         }
     }
 

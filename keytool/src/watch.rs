@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     fn event(tag: &str, data: Value) -> Event {
-        Event { id: 7, tag: tag.to_owned(), at: Timestamp(0), data }
+        Event { id: 7, tag: tag.to_owned(), at: Timestamp(0), data, zone: None }
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Options from YAML files, checked so that every error names file, line and option.
 //!
-//! Later files win per top-level option; what no file says is the default. The options that exist
+//! Later files win per top-level option, and a daemon's environment wins over the files; what
+//! nobody says is the default. The options that exist
 //! are the fields that `T::default()` serialises, so `T` has to serialise all of them. A struct
 //! inside `T` is filled up from its default as well; a map inside `T` takes any key if it is empty
 //! by default. Structs within such maps should say `deny_unknown_fields` themselves.
 
+mod environment;
 mod yaml;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -19,6 +22,7 @@ use serde_json::{Map, Value};
 use crate::Paths;
 use crate::file::{self, FileError};
 use crate::text::escape;
+pub use environment::{Environment, Loaded, load_daemon};
 use yaml::Node;
 
 /// The largest configuration file, in bytes. Ten thousand nodegroup lines fit.
@@ -43,11 +47,25 @@ pub enum ConfigError {
         /// What is wrong there.
         fault: Fault,
     },
+    /// A variable of the environment is wrong.
+    #[error("the environment variable {name}: {fault}")]
+    Variable {
+        /// The variable.
+        name: String,
+        /// What is wrong with its value.
+        fault: Fault,
+    },
+    /// What was read before is not there any more.
+    #[error(
+        "{} was read before and is gone, and its options would be the defaults: put it back, or start again \
+         to do without it", .0.display()
+    )]
+    Gone(PathBuf),
     /// The options are fine one by one but not together.
-    #[error("{}: {what}", .file.display())]
+    #[error("{from}: {what}")]
     Together {
-        /// The main file.
-        file: PathBuf,
+        /// The main file, and the environment where options come from there too.
+        from: String,
         /// What does not fit.
         what: String,
     },
@@ -88,10 +106,15 @@ pub fn load_for<T>(paths: &Paths, program: &str) -> Result<T, ConfigError>
 where
     T: Default + Serialize + DeserializeOwned,
 {
+    folder_is_there(paths)?;
+    load(&paths.config_file(program), &paths.config_folder(program))
+}
+
+fn folder_is_there(paths: &Paths) -> Result<(), ConfigError> {
     if paths.is_config_dir_given() && !paths.config_dir().is_dir() {
         return Err(ConfigError::NoFolder(paths.config_dir()));
     }
-    load(&paths.config_file(program), &paths.config_folder(program))
+    Ok(())
 }
 
 /// Reads options from `file`, then from the `*.yaml` in `folder` in the order of their names.
@@ -103,21 +126,59 @@ pub fn load<T>(file: &Path, folder: &Path) -> Result<T, ConfigError>
 where
     T: Default + Serialize + DeserializeOwned,
 {
-    let Ok(Value::Object(defaults)) = serde_json::to_value(T::default()) else {
-        panic!("options are a struct whose default can be serialised");
-    };
-    let mut options = defaults.clone();
+    let defaults = defaults::<T>();
+    together(from_files::<T>(&defaults, file, folder)?.options, file)
+}
+
+fn defaults<T: Default + Serialize>() -> Map<String, Value> {
+    match serde_json::to_value(T::default()) {
+        Ok(Value::Object(defaults)) => defaults,
+        _ => panic!("options are a struct whose default can be serialised"),
+    }
+}
+
+/// What files say.
+struct Said {
+    /// Every option: what the files say, over the defaults.
+    options: Map<String, Value>,
+    /// The main file and the folder of further ones, as far as something was read there.
+    read: Vec<PathBuf>,
+    /// Where the last file that names an option says nothing for it.
+    nothing: BTreeMap<String, (PathBuf, u64)>,
+}
+
+fn from_files<T: DeserializeOwned>(
+    defaults: &Map<String, Value>,
+    file: &Path,
+    folder: &Path,
+) -> Result<Said, ConfigError> {
+    let mut said = Said { options: defaults.clone(), read: Vec::new(), nothing: BTreeMap::new() };
     for path in files(file, folder)? {
         let Some(text) = read(&path)? else { continue };
+        let place = if path == file { file } else { folder };
+        if said.read.last().is_none_or(|last| last != place) {
+            said.read.push(place.to_owned());
+        }
         let at = |line, fault| ConfigError::Line { file: path.clone(), line, fault };
         for (name, node) in yaml::parse(&text).map_err(|(line, fault)| at(line, fault))? {
             let (name, value) =
-                check::<T>(&defaults, &name, &node).map_err(|(line, fault)| at(line, fault))?;
-            options.insert(name, value);
+                check::<T>(defaults, &name, &node).map_err(|(line, fault)| at(line, fault))?;
+            if value.is_null() {
+                said.nothing.insert(name.clone(), (path.clone(), node.line()));
+            } else {
+                said.nothing.remove(&name);
+            }
+            said.options.insert(name, value);
         }
     }
-    serde_json::from_value(Value::Object(options))
-        .map_err(|error| ConfigError::Together { file: file.to_owned(), what: escape(&error.to_string()) })
+    Ok(said)
+}
+
+fn together<T: DeserializeOwned>(options: Map<String, Value>, file: &Path) -> Result<T, ConfigError> {
+    serde_json::from_value(Value::Object(options)).map_err(|error| ConfigError::Together {
+        from: file.display().to_string(),
+        what: escape(&error.to_string()),
+    })
 }
 
 /// What the files of `program` say, later ones over earlier ones and nothing checked: for a program
@@ -126,9 +187,7 @@ where
 /// # Errors
 /// A file cannot be read or is no YAML.
 pub fn said(paths: &Paths, program: &str) -> Result<Map<String, Value>, ConfigError> {
-    if paths.is_config_dir_given() && !paths.config_dir().is_dir() {
-        return Err(ConfigError::NoFolder(paths.config_dir()));
-    }
+    folder_is_there(paths)?;
     let mut options = Map::new();
     for path in files(&paths.config_file(program), &paths.config_folder(program))? {
         let Some(text) = read(&path)? else { continue };
@@ -219,14 +278,18 @@ fn over(default: &Value, node: &Node, path: &str) -> Result<Value, (u64, Fault)>
 }
 
 fn unknown(path: &str, name: &str, known: &Map<String, Value>) -> Fault {
-    let nearest = known
+    Fault::Unknown { option: escape(path), nearest: nearest(name, known).cloned() }
+}
+
+/// The option that was probably meant.
+fn nearest<'a>(name: &str, known: &'a Map<String, Value>) -> Option<&'a String> {
+    known
         .keys()
         .map(|key| (strsim::damerau_levenshtein(key, name), key))
         .min()
         // Further apart than this it is another word, and naming it would mislead.
         .filter(|(distance, key)| *distance <= 1.max(key.len().min(name.len()) / 3))
-        .map(|(_, key)| key.clone());
-    Fault::Unknown { option: escape(path), nearest }
+        .map(|(_, key)| key)
 }
 
 /// The option that an error path is about, as far as the file has it, and its line.

@@ -8,6 +8,7 @@ pub mod arguments;
 pub mod clock;
 pub mod config;
 pub mod file;
+pub mod init;
 pub mod log;
 pub mod output;
 pub mod paths;

@@ -1,10 +1,15 @@
 //! The log: events with their fields on standard error, one line each.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, reload};
+
+/// The filter of the log that was set up, to be replaced while the program runs.
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// The words that `--log-level` takes; Salt's.
 pub const LEVELS: [&str; 10] =
@@ -25,8 +30,7 @@ pub struct LevelError {
 /// # Errors
 /// `level` is none of [`LEVELS`].
 pub fn init(level: &str) -> Result<(), LevelError> {
-    let ours = filter(level)?;
-    let theirs = if ours == LevelFilter::TRACE { ours } else { ours.min(LevelFilter::WARN) };
+    let (filter, handle) = reload::Layer::new(targets(level)?);
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
@@ -34,11 +38,29 @@ pub fn init(level: &str) -> Result<(), LevelError> {
         // A closed standard error must not end a daemon.
         .log_internal_errors(false);
     // Fails only if a log is already set up, by a test for example.
-    let _ = tracing_subscriber::registry()
-        .with(lines)
-        .with(Targets::new().with_default(theirs).with_target("brine", ours))
-        .try_init();
+    if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+        let _ = FILTER.set(handle);
+    }
     Ok(())
+}
+
+/// Makes `level` the level of a log that was set up with [`init`], from the next event on.
+///
+/// # Errors
+/// `level` is none of [`LEVELS`].
+pub fn set(level: &str) -> Result<(), LevelError> {
+    let targets = targets(level)?;
+    if let Some(filter) = FILTER.get() {
+        // Fails only if the log is gone, and then there is nothing to be filtered.
+        let _ = filter.reload(targets);
+    }
+    Ok(())
+}
+
+fn targets(level: &str) -> Result<Targets, LevelError> {
+    let ours = filter(level)?;
+    let theirs = if ours == LevelFilter::TRACE { ours } else { ours.min(LevelFilter::WARN) };
+    Ok(Targets::new().with_default(theirs).with_target("brine", ours))
 }
 
 /// Checks a log level without setting anything up.

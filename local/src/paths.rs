@@ -60,6 +60,12 @@ impl Paths {
         self.etc().join("pki/master")
     }
 
+    /// The private keys that were made for server records, until they are handed out.
+    #[must_use]
+    pub fn bundles(&self) -> PathBuf {
+        self.pki_master().join("bundles")
+    }
+
     /// The minion's key pair and its pinned master: `minion.pem`, `minion.pub`,
     /// `minion_master.pub`.
     #[must_use]
@@ -143,6 +149,7 @@ mod tests {
             paths.config_file("master"),
             paths.config_folder("minion"),
             paths.pki_master(),
+            paths.bundles(),
             paths.pki_minion(),
             paths.grains_file(),
             paths.ledger(),
@@ -166,6 +173,7 @@ mod tests {
                 "/etc/brine/master.yaml",
                 "/etc/brine/minion.d",
                 "/etc/brine/pki/master",
+                "/etc/brine/pki/master/bundles",
                 "/etc/brine/pki/minion",
                 "/etc/brine/grains",
                 "/var/lib/brine/master/ledger.jsonl",

@@ -90,6 +90,39 @@ pub fn walk(path: &Path) -> (Vec<Step>, io::Result<PathBuf>) {
     (steps, walked)
 }
 
+/// Why what a path leads to is not to be relied on.
+#[derive(Debug)]
+pub enum VetError {
+    /// It is not there, or cannot be looked at.
+    Read(io::Error),
+    /// Others than root and this user could change it, or put another in its place.
+    Open {
+        /// What they could change: the thing itself or something on the way to it.
+        path: PathBuf,
+        /// Its mode or its owner.
+        why: String,
+        /// The command that mends it.
+        mend: String,
+    },
+}
+
+/// Walks a path and refuses what others may write, or may put something else in the place of.
+/// Returns where it really is.
+///
+/// # Errors
+/// As [`VetError`] says.
+pub fn vet(path: &Path, own_uid: u32) -> Result<PathBuf, VetError> {
+    let (steps, walked) = walk(path);
+    for step in &steps {
+        let is_end = walked.as_ref().is_ok_and(|end| *end == step.path);
+        let weakness = step.facts.and_then(|facts| facts.weakness(&step.path, own_uid, is_end));
+        if let Some((why, mend)) = weakness {
+            return Err(VetError::Open { path: step.path.clone(), why, mend });
+        }
+    }
+    walked.map_err(VetError::Read)
+}
+
 fn follow(path: &Path, steps: &mut Vec<Step>) -> io::Result<PathBuf> {
     // Turned round: the next name is at the end.
     let names = |path: &Path| -> Vec<OsString> {

@@ -7,8 +7,6 @@ use brine_local::text::escape;
 use brine_protocol::MinionId;
 use clap::{Args, Subcommand};
 
-use crate::rotate::grace;
-
 /// A word and what belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub(crate) enum Word {
@@ -82,7 +80,7 @@ pub(crate) enum LedgerVerb {
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(crate) struct Rotation {
     /// How long minions may learn the new key before it takes over: 7d, 12h, 1d12h, 30m, 0.
-    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = grace)]
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = brine_local::clock::span)]
     pub(crate) grace: u64,
     /// Show the rotation that is under way, and who has not learned the new key.
     #[arg(long, conflicts_with_all = ["grace", "finish", "withdraw"])]

@@ -45,6 +45,16 @@ impl Node {
 
 /// The options of one file. An empty file has none.
 pub(super) fn parse(text: &str) -> Result<Vec<(Key, Node)>, (u64, Fault)> {
+    match read(text)? {
+        Node::Map { entries, .. } => Ok(entries),
+        Node::Scalar { value: Value::Null, .. } => Ok(Vec::new()),
+        Node::Scalar { line, .. } => Err((line, Fault::NoOptions("a single value"))),
+        Node::Seq { line, .. } => Err((line, Fault::NoOptions("a list"))),
+    }
+}
+
+/// Any one document.
+pub(super) fn read(text: &str) -> Result<Node, (u64, Fault)> {
     // A configuration file is small: what expands beyond this is an attack or an accident.
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -64,12 +74,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<(Key, Node)>, (u64, Fault)> {
         with_snippet: false,
     };
     match serde_saphyr::from_str_with_options::<Spanned<Tree>>(text, options) {
-        Ok(root) => match node(root) {
-            Node::Map { entries, .. } => Ok(entries),
-            Node::Scalar { value: Value::Null, .. } => Ok(Vec::new()),
-            Node::Scalar { line, .. } => Err((line, Fault::NoOptions("a single value"))),
-            Node::Seq { line, .. } => Err((line, Fault::NoOptions("a list"))),
-        },
+        Ok(root) => Ok(node(root)),
         Err(error) => {
             let line = error.location().map_or(1, |at| at.line().max(1));
             let message = UserMessageFormatter.format_message(error.without_snippet()).into_owned();
