@@ -1,10 +1,14 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use brine_local::clock;
 use brine_local::output::Format;
 use brine_protocol::Fingerprint;
 use clap::{Args, Parser, Subcommand};
+
+use crate::config::Host;
 
 /// The agent of Brine: runs on each managed machine, dials its master, runs what it is ordered to.
 ///
@@ -32,10 +36,18 @@ First start, and after it on the master:
   brine web1 test.ping
 
 To trust one master only, from the first contact on, put its fingerprint (master.pub in what
-brine-key -F prints) into the option master_finger.
+brine-key -F prints) into the option master_finger; probe-master compares it beforehand.
 
-SIGTERM and SIGINT stop the minion: jobs that run are killed, and the master hears at the next
-start that they were interrupted."
+A minion can say which server record it is (option server), and bring an enrolment token that lets
+it in (enrolment_token, or enrolment_token_file). A token is told to a pinned master only, so it
+needs master_finger as well.
+
+Each option may be given in the environment as well, which wins over the files: BRINE_MASTER_FINGER
+is master_finger. Lists and maps are written as in YAML; an empty variable counts as none.
+
+SIGHUP reads the options again and names in the log what needs a restart; jobs go on. SIGTERM and
+SIGINT stop the minion: jobs that run are killed, and the master hears at the next start that they
+were interrupted."
 )]
 pub struct Cli {
     /// What is common to all.
@@ -65,6 +77,10 @@ fn level(text: &str) -> Result<String, String> {
         Ok(()) => Ok(text.to_owned()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+fn host(text: &str) -> Result<Host, String> {
+    Host::try_from(text.to_owned())
 }
 
 /// What else the program does.
@@ -103,6 +119,33 @@ Examples:
         /// The fingerprint: 64 hex digits, colons or not
         #[arg(value_name = "FINGERPRINT")]
         fingerprint: Fingerprint,
+    },
+    /// Ask who a master is, before anything is trusted, sent or written
+    ///
+    /// Reads what the master shows to everybody, checks its signature, and compares the key in it with
+    /// the fingerprint that you have from the master (`brine-key -F master`). Exits with 0 if it is the
+    /// one, else with 1 and one sentence. Reads no options and writes no file.
+    #[command(after_help = "\
+Examples:
+  brine-minion probe-master master.example.org --expect 3a:aa:9c:...
+  brine-minion probe-master 192.0.2.1 --ret-port 5506 --publish-port 5505
+                                     without --expect: shows the fingerprint, and verifies nothing")]
+    ProbeMaster {
+        /// Host name or address of the master
+        #[arg(value_name = "HOST", value_parser = host)]
+        host: Host,
+        /// The master's publish port
+        #[arg(long, value_name = "PORT", default_value_t = 4505, value_parser = clap::value_parser!(u16).range(1..))]
+        publish_port: u16,
+        /// The master's return port
+        #[arg(long, value_name = "PORT", default_value_t = 4506, value_parser = clap::value_parser!(u16).range(1..))]
+        ret_port: u16,
+        /// The fingerprint that its key should have: 64 hex digits, colons or not
+        #[arg(long, value_name = "FINGERPRINT")]
+        expect: Option<Fingerprint>,
+        /// How many seconds all of it may take
+        #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = clock::seconds)]
+        timeout: Duration,
     },
     /// Take over the id and the key that this machine has under Salt
     ///

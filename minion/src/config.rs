@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use brine_local::Paths;
-use brine_local::config::ConfigError;
+use brine_local::config::{ConfigError, Environment, Fault, Loaded, load_daemon};
 use brine_pki::key::{BITS_MAX, BITS_MIN};
 use brine_protocol::limits::WireLimits;
 use brine_protocol::message::CLAIMED_GRAINS_MAX;
@@ -11,8 +11,14 @@ use brine_protocol::{Fingerprint, MinionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::enrolment::{Claim, Token, TokenFile};
+
 /// Room that sealing, framing and a message's fields take around a return.
 pub(crate) const MESSAGE_OVERHEAD: usize = 16 * 1024;
+
+/// The option that says which master is trusted. Nothing in its place would trust any, and take the
+/// pin of an earlier file away.
+const PIN: &str = "master_finger";
 
 /// Every option, with its default. Names are Salt's where the meaning is Salt's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +36,12 @@ pub struct Options {
     pub id: Option<MinionId>,
     /// Fingerprint of the master's key. Without it the first master that answers is trusted.
     pub master_finger: Option<Fingerprint>,
+    /// The server record that this minion says it is, told while its key waits.
+    pub server: Option<Claim>,
+    /// An enrolment token: told to a pinned master while the key waits.
+    pub enrolment_token: Option<Token>,
+    /// A file with the enrolment token; a relative one is in the folder of the configuration.
+    pub enrolment_token_file: Option<TokenFile>,
     /// Size of the key made at the first start, in bits.
     pub keysize: KeySize,
     /// Grains set by the administrator.
@@ -74,6 +86,9 @@ impl Default for Options {
             master_port: None,
             id: None,
             master_finger: None,
+            server: None,
+            enrolment_token: None,
+            enrolment_token_file: None,
             keysize: KeySize(4096),
             grains: Map::new(),
             autosign_grains: Vec::new(),
@@ -111,7 +126,11 @@ impl Options {
         self.master_port.unwrap_or(self.ret_port)
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Checks what types alone cannot say.
+    ///
+    /// # Errors
+    /// One sentence naming the option.
+    pub fn check(&self) -> Result<(), String> {
         if let Some(port) = self.master_port
             && port != self.ret_port
             && self.ret_port != Self::default().ret_port
@@ -149,6 +168,12 @@ impl Options {
                 self.autosign_grains.len()
             ));
         }
+        if self.enrolment_token.is_some() && self.enrolment_token_file.is_some() {
+            return Err(
+                "enrolment_token and enrolment_token_file are two ways to one token; give one of them"
+                    .to_owned(),
+            );
+        }
         if self.process_count_max == 0 || self.frames_max < 2 {
             return Err("process_count_max has to be at least 1, and frames_max at least 2".to_owned());
         }
@@ -156,15 +181,29 @@ impl Options {
     }
 }
 
-/// Reads and checks the options.
+/// Reads and checks the options of the files alone.
 ///
 /// # Errors
 /// One sentence with file, line and option.
 pub fn load(paths: &Paths) -> Result<Options, ConfigError> {
-    let options: Options = brine_local::config::load_for(paths, "minion")?;
-    match options.check() {
-        Ok(()) => Ok(options),
-        Err(what) => Err(ConfigError::Together { file: paths.config_file("minion"), what }),
+    load_with(paths, &Environment::default()).map(|loaded| loaded.options)
+}
+
+/// Reads and checks the options of the files and the environment.
+///
+/// # Errors
+/// One sentence with file, line and option, or with the variable.
+pub fn load_with(paths: &Paths, environment: &Environment) -> Result<Loaded<Options>, ConfigError> {
+    let loaded: Loaded<Options> = load_daemon(paths, "minion", environment)?;
+    if let Some((file, line)) = loaded.says_nothing(PIN) {
+        let what = "expected the fingerprint of the master's key, found nothing: leave the line out to trust the \
+                    first master that answers";
+        let fault = Fault::IllTyped { option: PIN.to_owned(), what: what.to_owned() };
+        return Err(ConfigError::Line { file: file.clone(), line: *line, fault });
+    }
+    match loaded.options.check() {
+        Ok(()) => Ok(loaded),
+        Err(what) => Err(ConfigError::Together { from: loaded.place(&paths.config_file("minion")), what }),
     }
 }
 
@@ -297,6 +336,34 @@ mod tests {
         assert_eq!(options.autosign_grains, ["uuid", "serialnumber"]);
         let refused = read("autosign_grains: [a, b, c, d, e, f, g, h, i]\n").unwrap_err();
         assert!(refused.contains("autosign_grains") && refused.contains("at most 8"), "{refused}");
+    }
+
+    #[test]
+    fn a_pin_is_not_taken_away_by_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::new(Some(root.path()), None);
+        let (file, later) = (paths.config_file("minion"), paths.config_folder("minion").join("60.yaml"));
+        std::fs::create_dir_all(paths.config_folder("minion")).unwrap();
+        let pin = format!("master_finger: {}\n", "ab".repeat(32));
+        std::fs::write(&file, &pin).unwrap();
+        for nothing in ["master_finger:\n", "master_finger: ~\n", "master_finger: null\n"] {
+            std::fs::write(&later, format!("id: web1\n{nothing}")).unwrap();
+            let error = load(&paths).unwrap_err().to_string();
+            assert!(
+                error.contains("60.yaml:2: option \"master_finger\": expected the fingerprint"),
+                "{error}"
+            );
+        }
+        // Of the environment it does not count.
+        std::fs::remove_file(&later).unwrap();
+        let environment = Environment::new([("BRINE_MASTER_FINGER".into(), "# none".into())]);
+        let loaded = load_with(&paths, &environment).unwrap();
+        assert!(loaded.options.master_finger.is_some() && loaded.notices.len() == 1);
+        // A template that something fills in later.
+        std::fs::write(&file, "master_finger:\n").unwrap();
+        assert!(load(&paths).is_err());
+        std::fs::write(&later, pin).unwrap();
+        assert!(load(&paths).unwrap().master_finger.is_some());
     }
 
     #[test]

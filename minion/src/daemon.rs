@@ -4,22 +4,24 @@ use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use brine_local::config::Environment;
 use brine_local::file::{self, FileError, Lock};
-use brine_local::{Paths, log};
+use brine_local::{Paths, init, log};
 use brine_protocol::MinionId;
 use brine_protocol::message::{CLAIM_MAX, Knock};
 use serde_json::{Map, Value};
 
-use crate::adopt::{self, Source};
+use crate::adopt;
 use crate::cli::{Cli, Command};
 use crate::config::{self, Options};
-use crate::driver::{self, Parts};
-use crate::engine::{Engine, Settings};
+use crate::driver::{self, Parts, Signals};
+use crate::engine::Engine;
+use crate::enrolment;
 use crate::grains::{Grains, VERSION};
 use crate::identity::{self, Keyring};
 use crate::journal::{Found, Journal};
-use crate::net::Dialer;
-use crate::relay::Bounds;
+use crate::probe::{self, Probe};
+use crate::reload::{self, Source};
 use crate::running::World;
 use crate::session::Identity;
 use crate::trust::Trust;
@@ -32,31 +34,67 @@ use crate::{call, leftovers, rotation, tell};
 pub fn main(cli: Cli) -> Result<u8> {
     let common = cli.common;
     let paths = Paths::new(common.root_dir.as_deref(), common.config_dir.as_deref());
-    let options = config::load(&paths)?;
-    let id = || match &options.id {
-        Some(id) => Ok(id.clone()),
-        None => identity::id_from_host(),
-    };
+    let environment = Environment::of_process();
+    let options = || config::load_with(&paths, &environment).map(|loaded| loaded.options);
+    if cli.command.is_some() {
+        init::hear_hangups();
+    }
     match cli.command {
-        Some(Command::Fingerprint) => print(&tell::fingerprint(&paths, &options, &id()?)?),
+        // On a machine that is about to be configured, whatever is configured there now.
+        Some(Command::ProbeMaster { host, publish_port, ret_port, expect, timeout }) => {
+            probe_master(&paths, &Probe { host, publish_port, ret_port, expect, timeout })
+        }
+        Some(Command::Fingerprint) => {
+            let options = options()?;
+            print(&tell::fingerprint(&paths, &options, &id(&options)?)?)
+        }
         Some(Command::TrustMaster { fingerprint }) => {
-            print(&tell::trust_master(&paths, &options, fingerprint)?)
+            print(&tell::trust_master(&paths, &options()?, fingerprint)?)
         }
         Some(Command::AdoptSalt { pki, config }) => {
-            let source = Source::new(paths.root(), pki, config);
-            print(&adopt::run(&paths, &options, &source)?)
+            let source = adopt::Source::new(paths.root(), pki, config);
+            print(&adopt::run(&paths, &options()?, &source)?)
         }
         Some(Command::Call { out, function, arguments }) => {
+            let options = options()?;
             log::init(common.log_level.as_deref().unwrap_or("warning"))?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(call::run(&paths, &options, id()?, &function, &arguments, out))
+            runtime.block_on(call::run(&paths, &options, id(&options)?, &function, &arguments, out))
         }
         None => {
+            let loaded = config::load_with(&paths, &environment)?;
+            let options = &loaded.options;
             log::init(common.log_level.as_deref().unwrap_or(options.log_level.as_str()))?;
-            serve(&paths, &options, id()?)?;
+            loaded.log();
+            let id = id(options)?;
+            let has_own_log_level = common.log_level.is_some();
+            serve(Source {
+                paths,
+                environment,
+                has_own_log_level,
+                id,
+                options: loaded.options,
+                token: None,
+                read: loaded.read,
+            })?;
             Ok(0)
         }
     }
+}
+
+fn id(options: &Options) -> Result<MinionId> {
+    match &options.id {
+        Some(id) => Ok(id.clone()),
+        None => identity::id_from_host(),
+    }
+}
+
+fn probe_master(paths: &Paths, probe: &Probe) -> Result<u8> {
+    let found = probe::run(paths, probe)?;
+    if let Some(caution) = found.caution {
+        eprintln!("brine-minion: {caution}");
+    }
+    print(&found.text)
 }
 
 fn print(text: &str) -> Result<u8> {
@@ -64,7 +102,11 @@ fn print(text: &str) -> Result<u8> {
     Ok(0)
 }
 
-fn serve(paths: &Paths, options: &Options, id: MinionId) -> Result<()> {
+fn serve(mut source: Source) -> Result<()> {
+    let signals = Signals::listen()?;
+    // Two: a job that computes must not hold up the loop that answers for it.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let (paths, options, id) = (&source.paths, &source.options, source.id.clone());
     file::create_private_dir(&paths.minion_state_dir())?;
     let _only_one = lock(paths)?;
     let keys = Arc::new(Keyring::open(&paths.pki_minion(), options.keysize.bits())?);
@@ -75,14 +117,7 @@ fn serve(paths: &Paths, options: &Options, id: MinionId) -> Result<()> {
 
     let grains = Arc::new(Grains::load(id.clone(), options.grains.clone(), Some(paths.grains_file()))?);
     let all = grains.all();
-    let size = serde_json::to_vec(&*all).map_or(usize::MAX, |json| json.len());
-    let grains_max = options.return_max / 2;
-    if size > grains_max {
-        bail!(
-            "the grains have {size} bytes as JSON, more than the {grains_max} that fit into a message; shorten `grains` or {}",
-            paths.grains_file().display()
-        );
-    }
+    reload::check_size(&all, options, paths)?;
 
     let fresh = uuid::Uuid::new_v4().simple().to_string();
     // Settled jobs may take as much again before the file is written anew.
@@ -93,16 +128,13 @@ fn serve(paths: &Paths, options: &Options, id: MinionId) -> Result<()> {
         end_leftovers(old);
     }
     end_leftovers(&book);
+    let token = enrolment::token(options, &paths.config_dir(), book.store().is_some())?;
+    enrolment::check(token.is_some(), &trust.pin()?)?;
+    if options.enrolment_token.is_some() {
+        enrolment::say_readable(paths);
+    }
 
-    let settings = Settings {
-        id: id.clone(),
-        knock: knock(&all, &options.autosign_grains),
-        version: VERSION.to_owned(),
-        return_max: options.return_max,
-        message_max: options.message_max,
-        spool_max: options.spool_max,
-        process_count_max: options.process_count_max,
-    };
+    let settings = reload::settings(&id, options, &all, token.clone());
     let (rotator, asks) = rotation::channel();
     let world = World {
         id: id.clone(),
@@ -111,12 +143,6 @@ fn serve(paths: &Paths, options: &Options, id: MinionId) -> Result<()> {
         journal: book.id().to_owned(),
         keys: Arc::new(rotator),
     };
-    let bounds = Bounds {
-        wire: options.wire(),
-        connect: options.connect_timeout.duration(),
-        handshake: options.handshake_timeout.duration(),
-        stall: options.stall_timeout.duration(),
-    };
     let parts = Parts {
         engine: Engine::new(settings, book, (*all).clone()),
         journal,
@@ -124,25 +150,23 @@ fn serve(paths: &Paths, options: &Options, id: MinionId) -> Result<()> {
             id,
             keys,
             trust: Arc::new(trust),
+            has_token: token.is_some(),
             patience: options.handshake_timeout.duration(),
         },
-        dialer: Dialer {
-            host: options.master.as_str().to_owned(),
-            publish_port: options.publish_port,
-            ret_port: options.return_port(),
-            bounds,
-        },
+        dialer: reload::dialer(options),
         world,
         asks,
         keysize: options.keysize.bits(),
         reconnect_max: options.reconnect_max.duration(),
-        grains_max,
+        grains_max: reload::grains_max(options),
+        source: {
+            source.token = token;
+            source
+        },
     };
-    // Two: a job that computes must not hold up the loop that answers for it.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(driver::run(parts));
+    runtime.block_on(driver::run(parts, signals));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    result
+    Ok(())
 }
 
 fn lock(paths: &Paths) -> Result<Lock> {
@@ -186,7 +210,7 @@ fn end_leftovers(book: &crate::book::Book) {
     }
 }
 
-fn knock(grains: &Map<String, Value>, claimed: &[String]) -> Knock {
+pub(crate) fn knock(grains: &Map<String, Value>, claimed: &[String]) -> Knock {
     let text = |name: &str| grains.get(name).and_then(Value::as_str).unwrap_or_default();
     let cut = |text: String| text.chars().take(64).collect();
     let named = |name: &String| {
@@ -204,6 +228,7 @@ fn knock(grains: &Map<String, Value>, claimed: &[String]) -> Knock {
         os: cut(format!("{} {}", text("os"), text("osrelease")).trim().to_owned()),
         version: VERSION.to_owned(),
         grains: claimed.iter().filter_map(named).collect(),
+        ..Knock::default()
     }
 }
 

@@ -4,6 +4,7 @@
 //! other outputs are performed, in order. So nothing is promised that is not on disk, and a crowd
 //! of orders costs one flush.
 
+mod reload;
 mod rotation;
 mod say;
 mod wait;
@@ -21,12 +22,15 @@ use crate::backoff::{Backoff, Setback};
 use crate::engine::{Engine, Hangup, Input, Output};
 use crate::journal::Journal;
 use crate::net::Dialer;
+use crate::reload::{Next, Source};
 use crate::rotation::Ask;
 use crate::running::{Table, World};
 use crate::session::{self, Command, Event, Identity, SessionError};
+use reload::Reload;
 use rotation::{Done, Rotation};
 use say::say_note;
-use wait::{Signals, at, next_event};
+pub use wait::Signals;
+use wait::{Stop, at, next_event};
 
 /// Most inputs handled before their outputs are performed.
 const BATCH: usize = 256;
@@ -66,6 +70,8 @@ pub struct Parts {
     pub reconnect_max: Duration,
     /// Grains larger than this are not sent.
     pub grains_max: usize,
+    /// Where the options come from.
+    pub source: Source,
 }
 
 struct Link {
@@ -78,6 +84,8 @@ struct Link {
     /// The key that it is about.
     key: Option<Fingerprint>,
     ended: bool,
+    /// It ends because other options hold: the next one is dialled without a pause.
+    is_renewed: bool,
     /// When to stop waiting for a session that was told to close.
     abandon_at: Option<Instant>,
 }
@@ -86,6 +94,7 @@ struct Driver {
     parts: Parts,
     table: Table,
     rotation: Rotation,
+    reload: Reload,
     inputs: mpsc::UnboundedSender<Input>,
     ends: mpsc::UnboundedSender<(u64, SessionError)>,
     backoff: Backoff,
@@ -105,25 +114,26 @@ enum Woken {
     Refresh,
     Redial,
     Abandon,
+    Reload,
+    Reloaded(Box<Result<Next>>),
     Stop(&'static str),
 }
 
 /// Runs until a signal ends it.
-///
-/// # Errors
-/// Signals cannot be listened to.
-pub async fn run(parts: Parts) -> Result<()> {
+pub async fn run(parts: Parts, signals: Signals) {
     let (inputs, mut from_jobs) = mpsc::unbounded_channel();
     let (ends, mut session_ends) = mpsc::unbounded_channel();
     let mut grains = parts.world.grains.changes();
-    let mut signals = Signals::new()?;
+    let Signals { stop: mut signals, mut hangup } = signals;
     let mut refresh = tokio::time::interval_at((Instant::now() + GRAINS_EVERY).into(), GRAINS_EVERY);
     let backoff = Backoff::new(parts.reconnect_max);
     let (rotation, mut rotations) = Rotation::new();
+    let (reload, mut reloads) = Reload::new();
     let mut driver = Driver {
         parts,
         table: Table::default(),
         rotation,
+        reload,
         inputs,
         ends,
         backoff,
@@ -150,13 +160,14 @@ pub async fn run(parts: Parts) -> Result<()> {
             () = at(driver.parts.engine.next_deadline()) => Woken::Input(Input::Tick),
             () = at(redial_at) => Woken::Redial,
             () = at(abandon_at) => Woken::Abandon,
+            Some(()) = hangup.recv() => Woken::Reload,
+            Some(next) = reloads.recv() => Woken::Reloaded(Box::new(next)),
             name = signals.next() => Woken::Stop(name),
         };
         driver.on_woken(woken, &mut from_jobs, &mut grains);
         driver.perform(&mut signals).await;
     }
     driver.stop(&mut session_ends).await;
-    Ok(())
 }
 
 impl Driver {
@@ -197,6 +208,8 @@ impl Driver {
                 });
             }
             Woken::Redial => self.dial(),
+            Woken::Reload => self.reload(),
+            Woken::Reloaded(next) => self.on_reloaded(*next),
             Woken::Stop(name) => {
                 tracing::info!(signal = name, "stopping");
                 self.is_stopping = true;
@@ -307,6 +320,7 @@ impl Driver {
             standing: None,
             key: None,
             ended: false,
+            is_renewed: false,
             abandon_at: None,
         });
     }
@@ -333,6 +347,10 @@ impl Driver {
             _ => end.setback(),
         };
         self.handle(Input::Lost);
+        if link.is_renewed {
+            self.redial_at = Instant::now();
+            return;
+        }
         let pause = self.backoff.pause(setback, random());
         self.redial_at = Instant::now() + pause;
         let where_to = format!("{}:{}", self.parts.dialer.host, self.parts.dialer.ret_port);
@@ -341,7 +359,7 @@ impl Driver {
     }
 
     /// Performs what the engine put out: records first, together, then the rest in order.
-    async fn perform(&mut self, signals: &mut Signals) {
+    async fn perform(&mut self, signals: &mut Stop) {
         let mut outputs: Vec<Output> = std::iter::from_fn(|| self.parts.engine.poll_output()).collect();
         let mut records = Vec::new();
         outputs.retain_mut(|output| match output {

@@ -110,6 +110,14 @@ pub enum Input {
         /// The process.
         process: Process,
     },
+    /// Other options hold from now on.
+    Settings {
+        /// What they say.
+        settings: Box<Settings>,
+        /// Whether they bring another enrolment token. The one from before is not told again once
+        /// it has done what it was for.
+        is_token_new: bool,
+    },
     /// The grains are these now.
     Grains(Map<String, Value>),
     /// The deadline of [`Engine::next_deadline`] may have come.
@@ -219,6 +227,8 @@ pub enum Note {
     },
     /// The master's store is another one than before.
     StoreChanged,
+    /// The master does not take the enrolment token; why.
+    TokenRefused(String),
 }
 
 #[derive(Debug)]
@@ -335,6 +345,7 @@ impl Engine {
             Input::Turned => self.next = None,
             Input::Ended { jid, ending } => self.on_ended(jid, ending, now),
             Input::Spawned { jid, process } => self.on_spawned(jid, process),
+            Input::Settings { settings, is_token_new } => self.on_settings(*settings, is_token_new, now),
             Input::Grains(grains) => self.on_grains(grains),
             Input::Tick => self.on_tick(now),
             Input::Stop => {
@@ -365,6 +376,15 @@ impl Engine {
     fn on_tick(&mut self, now: Instant) {
         self.beat_if_due(now);
         self.expire_queued(now);
+    }
+
+    fn on_settings(&mut self, mut settings: Settings, is_token_new: bool, now: Instant) {
+        if !is_token_new {
+            settings.knock.token = self.settings.knock.token.take();
+        }
+        self.settings = settings;
+        // There may be more places now.
+        self.run_queued(now);
     }
 
     fn on_grains(&mut self, grains: Map<String, Value>) {

@@ -13,7 +13,7 @@ mod network;
 mod release;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use brine_local::file::{self, FileError};
 use brine_protocol::MinionId;
@@ -66,7 +66,7 @@ pub enum GrainsError {
 /// [`Grains::changes`].
 pub struct Grains {
     id: MinionId,
-    configured: Map<String, Value>,
+    configured: Mutex<Map<String, Value>>,
     file: Option<PathBuf>,
     merged: watch::Sender<Arc<Map<String, Value>>>,
     /// Held while the file is read, changed and written, so that two changes never lose one.
@@ -86,7 +86,7 @@ impl Grains {
     ) -> Result<Self, GrainsError> {
         let grains = Self {
             id,
-            configured,
+            configured: Mutex::new(configured),
             file,
             merged: watch::Sender::new(Arc::default()),
             writing: Mutex::new(()),
@@ -100,8 +100,7 @@ impl Grains {
     /// # Errors
     /// As for [`Grains::load`]; the grains are then as they were.
     pub fn refresh(&self) -> Result<bool, GrainsError> {
-        let kept = self.read_file()?;
-        let merged = merge(collect(&self.id), kept, &self.configured, &self.id);
+        let merged = self.under(&self.configured())?;
         Ok(self.merged.send_if_modified(|present| {
             let is_new = **present != merged;
             if is_new {
@@ -109,6 +108,28 @@ impl Grains {
             }
             is_new
         }))
+    }
+
+    /// What the grains would be if the configuration set these.
+    ///
+    /// # Errors
+    /// As for [`Grains::load`].
+    pub fn under(&self, configured: &Map<String, Value>) -> Result<Map<String, Value>, GrainsError> {
+        Ok(merge(collect(&self.id), self.read_file()?, configured, &self.id))
+    }
+
+    /// Takes over what the configuration sets now.
+    ///
+    /// # Errors
+    /// As for [`Grains::load`]; what the configuration set before holds on.
+    pub fn configure(&self, configured: Map<String, Value>) -> Result<(), GrainsError> {
+        let before = std::mem::replace(&mut *self.configured(), configured);
+        self.refresh().map(drop).inspect_err(|_| *self.configured() = before)
+    }
+
+    fn configured(&self) -> MutexGuard<'_, Map<String, Value>> {
+        // It is replaced whole.
+        self.configured.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All grains as they are now.
@@ -136,7 +157,7 @@ impl Grains {
         if key == "id" {
             return Err(GrainsError::Id);
         }
-        if self.configured.contains_key(key) {
+        if self.configured().contains_key(key) {
             return Err(GrainsError::Configured(key.to_owned()));
         }
         let path = self.file.as_deref().ok_or(GrainsError::NoFile)?;

@@ -27,7 +27,7 @@ pub struct Dialer {
 }
 
 impl Dialer {
-    async fn addresses(&self, port: u16) -> Result<Vec<SocketAddr>, LinkError> {
+    pub(crate) async fn addresses(&self, port: u16) -> Result<Vec<SocketAddr>, LinkError> {
         let unknown = |why: String| LinkError::Name { host: self.host.clone(), why };
         let found = timeout(self.bounds.connect, tokio::net::lookup_host((self.host.as_str(), port)))
             .await

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::backoff::Setback;
+use crate::enrolment::{self, Unpinned};
 use crate::identity::Keyring;
 use crate::link::{Control, Dial, Feed, LinkError};
 use crate::relay::RelayError;
@@ -47,6 +48,8 @@ pub struct Identity {
     pub keys: Arc<Keyring>,
     /// The master it trusts.
     pub trust: Arc<Trust>,
+    /// Whether it has a token to tell, which only a pinned master may hear.
+    pub has_token: bool,
     /// How long each step of the opening may take.
     pub patience: Duration,
 }
@@ -118,6 +121,9 @@ pub enum SessionError {
     /// The pinned master cannot be read or written.
     #[error("{0:#}")]
     Trust(anyhow::Error),
+    /// There is a token to tell, and any master would be trusted.
+    #[error(transparent)]
+    Unpinned(#[from] Unpinned),
     /// An administrator has named another master.
     #[error("the master with the key {0} is not trusted any more: another key was named")]
     Untrusted(Fingerprint),
@@ -146,7 +152,7 @@ impl SessionError {
             SessionError::Handshake(HandshakeError::Busy { retry_after_ms }) => {
                 Setback::Slow { at_least: Duration::from_millis(u64::from(*retry_after_ms)) }
             }
-            SessionError::Handshake(_) | SessionError::Trust(_) => slow,
+            SessionError::Handshake(_) | SessionError::Trust(_) | SessionError::Unpinned(_) => slow,
             SessionError::Link(LinkError::Relay(RelayError::Refused(_) | RelayError::Told(_))) => slow,
             SessionError::Link(_)
             | SessionError::Late { .. }
@@ -238,6 +244,7 @@ async fn open_with<D: Dial>(
     key: &Arc<PrivateKey>,
 ) -> Result<Open<D>, SessionError> {
     let pin: Pin = identity.trust.pin().map_err(SessionError::Trust)?;
+    enrolment::check(identity.has_token, &pin)?;
     let (mut control, address) = dial.control().await?;
     let offer = step(&mut control, "Offer", identity.patience).await?;
     let offered = Offered::read(&offer, &pin)?;

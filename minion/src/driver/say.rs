@@ -47,6 +47,12 @@ pub(super) fn say_note(note: &Note) {
         ),
         Note::NotLive => tracing::warn!("the master gave an order outside a live session; ignored"),
         Note::Refused { jid, why } => tracing::warn!(%jid, why, "order refused"),
+        Note::TokenRefused(why) => {
+            tracing::warn!(
+                "the enrolment token does not let this minion in: {}",
+                brine_local::text::escape(why)
+            );
+        }
         Note::StoreChanged => tracing::warn!("the master's store is another one than before"),
     }
 }

@@ -109,7 +109,7 @@ impl Engine {
         }
     }
 
-    fn run_queued(&mut self, now: Instant) {
+    pub(super) fn run_queued(&mut self, now: Instant) {
         self.expire_queued(now);
         while self.running.values().filter(|running| !running.is_privileged).count()
             < self.settings.process_count_max

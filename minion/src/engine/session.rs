@@ -35,6 +35,8 @@ impl Engine {
         };
         match standing {
             Standing::Accepted { .. } => {
+                // It has done what it was for: a key that is deleted later must not come back by itself.
+                self.settings.knock.token = None;
                 if matches!(self.session, Session::Waiting(_)) {
                     self.session = Session::Live(beats, Live::default());
                     self.start();
@@ -82,6 +84,7 @@ impl Engine {
             ToMinion::Probe => self.beat(),
             // The session itself reads epochs and configs; here they are a sign of life like a beat.
             ToMinion::Beat | ToMinion::Epoch(_) | ToMinion::Config(_) => {}
+            ToMinion::TokenRefused(refused) => self.note(Note::TokenRefused(refused.why)),
             ToMinion::Order(_) | ToMinion::Stored(_) | ToMinion::Cancel(_) | ToMinion::Rotated(_)
                 if !is_live =>
             {

@@ -1,5 +1,6 @@
 //! Tables of inputs and outputs.
 
+mod reload;
 mod rotation;
 
 use brine_protocol::job::{Returned, Target};
@@ -131,6 +132,7 @@ fn words(outputs: &[Output]) -> Vec<String> {
             Output::Note(Note::Conflict(_)) => "conflict".into(),
             Output::Note(Note::NotLive) => "not live".into(),
             Output::Note(Note::Refused { .. }) => "refused".into(),
+            Output::Note(Note::TokenRefused(why)) => format!("note token refused: {why}"),
             Output::Note(Note::StoreChanged) => "store changed".into(),
         })
         .collect()

@@ -23,13 +23,15 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// What a service manager tells the minion and nobody else: a child that answers in its place
 /// would confuse the two.
-const NOT_INHERITED: [&str; 7] = [
+const NOT_INHERITED: [&str; 8] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_PID",
     "WATCHDOG_USEC",
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",
+    // A secret of the minion's own.
+    crate::enrolment::TOKEN_VARIABLE,
     "INVOCATION_ID",
 ];
 
