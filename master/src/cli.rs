@@ -1,7 +1,7 @@
 //! `brine`, the operator's command line: a client of the control API and nothing else.
 //!
-//! `brine '<target>' <module.function> …` runs functions ([`run`]); nouns look after jobs, minions
-//! and the master. **Invariant:** nothing here opens the master's files, its options apart.
+//! `brine '<target>' <module.function> …` runs functions ([`run`]); nouns look after jobs, minions,
+//! server records and the master. **Invariant:** nothing here opens the master's files, its options apart.
 
 mod doctor;
 mod events;
@@ -10,11 +10,14 @@ mod jobs;
 mod minions;
 mod options;
 mod run;
+mod servers;
 mod show;
+mod tokens;
 mod watch;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,13 +28,16 @@ use brine_local::config::ConfigError;
 use brine_local::file::FileError;
 use brine_protocol::control::JobRequest;
 use brine_protocol::job::{Delivery, Target, TargetKind};
+use brine_protocol::server::RecordTerm;
 use clap::Parser;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::config::Config;
 pub use failure::Failure;
-use options::{Kind, Noun, NounLine, RunLine};
+use options::servers::ServerVerb;
+use options::{Common, Kind, Noun, NounLine, RunLine, Running};
+use servers::Desk;
 use show::{Show, Wishes};
 
 /// Runs a command line, the program's name first, and gives its exit code. What went wrong is said
@@ -63,7 +69,10 @@ fn try_main(line: Vec<OsString>) -> Result<Exit, Failure> {
             Err(error) => Ok(explain(&error)),
         },
         Kind::Run => match RunLine::try_parse_from(line) {
-            Ok(parsed) => target(&parsed),
+            Ok(parsed) => {
+                let request = request(&parsed)?;
+                in_runtime(order(&parsed.common, &parsed.running, request))
+            }
             Err(error) => Ok(explain(&error)),
         },
     }
@@ -85,36 +94,45 @@ fn in_runtime(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit,
 }
 
 async fn noun(line: NounLine) -> Result<Exit, Failure> {
-    let client = Client::new(&line.common.paths().control_socket()).acting_as(line.common.act_as.clone());
+    let client = line.common.client();
     let style = line.common.style();
+    let (mut input, mut out, mut err) = (io::stdin().lock(), io::stdout(), io::stderr());
+    let is_exposed = servers::is_exposed(out.as_fd());
+    let desk = Desk { client: &client, style, input: &mut input, out: &mut out, err: &mut err, is_exposed };
     match line.noun {
         Noun::Jobs { verb } => jobs::run(&client, verb, &style).await,
         Noun::Minions { verb } => minions::run(&client, verb, &style).await,
+        Noun::Server { verb: Some(ServerVerb::Run(what)) } => {
+            let target = servers::minion_of(&client, &what.server).await?;
+            let request = job(target, &what.function, &what.words, &what.running)?;
+            order(&line.common, &what.running, request).await
+        }
+        Noun::Server { verb } => servers::run(desk, verb, &line.common.paths()).await,
+        Noun::Token { verb } => tokens::run(desk, verb).await,
         Noun::Events { tag } => events::run(&client, tag.as_deref(), &style).await,
         Noun::Doctor => doctor::run(&client, &style).await,
     }
 }
 
-fn target(line: &RunLine) -> Result<Exit, Failure> {
-    let request = request(line)?;
-    let paths = line.common.paths();
-    let client = Client::new(&paths.control_socket()).acting_as(line.common.act_as.clone());
+/// Has functions run, and shows what comes of it.
+async fn order(common: &Common, running: &Running, request: JobRequest) -> Result<Exit, Failure> {
+    let client = common.client();
     let wishes = Wishes {
-        style: line.common.style(),
-        is_static: line.is_static,
-        verbose: line.verbose,
-        show_jid: line.show_jid,
-        summary: line.summary,
+        style: common.style(),
+        is_static: running.is_static,
+        verbose: running.verbose,
+        show_jid: running.show_jid,
+        summary: running.summary,
     };
     let show = Show::new(wishes, io::stdout(), io::stderr());
-    if line.is_async {
-        return in_runtime(submit(&client, &request, show));
+    if running.is_async {
+        return submit(&client, &request, show).await;
     }
-    let timeout = match line.timeout {
+    let timeout = match running.timeout {
         Some(timeout) => timeout,
-        None => configured_timeout(&paths)?,
+        None => configured_timeout(&common.paths())?,
     };
-    in_runtime(run::run(&client, &request, timeout, line.common.hint_options(), show))
+    run::run(&client, &request, timeout, common.hint_options(), show).await
 }
 
 fn request(line: &RunLine) -> Result<JobRequest, Failure> {
@@ -132,7 +150,7 @@ fn request(line: &RunLine) -> Result<JobRequest, Failure> {
         }
         [target, function, words @ ..] => (target, function, words),
     };
-    if options::is_noun(target) && !line.list && !function.contains('.') {
+    if options::is_noun(target) && !line.list && !line.record && !function.contains('.') {
         return Err(Failure::Usage(format!(
             "{function:?} is neither a function nor a verb of brine {target}; see: brine {target} --help"
         )));
@@ -141,14 +159,24 @@ fn request(line: &RunLine) -> Result<JobRequest, Failure> {
         // Salt takes a list with spaces as well.
         let ids: Vec<&str> = target.split([',', ' ']).filter(|id| !id.is_empty()).collect();
         Target { kind: TargetKind::List, expression: ids.join(",") }
+    } else if line.record {
+        target
+            .parse::<RecordTerm>()
+            .map_err(|error| Failure::Usage(format!("{target:?} names no server records: {error}")))?;
+        Target { kind: TargetKind::Record, expression: target.clone() }
     } else {
         Target::glob(target)
     };
+    job(target, function, words, &line.running)
+}
+
+fn job(target: Target, function: &str, words: &[String], running: &Running) -> Result<JobRequest, Failure> {
+    let limit = running.job_timeout.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
     Ok(JobRequest {
         target,
-        calls: brine_local::arguments::calls(function, words, &line.no_parse)?,
+        calls: brine_local::arguments::calls(function, words, &running.no_parse)?,
         delivery: Delivery::Now,
-        job_timeout_ms: line.job_timeout.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+        job_timeout_ms: limit,
     })
 }
 
@@ -172,19 +200,22 @@ async fn submit<O: Write, E: Write>(
     }
 }
 
-/// `timeout` of `master.yaml`. An operator who may not read that file gets the default.
-fn configured_timeout(paths: &Paths) -> Result<Duration, Failure> {
-    let config = match brine_local::config::load_for::<Config>(paths, "master") {
-        Ok(config) => config,
+/// `master.yaml`. An operator who may not read that file gets the defaults.
+fn configured(paths: &Paths) -> Result<Config, Failure> {
+    match brine_local::config::load_for::<Config>(paths, "master") {
         Err(ConfigError::File(FileError::System { reason, .. }))
             if reason.kind() == io::ErrorKind::PermissionDenied =>
         {
-            Config::default()
+            Ok(Config::default())
         }
-        Err(error) => return Err(error.into()),
-    };
-    Duration::try_from_secs_f64(config.timeout).ok().filter(|timeout| !timeout.is_zero()).ok_or_else(|| {
-        Failure::Usage(format!("option \"timeout\" of master.yaml is no time to wait: {}", config.timeout))
+        loaded => Ok(loaded?),
+    }
+}
+
+fn configured_timeout(paths: &Paths) -> Result<Duration, Failure> {
+    let timeout = configured(paths)?.timeout;
+    Duration::try_from_secs_f64(timeout).ok().filter(|timeout| !timeout.is_zero()).ok_or_else(|| {
+        Failure::Usage(format!("option \"timeout\" of master.yaml is no time to wait: {timeout}"))
     })
 }
 
@@ -220,6 +251,21 @@ mod tests {
         assert_eq!(
             request(&line).expect_err("no function").to_string(),
             "\"lst\" is neither a function nor a verb of brine jobs; see: brine jobs --help"
+        );
+    }
+
+    #[test]
+    fn a_target_may_be_a_term_over_records() {
+        let parse = |words: [&str; 4]| request(&RunLine::try_parse_from(words).expect("a line of words"));
+        let target = parse(["brine", "-Z", "label.role:files", "test.ping"]).expect("a job").target;
+        assert_eq!((target.kind, target.expression.as_str()), (TargetKind::Record, "label.role:files"));
+        assert_eq!(
+            parse(["brine", "--record", "Dijon", "test.ping"]).expect_err("no term").to_string(),
+            "\"Dijon\" names no server records: write FIELD:GLOB, such as zone:Dijon or name:web*"
+        );
+        // With -Z a noun is no noun, and no term either.
+        assert!(
+            parse(["brine", "-Z", "server", "list"]).expect_err("no term").to_string().contains("FIELD:GLOB")
         );
     }
 }

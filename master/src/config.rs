@@ -11,7 +11,9 @@ use brine_protocol::limits::WireLimits;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::roles::RoleEntry;
+use crate::bundles::check_address;
+use crate::hook;
+use crate::roles::{RoleEntry, Roles};
 
 /// The longest pace of beats, in seconds. Minions take none that is slower.
 const HEARTBEAT_MAX: f64 = 600.0;
@@ -26,7 +28,10 @@ pub struct Config {
     pub publish_port: u16,
     /// Port of returns; 0 lets the system choose.
     pub ret_port: u16,
-    /// Bits of the master's own key, when it is made.
+    /// Where minions reach this master: a host name or an address, for bundles of keys that are made
+    /// for server records. When it is not said, `interface` if that is one address, else the host name.
+    pub master_address: Option<String>,
+    /// Bits of the master's own key, when it is made, and of keys that are made for server records.
     pub keysize: usize,
     /// How long the CLI waits without news before it asks what is going on.
     pub timeout: f64,
@@ -46,6 +51,13 @@ pub struct Config {
     pub roles: BTreeMap<String, RoleEntry>,
     /// Salt's form of operator entries: user to a list of functions, or of `{target: functions}`.
     pub publisher_acl: BTreeMap<String, Value>,
+    /// Whether who is limited to zones sees waiting keys that name no server record: such a key may
+    /// be a machine of any zone.
+    pub zones_see_unclaimed: bool,
+
+    /// A program that runs for each server record that is created, with the event on its standard
+    /// input: its absolute path, or a list of that and its arguments.
+    pub server_created_hook: Option<hook::Command>,
 
     /// Lets in every minion that knocks, unseen. For a laboratory.
     pub auto_accept: bool,
@@ -112,6 +124,8 @@ pub struct Config {
     /// Longest subscription.
     pub subscription_bytes_max: usize,
 
+    /// Server records kept at the same time.
+    pub servers_max: usize,
     /// Orders open at the same time, in all.
     pub open_orders_max: usize,
     /// What the arguments of jobs that are open may hold in memory, in bytes.
@@ -135,6 +149,7 @@ impl Default for Config {
             interface: IpAddr::from([0, 0, 0, 0]),
             publish_port: 4505,
             ret_port: 4506,
+            master_address: None,
             keysize: 4096,
             timeout: 5.0,
             keep_jobs_seconds: 86_400,
@@ -145,6 +160,8 @@ impl Default for Config {
             log_level: "info".to_owned(),
             roles: BTreeMap::new(),
             publisher_acl: BTreeMap::new(),
+            zones_see_unclaimed: false,
+            server_created_hook: None,
             auto_accept: false,
             autosign_file: None,
             autoreject_file: None,
@@ -175,6 +192,7 @@ impl Default for Config {
             ready_max: wire.ready_max,
             subscriptions_max: wire.subscriptions_max,
             subscription_bytes_max: wire.subscription_bytes_max,
+            servers_max: 100_000,
             open_orders_max: 1_000_000,
             open_orders_bytes_max: 256 * 1024 * 1024,
             orphans_per_minion: 100,
@@ -249,8 +267,20 @@ impl Config {
                 "option \"send_queue_max\" has to hold at least one message of message_max".to_owned()
             );
         }
+        if let Some(address) = &self.master_address {
+            check_address(address).map_err(|error| format!("option \"master_address\": {error}"))?;
+        }
         brine_local::log::check(&self.log_level).map_err(|error| format!("option \"log_level\": {error}"))?;
-        crate::roles::Roles::read(&self.roles, &self.publisher_acl).map(drop)
+        self.server_created_hook.as_ref().map_or(Ok(()), hook::Command::check)?;
+        self.read_roles().map(drop)
+    }
+
+    /// Who may do what.
+    ///
+    /// # Errors
+    /// One sentence naming the entry.
+    pub fn read_roles(&self) -> Result<Roles, String> {
+        Roles::read(&self.roles, &self.publisher_acl, self.zones_see_unclaimed)
     }
 
     /// What is handed at once of a backlog, in bytes. The last order of it may go over by a whole
@@ -313,5 +343,6 @@ mod tests {
         assert!(refused(|c| c.keysize = 1024).contains("keysize"));
         assert!(refused(|c| c.message_max = 1).contains("message_max"));
         assert!(refused(|c| c.log_level = "loud".to_owned()).contains("log_level"));
+        assert!(refused(|c| c.master_address = Some("a b".to_owned())).contains("master_address"));
     }
 }

@@ -3,9 +3,12 @@
 //! Handlers only translate: every decision, permissions included, is the engine's or `roles`'s.
 //! The caller is who the socket's peer credentials say, never what a request says.
 
+mod caller;
 mod keys;
 mod master;
 mod reply;
+mod rights;
+mod servers;
 mod streams;
 
 use std::os::unix::fs::PermissionsExt;
@@ -14,28 +17,26 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Path as Segment, Query, State};
-use axum::http::request::Parts;
+use axum::extract::{DefaultBodyLimit, Path as Segment, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
-use axum::serve::IncomingStream;
+use axum::routing::{delete, get, post};
 use brine_protocol::control::{Health, JobView, JobsQuery, Problem, ProblemKind, Whoami};
 use brine_protocol::permission::Verb;
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Jid, MinionId};
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::counters::Counters;
 use crate::driver::{Desk, Follow, Waiter};
 use crate::engine::{Answer, Ask, Input, Request};
 use crate::roles::{Principal, Roles};
 use crate::store::{Store, StoreError};
-use reply::{Refused, Reply, json_reply, problem};
+use caller::{Caller, Peer};
+use reply::{Reply, json_reply, problem};
 
 /// Jobs listed when nobody says how many, and at most.
 const JOBS_LISTED: usize = 50;
@@ -50,7 +51,7 @@ pub struct Api {
     /// Jobs and rows.
     pub store: Arc<Store>,
     /// Who may do what.
-    pub roles: Roles,
+    pub roles: watch::Receiver<Arc<Roles>>,
     /// What is counted.
     pub counters: Arc<Counters>,
     /// The uid this master runs as.
@@ -61,17 +62,6 @@ pub struct Api {
     pub since: Timestamp,
     /// Largest request body.
     pub request_max: usize,
-}
-
-/// Who is at the other end of the socket.
-#[derive(Debug, Clone, Copy)]
-struct Peer(Option<u32>);
-
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        let io: &UnixStream = stream.io();
-        Peer(io.peer_cred().ok().map(|credentials| credentials.uid()))
-    }
 }
 
 /// Binds the control socket: mode 0660, group `brine` where there is one.
@@ -114,6 +104,19 @@ pub async fn serve(api: Arc<Api>, listener: UnixListener) -> std::io::Result<()>
         .route("/v1/keys/{id}/history", get(keys::history))
         .route("/v1/master/rotation", get(master::show).post(master::start).delete(master::withdraw))
         .route("/v1/master/rotation/finish", post(master::finish))
+        .route("/v1/servers", get(servers::list).post(servers::create))
+        .route("/v1/servers/import", post(servers::import))
+        .route(
+            "/v1/servers/{id}",
+            get(servers::show).put(servers::put).patch(servers::change).delete(servers::delete),
+        )
+        .route("/v1/servers/{id}/history", get(servers::history))
+        .route("/v1/servers/{id}/pair", post(servers::pair))
+        .route("/v1/servers/{id}/unpair", post(servers::unpair))
+        .route("/v1/servers/{id}/preseed", post(servers::preseed))
+        .route("/v1/servers/{id}/bundle", post(servers::bundle))
+        .route("/v1/tokens", get(servers::tokens).post(servers::create_token))
+        .route("/v1/tokens/{id}", delete(servers::revoke_token))
         .route("/v1/minions", get(minions))
         .route("/v1/minions/{id}", get(minion))
         .route("/v1/jobs", get(jobs).post(submit))
@@ -131,47 +134,12 @@ pub async fn serve(api: Arc<Api>, listener: UnixListener) -> std::io::Result<()>
             problem(&found)
         })
         .layer(DefaultBodyLimit::max(request_max))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&api), rights::end_streams))
         .with_state(api);
     axum::serve(listener, router.into_make_service_with_connect_info::<Peer>()).await
 }
 
-/// Who asks, for handlers: known before anything of the request is looked at.
-struct Caller(Principal);
-
-impl FromRequestParts<Arc<Api>> for Caller {
-    type Rejection = Refused;
-
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refused> {
-        let peer = parts.extensions.get::<ConnectInfo<Peer>>().map_or(Peer(None), |info| info.0);
-        Ok(Self(api.principal(peer, &parts.headers)?))
-    }
-}
-
 impl Api {
-    /// Who asks: the peer of the socket, or whom that one acts as.
-    fn principal(&self, peer: Peer, headers: &HeaderMap) -> Result<Principal, Problem> {
-        let uid = peer.0.ok_or_else(|| {
-            Problem::new(
-                ProblemKind::Forbidden,
-                "the system does not say who is at the other end of the socket",
-            )
-        })?;
-        let name = match uid {
-            0 => Some("root".to_owned()),
-            uid => nix::unistd::User::from_uid(uid.into()).ok().flatten().map(|user| user.name),
-        };
-        let caller = self.roles.principal(uid, name.as_deref(), self.own_uid)?;
-        match headers.get("brine-as") {
-            None => Ok(caller),
-            Some(name) => {
-                let name = name
-                    .to_str()
-                    .map_err(|_| Problem::new(ProblemKind::BadRequest, "Brine-As is not a name"))?;
-                self.roles.act_as(&caller, name)
-            }
-        }
-    }
-
     /// Asks the engine.
     async fn ask(&self, principal: Principal, ask: Ask, follow: Option<Follow>) -> Result<Answer, Problem> {
         let (reply, answer) = oneshot::channel();
@@ -251,6 +219,7 @@ async fn whoami(Caller(principal): Caller) -> Reply {
         principal: principal.to_string(),
         role: principal.role(),
         verbs: principal.verbs().collect(),
+        zones: principal.zones().map(<[String]>::to_vec),
     })
 }
 

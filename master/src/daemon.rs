@@ -4,24 +4,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use brine_local::clock::wall;
-use brine_local::{Paths, config, file, log};
+use brine_local::config::{Environment, Loaded};
+use brine_local::{Paths, file, init, log};
 use brine_pki::registry::{Opened as OpenedTrust, Trust};
 use brine_pki::waiting::WaitingLimits;
 use brine_protocol::control::MasterState;
 use clap::Parser;
-use tokio::sync::mpsc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
 
+use crate::bundles::{self, Bundles};
 use crate::config::Config;
 use crate::control::{self, Api};
 use crate::counters::Counters;
 use crate::driver::{Clock, Desk, Driver, new_agreement};
 use crate::engine::{Engine, Input, Memory, Settings};
 use crate::gate::{Gate, Ports};
+use crate::hook;
 use crate::master_key::KeyFiles;
-use crate::roles::Roles;
-use crate::rule_files::{RuleFiles, watch};
+use crate::reload::{Reach, Reloader, Source};
+use crate::rule_files::{self, RuleFiles};
 use crate::store::{Store, StoreOptions};
 
 /// Inputs that may wait for the engine before its sources wait.
@@ -44,7 +48,13 @@ Examples:
   brine-master --root-dir /tmp/m   everything under /tmp/m: no root needed
 
 Then: point a minion here (`master:` in its minion.yaml), see its key with `brine-key -L`,
-let it in with `brine-key -a ID`, and greet it with `brine '*' test.ping`."
+let it in with `brine-key -a ID`, and greet it with `brine '*' test.ping`.
+
+Each option may be given in the environment as well, which wins over the files: BRINE_RET_PORT=5506
+is `ret_port: 5506`. Lists and maps are written as in YAML; an empty variable counts as none.
+
+SIGHUP reads files and rules again: roles, rules of acceptance, max_minions, server_created_hook and
+log_level change at once, and the log names what needs a restart. SIGTERM and SIGINT stop the master."
 )]
 pub struct Arguments {
     /// Folder of master.yaml and master.d/ [default: /etc/brine]
@@ -63,20 +73,30 @@ pub struct Arguments {
 /// # Errors
 /// It cannot start, or could not leave its files in order; one sentence with its causes.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let paths = Paths::new(arguments.root_dir.as_deref(), arguments.config_dir.as_deref());
-    let options: Config = config::load_for(&paths, "master")?;
-    if let Err(problem) = options.check() {
-        bail!("{}: {problem}", paths.config_file("master").display());
-    }
-    log::init(arguments.log_level.as_deref().unwrap_or(&options.log_level))?;
+    let source = Source {
+        paths: Paths::new(arguments.root_dir.as_deref(), arguments.config_dir.as_deref()),
+        environment: Environment::of_process(),
+        own_uid: nix::unistd::geteuid().as_raw(),
+    };
+    let loaded = source.read()?;
+    log::init(arguments.log_level.as_deref().unwrap_or(&loaded.options.log_level))?;
+    loaded.log();
+    let signals = Signals::listen()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(paths, Arc::new(options)))
+    runtime.block_on(serve(source, loaded, arguments.log_level.is_some(), signals))
 }
 
-async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
+async fn serve(
+    source: Source,
+    loaded: Loaded<Config>,
+    has_own_log_level: bool,
+    signals: Signals,
+) -> anyhow::Result<()> {
+    let options = Arc::new(loaded.options);
+    let paths = source.paths.clone();
     let clock = Clock::start();
     let limits = WaitingLimits {
         pending_max: options.pending_max,
@@ -92,8 +112,12 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
     trust.set_max_minions(options.max_minions);
     let mut rule_files = RuleFiles::new(&options, &paths.config_dir());
     let rules = Box::new(rule_files.read()?);
+    if let Some(hook) = &options.server_created_hook {
+        hook.vet(source.own_uid).map_err(anyhow::Error::msg)?;
+    }
     let (keys, own) = KeyFiles::open(&paths.pki_master(), options.keysize, trust.registry().master_keys())?;
     let fingerprint = own.fingerprint;
+    let bundles = open_bundles(&paths, &trust)?;
     let store_options = StoreOptions {
         keep_jobs_seconds: options.keep_jobs_seconds,
         cache_bytes: options.store_cache_bytes,
@@ -124,6 +148,7 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
         handshake: Duration::from_millis(options.handshake_timeout_ms),
         lost_after: Duration::from_secs(options.lost_after),
         keep_jobs: Duration::from_secs(options.keep_jobs_seconds),
+        servers_max: options.servers_max,
         open_orders_max: options.open_orders_max,
         open_bytes_max: options.open_orders_bytes_max,
         message_max: options.message_max,
@@ -146,16 +171,25 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
     let listener = control::bind(&paths.control_socket())?;
     let counters = Arc::new(Counters::default());
     let (inputs, received) = mpsc::channel(INPUTS_MAX);
-    tokio::spawn(watch(rule_files, inputs.clone()));
+    let (other_rule_files, rule_files_changed) = mpsc::unbounded_channel();
+    tokio::spawn(rule_files::watch(rule_files, rule_files_changed, inputs.clone()));
     let gate = Gate::new(Arc::clone(&options), Arc::clone(&counters), agreement, inputs.clone());
     let desk = Arc::new(Desk::new(options.events_kept, events, engine.last_event() + 1));
+    let reach = Reach {
+        roles: watch::Sender::new(Arc::new(options.read_roles().map_err(anyhow::Error::msg)?)),
+        rule_files: other_rule_files,
+        hook: watch::Sender::new(options.server_created_hook.clone()),
+        inputs: inputs.clone(),
+    };
+    let hooked = reach.hook.subscribe();
+    hook::start(Arc::clone(&desk), engine.last_event(), Arc::clone(&counters), hooked, source.own_uid);
     let api = Arc::new(Api {
         inputs,
         desk: Arc::clone(&desk),
         store: Arc::clone(&store),
-        roles: Roles::read(&options.roles, &options.publisher_acl).map_err(anyhow::Error::msg)?,
+        roles: reach.roles.subscribe(),
         counters: Arc::clone(&counters),
-        own_uid: nix::unistd::geteuid().as_raw(),
+        own_uid: source.own_uid,
         ports: numbers,
         since: wall(),
         request_max: options.request_max,
@@ -168,6 +202,8 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
         config: Arc::clone(&options),
         counters,
         keys,
+        bundles,
+        master_address: bundles::master_address(&options),
         state: MasterState {
             pid: std::process::id(),
             publish_port: numbers.0,
@@ -188,7 +224,10 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
     file::replace(&paths.master_json(), &state, 0o644)?;
     tracing::info!(%fingerprint, publish_port = numbers.0, ret_port = numbers.1, "listening");
 
-    let result = driver.run(received, stopped()).await;
+    let present = (*options).clone();
+    let reloader = Reloader { source, present, read: loaded.read, has_own_log_level, reach };
+    tokio::spawn(reloader.run(signals.hangup));
+    let result = driver.run(received, stopped(signals.terminate, signals.interrupt)).await;
     // The socket goes first: whoever sees it gone knows that nobody answers. The driver holds the
     // ledger's lock until then, so that these are not a successor's files.
     let _ = std::fs::remove_file(paths.control_socket());
@@ -202,15 +241,51 @@ async fn serve(paths: Paths, options: Arc<Config>) -> anyhow::Result<()> {
     result
 }
 
-/// Ready when the process is asked to stop.
-async fn stopped() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        // Without handlers the signals end the process, which loses nothing that was promised.
-        return std::future::pending().await;
+/// The bundles that wait to be fetched; what else a crash left of them is wiped.
+fn open_bundles(paths: &Paths, trust: &Trust) -> anyhow::Result<Bundles> {
+    let bundles = Bundles::open(&paths.bundles())?;
+    let waits = |server, key| {
+        let link = trust.registry().servers().get(server).and_then(|entry| entry.link.as_ref());
+        let preseed = link.filter(|link| link.fingerprint == key).and_then(|link| link.preseed);
+        preseed.is_some_and(|preseed| !preseed.is_fetched)
     };
+    match bundles.sweep(waits)? {
+        0 => {}
+        wiped => tracing::warn!(wiped, "bundles that the ledger does not name were removed"),
+    }
+    Ok(bundles)
+}
+
+/// What comes from outside to the process itself.
+///
+/// Listened to before anything else is done: the first process of a container gets no signal that
+/// it does not listen to, and one that comes during the start then counts after it.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Listens, and lets SIGHUP in, which was held back until now. To be called before any other thread
+    /// is made, that of a runtime too.
+    fn listen() -> anyhow::Result<Self> {
+        // The handlers are the process's, and outlive the runtime that they are made in.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let _within = runtime.enter();
+        let listen = |kind| signal(kind).context("cannot listen to signals");
+        let signals = Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        };
+        init::hear_hangups();
+        Ok(signals)
+    }
+}
+
+/// Ready when the process is asked to stop.
+async fn stopped(mut terminate: Signal, mut interrupt: Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -7,6 +7,7 @@
 
 mod desk;
 mod keys;
+mod preseed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +20,7 @@ use brine_protocol::control::{Event, MasterState};
 use brine_protocol::time::Timestamp;
 use tokio::sync::mpsc;
 
+use crate::bundles::Bundles;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::engine::{Engine, Input, Now, Output};
@@ -75,6 +77,10 @@ pub struct Driver {
     pub counters: Arc<Counters>,
     /// The master's key, and the one that is to follow it.
     pub keys: KeyFiles,
+    /// The keys that were made for server records and wait to be fetched.
+    pub bundles: Bundles,
+    /// Where minions reach this master, as far as that is known.
+    pub master_address: Option<String>,
     /// What the master says about itself in a file.
     pub state: MasterState,
     /// That file.
@@ -159,6 +165,7 @@ impl Driver {
                         }
                         Output::CheckRotation(check) => work.check(check),
                         Output::Key(step) => self.on_key_step(step, &mut work),
+                        Output::Bundle(step) => self.on_bundle_step(step, &work),
                         _ => ordered.push(output),
                     }
                 }
@@ -245,7 +252,7 @@ impl Hands {
     fn perform(&self, output: Output) {
         match output {
             // Done elsewhere: by the writing thread, and beside the loop.
-            Output::Persist(_) | Output::CheckRotation(_) | Output::Key(_) => {}
+            Output::Persist(_) | Output::CheckRotation(_) | Output::Key(_) | Output::Bundle(_) => {}
             Output::Welcome { conn, standing } => self.gate.welcome(conn, standing),
             Output::Send { conn, message } | Output::SendNow { conn, message } => {
                 self.gate.send(conn, &message);

@@ -12,14 +12,20 @@
 //! ```
 
 mod broadcast;
+mod enrol;
+mod events;
 mod handing;
 mod jobs;
 mod keys;
 mod mint;
+mod preseed;
+mod refusals;
 mod requests;
 mod rotation;
 mod rules;
+mod servers;
 mod sessions;
+mod zones;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -34,19 +40,23 @@ use brine_pki::rotation::Handover;
 use brine_protocol::control::{Event, JobEvent};
 use brine_protocol::job::Job;
 use brine_protocol::message::{Standing, ToMaster, ToMinion};
+use brine_protocol::permission::Verb;
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Fingerprint, Jid, MinionId};
 use bytes::Bytes;
-use serde_json::Value;
 
 use crate::gate::ConnId;
 use crate::store::{Facts, OpenJob, Record};
 use broadcast::Epochs;
 use jobs::Open;
 use mint::Mint;
+use preseed::Preseeds;
+pub use preseed::{BundleDone, BundleStep, BundleWish, MadeKey};
+use refusals::Refusals;
 pub use requests::{Answer, Ask, Request, RequestId};
 use rotation::Rotations;
 pub use rotation::{KeyStep, OwnKey, RotationCheck};
+pub use servers::{Find, ServerAnswer, ServerAsk};
 use sessions::Session;
 
 /// How long it is remembered that a subscriber was quicker than its session's first frame.
@@ -121,6 +131,15 @@ pub enum Input {
     },
     /// An operator asks.
     Request(Box<Request>),
+    /// Somebody without a role tried an act about trust.
+    Refused {
+        /// Who.
+        who: String,
+        /// Which.
+        verb: Verb,
+        /// On what.
+        subject: String,
+    },
     /// Whether the disk takes writes; the problem in one sentence if not.
     Disk(Option<String>),
     /// What the files of automatic decisions say now.
@@ -130,6 +149,8 @@ pub enum Input {
         /// Why they cannot, in one sentence.
         problem: Option<String>,
     },
+    /// Most keys that may be accepted or suspended from now on; 0 means no limit.
+    MaxMinions(usize),
     /// The signatures of a session's rotation were looked at.
     RotationChecked {
         /// The session's connection.
@@ -145,6 +166,8 @@ pub enum Input {
     Offering(String),
     /// Whether this master's key is in its file; the problem in one sentence if not.
     KeySaved(Option<String>),
+    /// What was to be done about a bundle.
+    Bundle(BundleDone),
     /// Time has passed.
     Tick,
 }
@@ -222,6 +245,8 @@ pub enum Output {
     CheckRotation(RotationCheck),
     /// Something about the master's own key. Waits for nothing: what it rests on is in the ledger.
     Key(KeyStep),
+    /// Something about a key for a server record. Waits for nothing, for the same reason.
+    Bundle(BundleStep),
 }
 
 /// Bounds and times of an engine.
@@ -245,6 +270,8 @@ pub struct Settings {
     pub message_max: usize,
     /// What is handed at once, in bytes, to a session that begins with a backlog.
     pub hand_window: usize,
+    /// Server records kept at the same time.
+    pub servers_max: usize,
 }
 
 /// What an engine starts from.
@@ -298,6 +325,8 @@ pub struct Engine<L: Log = FileLedger> {
     facts: BTreeMap<MinionId, Facts>,
     idempotency: BTreeMap<String, ([u8; 32], Jid)>,
     probes: Vec<requests::Probing>,
+    refusals: Refusals,
+    preseeds: Preseeds,
     disk_problem: Option<String>,
     rules_problem: Option<String>,
     /// Rules may let in keys now that they could not let in before.
@@ -332,6 +361,8 @@ impl<L: Log> Engine<L> {
             facts: memory.facts.into_iter().collect(),
             idempotency: memory.idempotency.into_iter().map(|(k, d, j)| (k, (d, j))).collect(),
             probes: Vec::new(),
+            refusals: Refusals::default(),
+            preseeds: Preseeds::default(),
             disk_problem: None,
             rules_problem: None,
             judge_again: false,
@@ -357,12 +388,15 @@ impl<L: Log> Engine<L> {
             Input::Drained { conn } => self.on_drained(conn),
             Input::Closed { conn, why } => self.on_closed(conn, why),
             Input::Request(request) => self.on_request(*request),
+            Input::Refused { who, verb, subject } => self.note_refused(&who, verb, &subject),
             Input::Disk(problem) => self.disk_problem = problem,
             Input::Rules { rules, problem } => self.on_rules(*rules, problem),
+            Input::MaxMinions(max) => self.on_max_minions(max),
             Input::RotationChecked { conn, named, checked } => self.on_rotation_checked(conn, named, checked),
             Input::KeyMade(made) => self.on_key_made(made),
             Input::Offering(offer) => self.on_offering(offer),
             Input::KeySaved(problem) => self.on_key_saved(problem),
+            Input::Bundle(done) => self.on_bundle(done),
             Input::Tick => self.on_tick(),
         }
     }
@@ -403,10 +437,11 @@ impl<L: Log> Engine<L> {
         self.early_subscribers.retain(|_, since| now.saturating_sub(*since) < EARLY_KEPT);
         self.end_overdue_orders();
         self.forget_idempotency();
+        self.expire_preseeds();
         self.judge_again();
-        for name in self.trust.expire(self.now.wall) {
-            self.key_forgotten(&name, "key_expired");
-            self.judge(&name.id);
+        for key in self.trust.expire(self.now.wall) {
+            self.key_forgotten(&key, "key_expired");
+            self.judge(&key.id);
         }
     }
 
@@ -427,24 +462,6 @@ impl<L: Log> Engine<L> {
 
     fn send(&mut self, conn: ConnId, message: ToMinion) {
         self.output(Output::Send { conn, message });
-    }
-
-    /// Emits an event and keeps it in the store.
-    fn event(&mut self, tag: String, data: Value) {
-        let event = self.make_event(tag, data);
-        self.output(Output::Persist(Record::Event(Arc::clone(&event))));
-        self.output(Output::Event(event));
-    }
-
-    /// Emits an event that can be derived from what is stored anyway, or that a stranger causes.
-    fn passing_event(&mut self, tag: String, data: Value) {
-        let event = self.make_event(tag, data);
-        self.output(Output::Event(event));
-    }
-
-    fn make_event(&mut self, tag: String, data: Value) -> Arc<Event> {
-        self.next_event += 1;
-        Arc::new(Event { id: self.next_event, tag, at: self.now.wall, data })
     }
 
     fn random<const N: usize>(&mut self) -> [u8; N] {

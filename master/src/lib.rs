@@ -4,6 +4,7 @@
 //! it decided, the `gate` faces the network, the `store` keeps jobs and returns, and `control`
 //! serves operators over a Unix socket.
 
+pub mod bundles;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -12,7 +13,9 @@ pub mod daemon;
 pub mod driver;
 pub mod engine;
 pub mod gate;
+pub mod hook;
 pub mod master_key;
+pub mod reload;
 pub mod roles;
 pub mod rule_files;
 pub mod store;

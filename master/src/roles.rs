@@ -1,13 +1,16 @@
 //! Who a caller is and what it may do. Pure: names and uids in, a verdict out.
 
+mod acl;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
-use brine_protocol::control::{Problem, ProblemKind};
+use brine_protocol::control::{Event, Problem, ProblemKind};
 use brine_protocol::job::Call;
 use brine_protocol::permission::{Role, VERBS, Verb, allows};
 use brine_protocol::{MinionId, glob};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 /// One entry of the option `roles`.
@@ -16,16 +19,27 @@ use serde_json::Value;
 pub struct RoleEntry {
     /// What the user is.
     pub role: Role,
-    /// Zones the user is limited to; such a user decides about no key, not under another name
-    /// either, until records have zones.
-    #[serde(default)]
+    /// Globs of the zones that the user is limited to: it sees and acts on nothing but server
+    /// records of these, and the keys and minions that are theirs.
+    #[serde(default, deserialize_with = "listed")]
     pub zones: Option<Vec<String>>,
     /// Globs of minion ids; every minion of a job has to match one. None means all.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "listed")]
     pub targets: Option<Vec<String>>,
     /// Globs of functions; every function of a job has to match one. None means all.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "listed")]
     pub functions: Option<Vec<String>>,
+}
+
+/// A limit that is there has to say something: `zones:` with nothing behind it would be read as no
+/// limit at all by who left it out, and as one that leaves nothing by who wrote it.
+fn listed<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Vec<String>>, D::Error> {
+    match Option::deserialize(input)? {
+        None => Err(D::Error::custom(
+            "there is nothing behind it: list globs, or leave it out if there is to be no limit",
+        )),
+        globs => Ok(globs),
+    }
 }
 
 /// What an operator may run: some functions on some minions.
@@ -35,10 +49,24 @@ struct Rule {
     functions: Vec<String>,
 }
 
+/// What somebody sees, and decides about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Reach {
+    Everything,
+    /// Records of these zones, and what is theirs.
+    Zones {
+        globs: Vec<String>,
+        /// Whether waiting keys that name no record are shown as well.
+        sees_unclaimed: bool,
+    },
+    /// Everything is seen, and nothing about trust decided.
+    NoTrust,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Rights {
     role: Role,
-    has_zones: bool,
+    reach: Reach,
     rules: Vec<Rule>,
 }
 
@@ -47,13 +75,14 @@ struct Rights {
 pub struct Roles(BTreeMap<String, Rights>);
 
 impl Roles {
-    /// Reads the options `roles` and `publisher_acl`.
+    /// Reads the options `roles`, `publisher_acl` and `zones_see_unclaimed`.
     ///
     /// # Errors
     /// One sentence naming the entry.
     pub fn read(
         roles: &BTreeMap<String, RoleEntry>,
         publisher_acl: &BTreeMap<String, Value>,
+        sees_unclaimed: bool,
     ) -> Result<Self, String> {
         let everything = || vec!["*".to_owned()];
         let mut all = BTreeMap::new();
@@ -62,17 +91,20 @@ impl Roles {
                 targets: entry.targets.clone().unwrap_or_else(everything),
                 functions: entry.functions.clone().unwrap_or_else(everything),
             };
-            let rights = Rights { role: entry.role, has_zones: entry.zones.is_some(), rules: vec![rule] };
-            all.insert(name.clone(), rights);
+            let reach = match entry.zones.clone() {
+                Some(globs) => Reach::Zones { globs, sees_unclaimed },
+                None => Reach::Everything,
+            };
+            all.insert(name.clone(), Rights { role: entry.role, reach, rules: vec![rule] });
         }
         for (name, entry) in publisher_acl {
             if all.contains_key(name) {
                 return Err(format!("user {name:?} is in both \"roles\" and \"publisher_acl\""));
             }
-            let rules = read_acl(entry).ok_or_else(|| {
+            let rules = acl::read(entry).ok_or_else(|| {
                 format!("option \"publisher_acl\": entry {name:?} has to be a list of functions or of {{target: functions}}")
             })?;
-            all.insert(name.clone(), Rights { role: Role::Operator, has_zones: true, rules });
+            all.insert(name.clone(), Rights { role: Role::Operator, reach: Reach::NoTrust, rules });
         }
         Ok(Self(all))
     }
@@ -82,10 +114,7 @@ impl Roles {
     /// # Errors
     /// The user has no role.
     pub fn principal(&self, uid: u32, name: Option<&str>, own_uid: u32) -> Result<Principal, Problem> {
-        let shown = match name {
-            Some(name) => format!("unix:{uid} ({name})"),
-            None => format!("unix:{uid}"),
-        };
+        let shown = shown(uid, name);
         if uid == 0 || uid == own_uid {
             return Ok(Principal { name: shown, rights: Rights::admin() });
         }
@@ -114,46 +143,65 @@ impl Roles {
     }
 }
 
-/// Salt's `[fun, …, {target: [fun, …]}, …]`. Functions are anchored globs here: Salt matches
-/// unanchored regular expressions, by which `test.ping` also allows `test.pingX`.
-fn read_acl(entry: &Value) -> Option<Vec<Rule>> {
-    let words = |value: &Value| match value {
-        Value::String(one) => Some(vec![one.clone()]),
-        Value::Array(many) => many.iter().map(|v| v.as_str().map(str::to_owned)).collect(),
-        _ => None,
-    };
-    let mut everywhere = Vec::new();
-    let mut rules = Vec::new();
-    for item in entry.as_array()? {
-        match item {
-            Value::String(function) => everywhere.push(function.clone()),
-            Value::Object(targets) => {
-                for (target, functions) in targets {
-                    rules.push(Rule { targets: vec![target.clone()], functions: words(functions)? });
-                }
-            }
-            _ => return None,
-        }
-    }
-    if !everywhere.is_empty() {
-        let functions =
-            everywhere.iter().map(|f| f.strip_suffix(".*").map_or(f.clone(), |m| format!("{m}.*"))).collect();
-        rules.push(Rule { targets: vec!["*".to_owned()], functions });
-    }
-    Some(rules)
-}
-
 impl Rights {
     fn admin() -> Self {
         let rule = Rule { targets: vec!["*".to_owned()], functions: vec!["*".to_owned()] };
-        Self { role: Role::Admin, has_zones: false, rules: vec![rule] }
+        Self { role: Role::Admin, reach: Reach::Everything, rules: vec![rule] }
     }
 }
 
-/// Whether a verb decides about keys of every zone, or lends rights that do.
+/// What a user is called in jobs and in the ledger.
+pub(crate) fn shown(uid: u32, name: Option<&str>) -> String {
+    match name {
+        Some(name) => format!("unix:{uid} ({name})"),
+        None => format!("unix:{uid}"),
+    }
+}
+
+/// Whether an event is about a key that names no record and that nobody has let in, or had not when
+/// this happened to it.
+fn is_about_unclaimed(event: &Event) -> bool {
+    let Some(what) = event.tag.strip_prefix("brine/key/").and_then(|rest| rest.split('/').nth(1)) else {
+        return false;
+    };
+    let waited = |was: &Value| was.as_str().is_none_or(|was| matches!(was, "pending" | "denied"));
+    let names_none = event.data["server"].is_null() && event.data["ambiguous"].is_null();
+    match what {
+        "pending" | "seen" | "denied" | "expired" | "token_refused" => names_none,
+        "accepted" | "rejected" | "deleted" => names_none && waited(&event.data["was"]),
+        _ => false,
+    }
+}
+
+/// Whether a verb reaches beyond any zones, or lends rights that do. What is left is judged by
+/// what it is done to.
 fn reaches_beyond_zones(verb: Verb) -> bool {
     match verb {
-        Verb::KeysAct | Verb::KeysImport | Verb::MasterRotate | Verb::ActAs => true,
+        Verb::KeysImport | Verb::MasterRotate | Verb::ActAs | Verb::JobsAll => true,
+        Verb::Health
+        | Verb::KeysList
+        | Verb::KeysAct
+        | Verb::MinionsList
+        | Verb::JobsRun
+        | Verb::JobsOwn
+        | Verb::JobsKill
+        | Verb::Events
+        | Verb::ServersList
+        | Verb::ServersEdit
+        | Verb::ServersLink => false,
+    }
+}
+
+/// Whether a verb decides about trust, or lends rights that do. Who is refused one of these is in
+/// the ledger.
+pub(crate) fn is_about_trust(verb: Verb) -> bool {
+    match verb {
+        Verb::KeysAct
+        | Verb::KeysImport
+        | Verb::MasterRotate
+        | Verb::ActAs
+        | Verb::ServersEdit
+        | Verb::ServersLink => true,
         Verb::Health
         | Verb::KeysList
         | Verb::MinionsList
@@ -161,8 +209,15 @@ fn reaches_beyond_zones(verb: Verb) -> bool {
         | Verb::JobsOwn
         | Verb::JobsAll
         | Verb::JobsKill
-        | Verb::Events => false,
+        | Verb::Events
+        | Verb::ServersList => false,
     }
+}
+
+/// The word for a verb in the ledger and in refusals.
+pub(crate) fn verb_name(verb: Verb) -> String {
+    let name = serde_json::to_value(verb).expect("a verb is a word");
+    name.as_str().unwrap_or_default().to_owned()
 }
 
 /// Somebody who asks the master for something.
@@ -195,20 +250,49 @@ impl Principal {
     /// # Errors
     /// It has not; the sentence says who lacks what.
     pub fn may(&self, verb: Verb) -> Result<(), Problem> {
-        let zoned = self.rights.has_zones && reaches_beyond_zones(verb);
-        if allows(self.rights.role, verb) && !zoned {
+        let limit = match self.rights.reach {
+            Reach::Zones { .. } if reaches_beyond_zones(verb) => Some(" limited to zones"),
+            Reach::NoTrust if is_about_trust(verb) => Some(" limited by publisher_acl"),
+            Reach::Everything | Reach::Zones { .. } | Reach::NoTrust => None,
+        };
+        if allows(self.rights.role, verb) && limit.is_none() {
             return Ok(());
         }
-        let verb = serde_json::to_value(verb).expect("a verb is a word");
-        let verb = verb.as_str().unwrap_or_default();
         let role = serde_json::to_value(self.rights.role).expect("a role is a word");
-        let limits = if zoned { " limited to zones or by publisher_acl" } else { "" };
         let detail = format!(
-            "{} may not {verb}: its role is {}{limits}",
+            "{} may not {}: its role is {}{}",
             self.name,
-            role.as_str().unwrap_or_default()
+            verb_name(verb),
+            role.as_str().unwrap_or_default(),
+            limit.unwrap_or_default()
         );
         Err(Problem::new(ProblemKind::Forbidden, detail))
+    }
+
+    /// Globs of the zones to which the principal is limited.
+    #[must_use]
+    pub fn zones(&self) -> Option<&[String]> {
+        match &self.rights.reach {
+            Reach::Zones { globs, .. } => Some(globs),
+            Reach::Everything | Reach::NoTrust => None,
+        }
+    }
+
+    /// Whether a record of this zone is shown to the principal. Who is limited to zones sees none
+    /// that has no zone.
+    #[must_use]
+    pub fn sees_zone(&self, zone: Option<&str>) -> bool {
+        self.zones()
+            .is_none_or(|globs| zone.is_some_and(|zone| globs.iter().any(|glob| glob::matches(glob, zone))))
+    }
+
+    /// Whether waiting keys that name no record are shown to the principal.
+    #[must_use]
+    pub fn sees_unclaimed(&self) -> bool {
+        match self.rights.reach {
+            Reach::Zones { sees_unclaimed, .. } => sees_unclaimed,
+            Reach::Everything | Reach::NoTrust => true,
+        }
     }
 
     /// Whether the principal may run each of these functions on each of these minions.
@@ -244,6 +328,21 @@ impl Principal {
         Ok(())
     }
 
+    /// Whether an event is shown to the principal. Jobs have streams of their own; here they are for
+    /// those who may see everybody's. Who is limited to zones hears of its zones' records, of their
+    /// keys and minions, and of nothing about the master.
+    #[must_use]
+    pub fn sees_event(&self, event: &Event) -> bool {
+        if event.tag.starts_with("brine/job/") {
+            return self.may(Verb::JobsAll).is_ok();
+        }
+        match &event.zone {
+            _ if self.zones().is_none() => true,
+            Some(zone) => self.sees_zone(Some(zone)),
+            None => self.sees_unclaimed() && is_about_unclaimed(event),
+        }
+    }
+
     /// Whether a job of this principal's name may be seen.
     #[must_use]
     pub fn may_see_job_of(&self, owner: &str) -> bool {
@@ -252,124 +351,4 @@ impl Principal {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use brine_protocol::permission::ROLES;
-    use serde_json::json;
-
-    fn roles(yaml_like: Value, acl: Value) -> Roles {
-        let roles = serde_json::from_value(yaml_like).expect("roles");
-        let acl = serde_json::from_value(acl).expect("acl");
-        Roles::read(&roles, &acl).expect("readable")
-    }
-
-    fn call(function: &str) -> Call {
-        Call { function: function.to_owned(), arguments: vec![], keywords: serde_json::Map::new() }
-    }
-
-    fn run(who: &Principal, functions: &[&str], minions: &[&str]) -> bool {
-        let calls: Vec<Call> = functions.iter().map(|f| call(f)).collect();
-        let ids: Vec<MinionId> = minions.iter().map(|m| m.parse().expect("an id")).collect();
-        who.may_run(&calls, &ids).is_ok()
-    }
-
-    /// The whole table. A change of a right is a change of this text.
-    #[test]
-    fn verb_by_role() {
-        let mut table = String::new();
-        for verb in VERBS {
-            let name = serde_json::to_value(verb).expect("a word");
-            let marks: String =
-                ROLES.iter().map(|role| if allows(*role, verb) { " yes" } else { "  no" }).collect();
-            table += &format!("{:<12}{marks}\n", name.as_str().expect("text"));
-        }
-        assert_eq!(
-            table,
-            "health       yes yes yes\n\
-             keys_list    yes yes yes\n\
-             keys_act     yes yes  no\n\
-             keys_import  yes  no  no\n\
-             master_rotate yes  no  no\n\
-             minions_list yes yes yes\n\
-             jobs_run     yes yes  no\n\
-             jobs_own     yes yes yes\n\
-             jobs_all     yes  no yes\n\
-             jobs_kill    yes yes  no\n\
-             events       yes yes yes\n\
-             act_as       yes  no  no\n"
-        );
-    }
-
-    #[test]
-    fn root_and_the_masters_user_are_admins_and_strangers_are_nobody() {
-        let roles = Roles::default();
-        assert!(roles.principal(0, Some("root"), 7).expect("root").may(Verb::KeysAct).is_ok());
-        assert!(roles.principal(7, None, 7).expect("own").may(Verb::KeysAct).is_ok());
-        let refused = roles.principal(8, Some("eve"), 7).expect_err("nobody");
-        assert_eq!(refused.kind, ProblemKind::Forbidden);
-    }
-
-    #[test]
-    fn an_operator_is_held_to_targets_and_functions() {
-        let roles = roles(
-            json!({"alice": {"role": "operator", "targets": ["web*"], "functions": ["test.*"]}}),
-            json!({}),
-        );
-        let alice = roles.principal(1000, Some("alice"), 7).expect("alice");
-        assert!(run(&alice, &["test.ping"], &["web1", "web2"]));
-        assert!(!run(&alice, &["test.ping"], &["web1", "db1"]), "one target is not hers");
-        assert!(!run(&alice, &["test.ping", "cmd.run"], &["web1"]), "each function is judged");
-        assert!(!run(&alice, &["xtest.ping"], &["web1"]), "patterns are anchored");
-        assert!(alice.may(Verb::KeysAct).is_ok());
-        assert!(alice.may_see_job_of("unix:1000 (alice)"));
-        assert!(!alice.may_see_job_of("unix:0 (root)"));
-    }
-
-    #[test]
-    fn salts_publisher_acl_is_read_as_operators() {
-        let roles = roles(json!({}), json!({"bob": ["test.ping", {"db*": ["cmd.*", "test.echo"]}]}));
-        let bob = roles.principal(1001, Some("bob"), 7).expect("bob");
-        assert!(run(&bob, &["test.ping"], &["web1"]));
-        assert!(!run(&bob, &["test.pingX"], &["web1"]));
-        assert!(run(&bob, &["cmd.run"], &["db1"]));
-        assert!(!run(&bob, &["cmd.run"], &["web1"]));
-        assert!(bob.may(Verb::KeysAct).is_err(), "Salt's ACL never gave keys");
-        let both = serde_json::from_value(json!({"bob": {"role": "viewer"}})).expect("roles");
-        let acl = serde_json::from_value(json!({"bob": ["test.ping"]})).expect("acl");
-        assert!(Roles::read(&both, &acl).is_err());
-        let acl = serde_json::from_value(json!({"bob": "test.ping"})).expect("acl");
-        assert!(Roles::read(&BTreeMap::new(), &acl).is_err());
-    }
-
-    #[test]
-    fn acting_as_somebody_only_drops_rights() {
-        let roles = roles(
-            json!({"vera": {"role": "viewer"}, "zoe": {"role": "operator", "zones": ["Dijon"]}}),
-            json!({}),
-        );
-        let root = roles.principal(0, Some("root"), 7).expect("root");
-        let vera = roles.act_as(&root, "vera").expect("vera");
-        assert_eq!(vera.to_string(), "unix:0 (root) as vera");
-        assert!(vera.may(Verb::JobsRun).is_err());
-        assert!(roles.act_as(&vera, "zoe").is_err(), "a dropped right does not come back");
-        assert!(roles.act_as(&root, "nobody").is_err());
-        let zoe = roles.act_as(&root, "zoe").expect("zoe");
-        assert!(zoe.may(Verb::KeysAct).is_err(), "zones come with server records");
-    }
-    #[test]
-    fn an_admin_limited_to_zones_decides_about_no_key_by_any_way() {
-        let roles = roles(
-            json!({"zoe": {"role": "admin", "zones": ["Dijon"]}, "adam": {"role": "admin"}}),
-            json!({}),
-        );
-        let zoe = roles.principal(1000, Some("zoe"), 7).expect("zoe");
-        for verb in [Verb::KeysAct, Verb::KeysImport, Verb::MasterRotate, Verb::ActAs] {
-            let refused = zoe.may(verb).expect_err("beyond her zones").detail;
-            assert!(refused.ends_with("its role is admin limited to zones or by publisher_acl"), "{refused}");
-        }
-        assert!(roles.act_as(&zoe, "adam").is_err());
-        assert!(zoe.may(Verb::KeysList).is_ok() && zoe.may(Verb::JobsRun).is_ok());
-        let adam = roles.principal(1001, Some("adam"), 7).expect("adam");
-        assert_eq!((adam.verbs().count(), zoe.verbs().count()), (VERBS.len(), VERBS.len() - 4));
-    }
-}
+mod tests;

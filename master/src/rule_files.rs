@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use brine_local::text::escape;
-use brine_local::walk::{Facts, walk};
+use brine_local::walk::{self, Facts, VetError, walk};
 use brine_pki::registry::rules::{BYTES_MAX, Expressions, ExpressionsError, Rules, lines};
 use nix::fcntl::OFlag;
 use tokio::sync::mpsc;
@@ -192,14 +192,10 @@ impl RuleFiles {
     /// Refuses what others may write, or may put something else in the place of. Returns where it
     /// really is.
     fn vet(&self, option: &'static str, path: &Path) -> Result<PathBuf, RuleFileError> {
-        let (steps, walked) = walk(path);
-        for step in &steps {
-            let is_end = walked.as_ref().is_ok_and(|end| *end == step.path);
-            if let Some(facts) = &step.facts {
-                self.check(option, &step.path, facts, is_end)?;
-            }
-        }
-        walked.map_err(|reason| RuleFileError::Read { option, path: path.to_owned(), reason })
+        walk::vet(path, self.own_uid).map_err(|error| match error {
+            VetError::Read(reason) => RuleFileError::Read { option, path: path.to_owned(), reason },
+            VetError::Open { path, why, mend } => RuleFileError::Open { option, path, why, mend },
+        })
     }
 
     fn check(
@@ -241,28 +237,41 @@ fn content(file: File) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| escape(&error.utf8_error().to_string()))
 }
 
-/// Looks at the files as long as the engine runs, and tells it what they say when they change.
-pub async fn watch(mut files: RuleFiles, inputs: mpsc::Sender<Input>) {
-    if !files.is_any() {
-        return;
-    }
+/// Looks at the files as long as the engine runs, and tells it what they say when they change, or
+/// when other files take their place: those have just been read.
+pub async fn watch(
+    mut files: RuleFiles,
+    mut others: mpsc::UnboundedReceiver<(RuleFiles, Rules)>,
+    inputs: mpsc::Sender<Input>,
+) {
     let mut problem: Option<String> = None;
     loop {
-        tokio::time::sleep(EVERY).await;
-        // A disk may be slow, and one on the network may not answer at all.
-        let looked = tokio::task::spawn_blocking(move || {
-            let changed = files.changed();
-            (files, changed)
-        });
-        let changed;
-        (files, changed) = match looked.await {
-            Ok(looked) => looked,
-            Err(error) => {
-                tracing::error!(%error, "the files of automatic decisions are no longer looked at");
-                return;
+        let read = tokio::select! {
+            other = others.recv() => match other {
+                Some((other, rules)) => {
+                    files = other;
+                    Ok(rules)
+                }
+                None => return,
+            },
+            () = tokio::time::sleep(EVERY), if files.is_any() => {
+                // A disk may be slow, and one on the network may not answer at all.
+                let looked = tokio::task::spawn_blocking(move || {
+                    let changed = files.changed();
+                    (files, changed)
+                });
+                let changed;
+                (files, changed) = match looked.await {
+                    Ok(looked) => looked,
+                    Err(error) => {
+                        tracing::error!(%error, "the files of automatic decisions are no longer looked at");
+                        return;
+                    }
+                };
+                let Some(read) = changed else { continue };
+                read
             }
         };
-        let Some(read) = changed else { continue };
         let (rules, found) = match read {
             Ok(rules) => (rules, None),
             Err(error) => (Rules::default(), Some(format!("no key is decided automatically: {error}"))),

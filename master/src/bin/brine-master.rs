@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    if let Some(code) = brine_local::init::serve() {
+        return code;
+    }
     let arguments = brine_master::daemon::Arguments::parse();
     match brine_master::daemon::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,

@@ -87,6 +87,7 @@ mod tests {
             tag: "brine/key/m1/accepted".into(),
             at: Timestamp(0),
             data: json!({"by": "root\u{9b}"}),
+            zone: None,
         };
         let shown = |format| line(&event, &Style { format, ..Style::default() });
         assert_eq!(

@@ -4,6 +4,7 @@ use std::io;
 
 use brine_client::{ClientError, Exit};
 use brine_local::config::ConfigError;
+use brine_local::file::FileError;
 
 use brine_local::arguments::ArgsError;
 
@@ -22,6 +23,18 @@ pub enum Failure {
     /// The words behind the target.
     #[error(transparent)]
     Args(#[from] ArgsError),
+    /// A file that was named.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It was not done, and nobody said no.
+    #[error("{0}")]
+    Nothing(String),
+    /// What the master is known to refuse, before it was asked.
+    #[error("{0}")]
+    Refused(String),
+    /// Ctrl-C, where there was something to tidy up.
+    #[error("interrupted")]
+    Interrupted,
     /// The command line makes no sense for another reason.
     #[error("{0}")]
     Usage(String),
@@ -42,7 +55,9 @@ impl Failure {
         match self {
             Failure::Client(error) => Exit::from(error),
             Failure::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::ClosedOutput,
-            Failure::Io(_) | Failure::Exec { .. } => Exit::Failed,
+            Failure::Io(_) | Failure::Exec { .. } | Failure::File(_) | Failure::Nothing(_) => Exit::Failed,
+            Failure::Refused(_) => Exit::Refused,
+            Failure::Interrupted => Exit::Interrupted,
             Failure::Config(_) | Failure::Args(_) | Failure::Usage(_) => Exit::Usage,
         }
     }

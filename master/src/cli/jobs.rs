@@ -76,6 +76,7 @@ fn page(view: &JobView, style: &Style) -> String {
     let target = match job.target.kind {
         TargetKind::Glob => job.target.expression.clone(),
         TargetKind::List => format!("-L {}", job.target.expression),
+        TargetKind::Record => format!("-Z {}", job.target.expression),
     };
     let open = view.rows.iter().filter(|row| row.ending.is_none()).count();
     let mut head = vec![

@@ -1,27 +1,37 @@
 //! The command line of `brine`: which words are options, and whether the first other word is a
 //! target or one of brine's own nouns.
 
+pub(super) mod servers;
+pub(super) mod tokens;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
+use brine_client::Client;
 use brine_local::Paths;
 use brine_local::output::{Format, Style, wants_colours};
 use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use servers::ServerVerb;
+use tokens::TokenVerb;
+
+/// Where help lists the options of every form of the command.
+const EVERYWHERE: &str = "Everywhere";
 
 /// Options of every form of the command.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Common {
     /// Read master.yaml and master.d from this folder.
-    #[arg(short = 'c', long, value_name = "DIR", global = true)]
+    #[arg(short = 'c', long, value_name = "DIR", global = true, help_heading = EVERYWHERE)]
     pub(super) config_dir: Option<PathBuf>,
     /// Look for everything under this folder instead of /.
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, help_heading = EVERYWHERE)]
     pub(super) root_dir: Option<PathBuf>,
     /// Act under another name, with that name's rights (administrators only).
-    #[arg(long = "as", value_name = "NAME", global = true)]
+    #[arg(long = "as", value_name = "NAME", global = true, help_heading = EVERYWHERE)]
     pub(super) act_as: Option<String>,
     /// How to show: nested, json, yaml, txt, raw or quiet.
-    #[arg(long, visible_alias = "output", value_name = "FORM", default_value = "nested", global = true)]
+    #[arg(long, visible_alias = "output", value_name = "FORM", default_value = "nested", global = true, help_heading = EVERYWHERE)]
     pub(super) out: Format,
     /// Spaces per level of JSON; negative for one line [default: 4].
     #[arg(
@@ -29,20 +39,25 @@ pub(super) struct Common {
         visible_alias = "output-indent",
         value_name = "N",
         allow_negative_numbers = true,
-        global = true
+        global = true,
+        help_heading = EVERYWHERE
     )]
     pub(super) out_indent: Option<i32>,
     /// Never colour.
-    #[arg(long, alias = "no-colour", global = true)]
+    #[arg(long, alias = "no-colour", global = true, help_heading = EVERYWHERE)]
     pub(super) no_color: bool,
     /// Colour even when the output is no terminal.
-    #[arg(long, alias = "force-colour", global = true)]
+    #[arg(long, alias = "force-colour", global = true, help_heading = EVERYWHERE)]
     pub(super) force_color: bool,
 }
 
 impl Common {
     pub(super) fn paths(&self) -> Paths {
         Paths::new(self.root_dir.as_deref(), self.config_dir.as_deref())
+    }
+
+    pub(super) fn client(&self) -> Client {
+        Client::new(&self.paths().control_socket()).acting_as(self.act_as.clone())
     }
 
     pub(super) fn style(&self) -> Style {
@@ -61,6 +76,7 @@ Examples:
   brine '*' test.ping                        who answers?
   brine 'web*' cmd.run 'uname -r'            a shell command on all whose id begins with web
   brine -L web1,web2 grains.get os           two minions by name
+  brine -Z 'zone:Dijon' test.ping            the minions of the server records of a zone
   brine web1 cmd.run ls cwd=/tmp             keyword arguments are name=value
   brine web1 test.arg '{a: 1, b: [x, y]}'    lists and maps are YAML in brackets
   brine '*' test.ping,grains.get , os        several functions; ',' between their arguments
@@ -70,6 +86,9 @@ Examples:
 Brine's own nouns (with one of their verbs or an option behind them):
   brine jobs list | active | show JID | kill JID
   brine minions [list] | show ID
+  brine server [list] | create | show | find | update | delete | history | import | pair | unpair |
+               preseed | bundle | run | connect-script ...     records of servers, and their minions
+  brine token [list] | create | revoke       enrolment tokens: let in who shows one
   brine events [--tag 'brine/key/*']         what happens, as it happens
   brine doctor                               is the master well?
   brine key ...                              the same as brine-key ...
@@ -79,21 +98,9 @@ Exit codes:
   0 all well   1 none of the others   2 wrong usage, or nothing matched   3 no master   4 refused
   11 a function ended with a retcode other than 0   12 a minion gave no return   130 Ctrl-C";
 
-/// Runs functions on minions.
-#[derive(Debug, Parser)]
-#[command(
-    name = "brine",
-    version,
-    about = "Run functions on minions, and look after the jobs that come of it",
-    override_usage = "brine [OPTIONS] '<target>' <module.function> [arguments] [name=value]\n       brine <noun> [verb] [OPTIONS]",
-    after_help = RUN_EXAMPLES
-)]
-pub(super) struct RunLine {
-    #[command(flatten)]
-    pub(super) common: Common,
-    /// The target is a list of ids, separated by commas.
-    #[arg(short = 'L', long)]
-    pub(super) list: bool,
+/// How to run functions and what to show of it.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Running {
     /// After so long without news, ask the minions what goes on; those that run the job are waited for [default: timeout of master.yaml, 5].
     #[arg(short, long, value_name = "SECONDS", value_parser = brine_local::clock::seconds)]
     pub(super) timeout: Option<Duration>,
@@ -101,7 +108,7 @@ pub(super) struct RunLine {
     #[arg(long = "async")]
     pub(super) is_async: bool,
     /// One document with all returns, at the end.
-    #[arg(short, long = "static")]
+    #[arg(short = 's', long = "static")]
     pub(super) is_static: bool,
     /// Print the job's id first, in Salt's long form.
     #[arg(short, long)]
@@ -118,6 +125,28 @@ pub(super) struct RunLine {
     /// Keyword arguments whose values are text whatever they look like.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     pub(super) no_parse: Vec<String>,
+}
+
+/// Runs functions on minions.
+#[derive(Debug, Parser)]
+#[command(
+    name = "brine",
+    version,
+    about = "Run functions on minions, and look after the jobs that come of it",
+    override_usage = "brine [OPTIONS] '<target>' <module.function> [arguments] [name=value]\n       brine <noun> [verb] [OPTIONS]",
+    after_help = RUN_EXAMPLES
+)]
+pub(super) struct RunLine {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// The target is a list of ids, separated by commas.
+    #[arg(short = 'L', long)]
+    pub(super) list: bool,
+    /// The target is FIELD:GLOB: minions linked to the server records that say so.
+    #[arg(short = 'Z', long, conflicts_with = "list")]
+    pub(super) record: bool,
+    #[command(flatten)]
+    pub(super) running: Running,
     /// Target, function, arguments.
     #[arg(value_name = "WORD", allow_negative_numbers = true, hide = true)]
     pub(super) words: Vec<String>,
@@ -125,7 +154,7 @@ pub(super) struct RunLine {
 
 /// Brine's own nouns.
 #[derive(Debug, Parser)]
-#[command(name = "brine", version, about = "Look after jobs, minions and the master")]
+#[command(name = "brine", version, about = "Look after jobs, minions, server records and the master")]
 pub(super) struct NounLine {
     #[command(flatten)]
     pub(super) common: Common,
@@ -146,7 +175,19 @@ pub(super) enum Noun {
         #[command(subcommand)]
         verb: Option<MinionsVerb>,
     },
-    /// Follow what happens: keys, sessions, jobs, returns.
+    /// Server records: what an application knows of a machine, and which minion it is.
+    #[command(after_help = servers::SERVER_EXAMPLES)]
+    Server {
+        #[command(subcommand)]
+        verb: Option<ServerVerb>,
+    },
+    /// Enrolment tokens: a minion that shows one is let in.
+    #[command(after_help = tokens::TOKEN_EXAMPLES)]
+    Token {
+        #[command(subcommand)]
+        verb: Option<TokenVerb>,
+    },
+    /// Follow what happens: keys, sessions, jobs, returns, server records.
     Events {
         /// Only events whose tag matches this glob.
         #[arg(long, value_name = "GLOB")]
@@ -216,10 +257,31 @@ const KEY_WORDS: [&str; 10] = [
     "help",
 ];
 
+/// The verbs of `brine server`.
+const SERVER_VERBS: [&str; 15] = [
+    "create",
+    "list",
+    "find",
+    "show",
+    "update",
+    "delete",
+    "history",
+    "import",
+    "pair",
+    "unpair",
+    "preseed",
+    "bundle",
+    "run",
+    "connect-script",
+    "help",
+];
+
 /// Nouns, their verbs, and the program that a noun is handed to.
-const NOUNS: [(&str, &[&str], Option<&str>); 6] = [
+const NOUNS: [(&str, &[&str], Option<&str>); 8] = [
     ("jobs", &["list", "show", "active", "kill", "help"], None),
     ("minions", &["list", "show", "help"], None),
+    ("server", &SERVER_VERBS, None),
+    ("token", &["create", "list", "revoke", "help"], None),
     ("events", &[], None),
     ("doctor", &[], None),
     ("key", &KEY_WORDS, Some("brine-key")),
@@ -232,7 +294,7 @@ pub(super) fn is_noun(word: &str) -> bool {
 }
 
 /// Tells targets from nouns: a noun is one only if one of its verbs, an option or nothing follows,
-/// and with `-L` the word is a target in any case.
+/// and with `-L` or `-Z` the word is a target in any case.
 pub(super) fn kind(words: &[String]) -> Kind {
     let Some(first) = first_word(words) else {
         return Kind::Run;
@@ -271,13 +333,13 @@ fn first_word(words: &[String]) -> Option<usize> {
     let mut at = 0;
     while let Some(word) = words.get(at) {
         at += 1;
-        if word == "--" || word == "--list" {
+        if word == "--" || word == "--list" || word == "--record" {
             return None;
         } else if let Some(name) = word.strip_prefix("--") {
             at += usize::from(!name.contains('=') && takes_value(name));
         } else if let Some(cluster) = word.strip_prefix('-').filter(|rest| !rest.is_empty()) {
             for (i, letter) in cluster.char_indices() {
-                if letter == 'L' {
+                if letter == 'L' || letter == 'Z' {
                     return None;
                 }
                 if takes_value(&letter.to_string()) {
@@ -337,7 +399,16 @@ mod tests {
             ("key rotate-master", other("brine-key", "rotate-master")),
             ("key test.ping", Kind::Run),
             ("tui", other("brine-tui", "")),
-            ("server list", Kind::Run),
+            ("-Z server list", Kind::Run),
+            ("--record zone:Dijon test.ping", Kind::Run),
+            ("server", Kind::Noun),
+            ("server list", Kind::Noun),
+            ("server --help", Kind::Noun),
+            ("--root-dir M server run web1 test.ping", Kind::Noun),
+            ("server connect-script web1", Kind::Noun),
+            ("server test.ping", Kind::Run),
+            ("token create --server web1", Kind::Noun),
+            ("tokens list", Kind::Run),
         ] {
             assert_eq!(kind(&words(line)), expected, "{line}");
         }
@@ -352,11 +423,11 @@ mod tests {
     fn options_stand_anywhere() {
         let line = parse("-t 2.5 web1 --out json cmd.run ls --static cwd=/tmp -v -5");
         assert_eq!(line.words, words("web1 cmd.run ls cwd=/tmp -5"));
-        assert_eq!(line.timeout, Some(Duration::from_millis(2500)));
-        assert!(line.is_static && line.verbose && line.common.out == Format::Json);
+        assert_eq!(line.running.timeout, Some(Duration::from_millis(2500)));
+        assert!(line.running.is_static && line.running.verbose && line.common.out == Format::Json);
         assert_eq!(parse("web1 test.echo -- --flag -t").words, words("web1 test.echo --flag -t"));
         assert_eq!(parse("web1 test.ping --out-indent -1").common.out_indent, Some(-1));
-        assert_eq!(parse("web1 a.b x=1 --no-parse=x,y").no_parse, words("x y"));
+        assert_eq!(parse("web1 a.b x=1 --no-parse=x,y").running.no_parse, words("x y"));
         assert_eq!(parse("web1 a.b --output=txt").common.out, Format::Txt);
     }
 
@@ -368,6 +439,7 @@ mod tests {
             "web1 a.b -t x",
             "web1 a.b --out nosuch",
             "web1 a.b -t nan",
+            "-L -Z web1 a.b",
         ] {
             let line = std::iter::once("brine".to_owned()).chain(words(line));
             assert_eq!(RunLine::try_parse_from(line).map(|_| ()).map_err(|e| e.exit_code()), Err(2));

@@ -120,7 +120,7 @@ impl Watch {
     /// Names in a list that the master resolved to no minion: asked for, so answered for.
     fn strangers(&self, job: &Job) -> BTreeSet<String> {
         match job.target.kind {
-            TargetKind::Glob => BTreeSet::new(),
+            TargetKind::Glob | TargetKind::Record => BTreeSet::new(),
             TargetKind::List => job
                 .target
                 .expression

@@ -11,7 +11,6 @@ use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use brine_protocol::control::{Event, JobEvent, Problem, ProblemKind};
 use brine_protocol::job::Job;
-use brine_protocol::permission::Verb;
 use brine_protocol::{Jid, MinionId, glob};
 use futures_util::stream::{self, Stream};
 use serde::Deserialize;
@@ -127,11 +126,10 @@ pub(super) fn events(
             Some(id.ok_or_else(|| Problem::new(ProblemKind::BadRequest, "Last-Event-ID is not a number"))?)
         }
     };
-    let sees_jobs = principal.may(Verb::JobsAll).is_ok();
+    let principal = principal.clone();
     let (past, live, is_gap) = api.desk.events_since(last);
     let wanted = move |event: &Event| {
-        (sees_jobs || !event.tag.starts_with("brine/job/"))
-            && query.tag.as_deref().is_none_or(|tag| glob::matches(tag, &event.tag))
+        principal.sees_event(event) && query.tag.as_deref().is_none_or(|tag| glob::matches(tag, &event.tag))
     };
     let mut first = VecDeque::new();
     if is_gap {

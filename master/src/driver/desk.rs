@@ -1,6 +1,6 @@
 //! Where operators wait: for answers, for a job's rows, for events.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use brine_protocol::Jid;
@@ -77,6 +77,13 @@ impl Desk {
         id
     }
 
+    /// The requests whose callers have hung up.
+    pub(super) fn gone(&self) -> BTreeSet<RequestId> {
+        let waiters = self.waiters.lock().expect("no holder panics");
+        let gone = waiters.iter().filter(|(_, waiter)| waiter.reply.is_closed());
+        gone.map(|(request, _)| *request).collect()
+    }
+
     /// Hands an answer over; a follower is registered before anything else happens to its job.
     pub(super) fn answer(&self, request: RequestId, answer: Answer) {
         let waiter = self.waiters.lock().expect("no holder panics").remove(&request);
@@ -113,7 +120,7 @@ impl Desk {
         }
     }
 
-    pub(super) fn publish(&self, event: Arc<Event>) {
+    pub(crate) fn publish(&self, event: Arc<Event>) {
         let mut ring = self.ring.lock().expect("no holder panics");
         ring.kept.push_back(Arc::clone(&event));
         while ring.kept.len() > self.events_kept {
@@ -162,7 +169,13 @@ mod tests {
     use super::*;
 
     fn event(id: u64) -> Arc<Event> {
-        Arc::new(Event { id, tag: "t".into(), at: brine_protocol::time::Timestamp(0), data: 0.into() })
+        Arc::new(Event {
+            id,
+            tag: "t".into(),
+            at: brine_protocol::time::Timestamp(0),
+            data: 0.into(),
+            zone: None,
+        })
     }
 
     #[test]

@@ -13,6 +13,7 @@ use brine_pki::key::PrivateKey;
 use brine_pki::{random, rotation};
 use tokio::sync::{Semaphore, mpsc};
 
+use super::preseed::Made;
 use super::{Driver, new_agreement};
 use crate::engine::{Input, KeyStep, RotationCheck};
 
@@ -20,19 +21,27 @@ use crate::engine::{Input, KeyStep, RotationCheck};
 /// the machine away from handshakes.
 const CHECKS: usize = 2;
 
+/// Keys for server records that are made at the same time, for the same reason: each takes a core
+/// for seconds.
+const MAKERS: usize = 1;
+
 /// The pause before something that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// What was done beside the loop.
 pub(super) enum Done {
     Made(Result<PrivateKey, String>),
+    /// A key for a server record.
+    Preseeded(Box<Made>),
     Checked(Input),
 }
 
 /// What the loop keeps of it.
 pub(super) struct KeyWork {
-    done: mpsc::UnboundedSender<Done>,
+    pub(super) done: mpsc::UnboundedSender<Done>,
     checks: Arc<Semaphore>,
+    /// Who holds a permit of this may make a key for a server record.
+    pub(super) makers: Arc<Semaphore>,
     /// When the next config is due.
     config_due: Duration,
     /// When to write the master's key again, after that has failed.
@@ -46,7 +55,8 @@ impl KeyWork {
         driver.engine.handle(Input::Offering(driver.gate.offer_text()), now);
         let config_due = now.steady + driver.config_period();
         let checks = Arc::new(Semaphore::new(CHECKS));
-        (Self { done, checks, config_due, save_due: None }, received)
+        let makers = Arc::new(Semaphore::new(MAKERS));
+        (Self { done, checks, makers, config_due, save_due: None }, received)
     }
 
     pub(super) fn due(&self) -> Duration {
@@ -90,6 +100,7 @@ impl Driver {
     pub(super) fn on_key_work(&mut self, done: Done) -> Input {
         match done {
             Done::Checked(input) => input,
+            Done::Preseeded(made) => self.on_preseeded(*made),
             Done::Made(made) => Input::KeyMade(made.and_then(|key| {
                 let public = key.public().clone();
                 self.keys.prepare(key).map_err(|error| error.to_string())?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use brine_pki::ledger::Log;
-use brine_protocol::job::{Delivery, Ending, Job};
+use brine_protocol::job::{Delivery, Ending, Job, Target, TargetKind};
 use brine_protocol::message::{Cancel, Order, ToMinion};
 use brine_protocol::{Jid, MinionId};
 
@@ -29,20 +29,20 @@ impl<L: Log> Engine<L> {
                 continue;
             }
             self.note_handed(job.jid, id);
-            live.push((conn, subscribed, max));
+            live.push((id, conn, subscribed));
         }
-        let order = ToMinion::Order(Box::new(self.order(job)));
         // A broadcast is read by every subscriber, so it is only for orders that are for all.
         let is_for_all = job.minions.len() == self.trust.registry().accepted().count();
         let mut subscribers = self.sessions.values().filter(|session| session.is_subscribed());
         let fits_all = subscribers.all(|session| fits(size, session.message_max));
-        let by_broadcast = is_for_all && fits_all && live.iter().any(|(_, subscribed, _)| *subscribed);
+        let by_broadcast = is_for_all && fits_all && live.iter().any(|(_, _, subscribed)| *subscribed);
         if by_broadcast {
-            self.broadcast(&order);
+            self.broadcast(&ToMinion::Order(Box::new(self.order(job, None))));
         }
-        for (conn, subscribed, _) in live {
+        for (id, conn, subscribed) in live {
             if !(by_broadcast && subscribed) {
-                self.send(conn, order.clone());
+                let order = self.order(job, Some(id));
+                self.send(conn, ToMinion::Order(Box::new(order)));
             }
         }
     }
@@ -96,7 +96,7 @@ impl<L: Log> Engine<L> {
             }
             handed += size + ORDER_SLACK;
             self.note_handed(jid, &id);
-            let order = self.order(&job);
+            let order = self.order(&job, Some(&id));
             self.send(conn, ToMinion::Order(Box::new(order)));
         }
         if self.sessions.get(&conn).is_some_and(|session| !session.backlog.is_empty()) {
@@ -130,7 +130,8 @@ impl<L: Log> Engine<L> {
         }
     }
 
-    fn order(&self, job: &Job) -> Order {
+    /// The order as one minion gets it, or as everybody does.
+    fn order(&self, job: &Job, to: Option<&MinionId>) -> Order {
         let expires_in_ms = match job.delivery {
             Delivery::Now => None,
             Delivery::Queue { ttl_ms } => {
@@ -142,11 +143,20 @@ impl<L: Log> Engine<L> {
             jid: job.jid,
             number: job.number,
             calls: job.calls.clone(),
-            target: job.target.clone(),
+            target: sent_target(&job.target, to),
             job_timeout_ms: job.job_timeout_ms,
             expires_in_ms,
             principal: job.principal.clone(),
         }
+    }
+}
+
+/// The target that a minion is sent and checks again: of records it knows nothing.
+fn sent_target(target: &Target, to: Option<&MinionId>) -> Target {
+    match (target.kind, to) {
+        (TargetKind::Glob | TargetKind::List, _) => target.clone(),
+        (TargetKind::Record, Some(id)) => Target::list(id.as_str()),
+        (TargetKind::Record, None) => Target::glob("*"),
     }
 }
 

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use brine_pki::ledger::Log;
 use brine_protocol::control::{JobEvent, JobRequest, JobRow, Problem, ProblemKind};
-use brine_protocol::job::{CALLS_MAX, Call, Delivery, Ending, Job, Target};
+use brine_protocol::id::ID_MAX;
+use brine_protocol::job::{CALLS_MAX, Call, Delivery, Ending, Job, Target, TargetKind};
 use brine_protocol::message::{Cancel, Return, Stored, ToMinion, is_repeatable};
+use brine_protocol::server::RecordTerm;
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Jid, MinionId};
 use serde_json::{Value, json};
@@ -112,10 +114,8 @@ impl<L: Log> Engine<L> {
             return Err(Problem::new(ProblemKind::Degraded, problem.clone()));
         }
         let minions: Vec<(MinionId, u64)> = self
-            .trust
-            .registry()
-            .accepted()
-            .filter(|(id, _)| request.target.matches(id))
+            .accepted_for(by)
+            .filter(|(id, _)| request.target.matches(id, self.record_of(id)))
             .map(|(id, generation)| (id.clone(), generation))
             .collect();
         if minions.is_empty() {
@@ -340,10 +340,15 @@ impl<L: Log> Engine<L> {
     }
 }
 
-/// What an order takes on the wire, but for its envelope.
+/// What an order takes on the wire, but for its envelope, or here if that is more: a minion is
+/// not sent a target over records, but its own id.
 fn order_bytes(calls: &[Call], target: &Target) -> usize {
     let size = |json: Result<Vec<u8>, _>| json.map_or(usize::MAX / 4, |json: Vec<u8>| json.len());
-    size(serde_json::to_vec(calls)) + size(serde_json::to_vec(target))
+    let sent = match target.kind {
+        TargetKind::Glob | TargetKind::List => 0,
+        TargetKind::Record => size(serde_json::to_vec(&Target::list(""))) + ID_MAX,
+    };
+    size(serde_json::to_vec(calls)) + size(serde_json::to_vec(target)).max(sent)
 }
 
 /// How deep arrays and objects lie inside each other.
@@ -374,6 +379,12 @@ fn check(request: &JobRequest, message_max: usize) -> Result<(), Problem> {
                 brine_local::text::escape(name)
             ));
         }
+    }
+    let target = &request.target;
+    if target.kind == TargetKind::Record
+        && let Err(error) = target.expression.parse::<RecordTerm>()
+    {
+        return bad(error.to_string());
     }
     if request.job_timeout_ms == Some(0) {
         return bad("a job timeout has to be greater than 0".to_owned());

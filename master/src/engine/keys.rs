@@ -1,16 +1,23 @@
 //! Acts on keys, and what each of them does to sessions and orders.
 
+use std::collections::BTreeMap;
+
 use brine_pki::key::PublicKey;
 use brine_pki::ledger::Log;
 use brine_pki::registry::{ActError, Done, Imported, Verdict};
 use brine_protocol::Fingerprint;
 use brine_protocol::control::{
-    Act, ImportRequest, Key, KeyActRequest, KeyActResult, KeyState, KeysQuery, Problem, ProblemKind,
+    Act, ImportRequest, KEY_STATES, Key, KeyActRequest, KeyActResult, KeyState, KeysQuery, Problem,
+    ProblemKind,
 };
 use brine_protocol::job::Ending;
 use brine_protocol::message::{Standing, ToMinion};
-use serde_json::json;
+use brine_protocol::permission::Verb;
+use serde_json::{Map, Value, json};
 
+use super::events::{Whose, name_server};
+use super::refusals::subject;
+use super::zones::KeyUse;
 use super::{Engine, Output};
 use crate::roles::Principal;
 use crate::store::Record;
@@ -24,17 +31,30 @@ const NO_KEY: Fingerprint = Fingerprint([0; 32]);
 impl<L: Log> Engine<L> {
     /// Does one act on every key named; each succeeds or is refused by itself.
     pub(super) fn act(&mut self, request: &KeyActRequest, by: &Principal) -> Vec<KeyActResult> {
-        let who = by.to_string();
-        let reason = request.reason.as_deref();
-        let done = self.trust.act_all(request.act, &request.keys, &who, reason, self.now.wall);
-        let results = request.keys.iter().zip(done).map(|(name, done)| {
-            let refused = match done {
-                Ok(done) => {
-                    self.on_decided(request.act, &done, &who);
+        let (who, act) = (by.to_string(), request.act);
+        let mut refusals = Vec::new();
+        let mut allowed = Vec::new();
+        for name in &request.keys {
+            let refused = self.may_act_on_key(by, name, KeyUse::Act(act)).err();
+            if refused.is_some() {
+                self.note_refused(&who, Verb::KeysAct, &subject(act.name(), Some(name), 1));
+            } else {
+                allowed.push(name.clone());
+            }
+            refusals.push(refused.map(|problem| problem.detail));
+        }
+        let whose: Vec<_> =
+            allowed.iter().map(|name| self.whose_key(&name.id, Some(name.fingerprint))).collect();
+        let done = self.trust.act_all(act, &allowed, &who, request.reason.as_deref(), self.now.wall);
+        let mut done = done.into_iter().zip(whose);
+        let results = request.keys.iter().zip(refusals).map(|(name, refused)| {
+            let refused = refused.or_else(|| match done.next().expect("each allowed one has a result") {
+                (Ok(done), whose) => {
+                    self.decided_for(act, &done, &who, whose);
                     None
                 }
-                Err(error) => Some(self.undone(&error)),
-            };
+                (Err(error), _) => Some(self.undone(&error)),
+            });
             KeyActResult { id: name.id.clone(), fingerprint: name.fingerprint, refused }
         });
         results.collect()
@@ -101,6 +121,15 @@ impl<L: Log> Engine<L> {
 
     /// A decision is on disk: who gains is let in at once, who loses is cut off at once.
     pub(super) fn on_decided(&mut self, act: Act, done: &Done, by: &str) {
+        let whose = match done.unlinked {
+            Some(server) => Some(self.whose_server(server)),
+            None => self.whose_key(&done.id, Some(done.fingerprint)),
+        };
+        self.decided_for(act, done, by, whose);
+    }
+
+    /// The same of a key that was, or is, this record's.
+    pub(super) fn decided_for(&mut self, act: Act, done: &Done, by: &str, whose: Option<Whose>) {
         let (id, fingerprint) = (&done.id, done.fingerprint);
         let key = (id.clone(), fingerprint);
         if matches!(done.was, Verdict::Accepted { .. }) {
@@ -141,7 +170,11 @@ impl<L: Log> Engine<L> {
         if let Some(reason) = &done.entry.reason {
             data["reason"] = reason.as_str().into();
         }
-        self.event(format!("brine/key/{id}/{}", act.past()), data);
+        let zone = name_server(&mut data, whose);
+        self.event_in_zone(format!("brine/key/{id}/{}", act.past()), data, zone);
+        if let Some(server) = done.unlinked {
+            self.unlinked(server, id, fingerprint, by, done.entry.reason.as_deref());
+        }
         if done.is.is_none() {
             // Of two that waited, the other may be the only one now.
             self.judge(id);
@@ -151,10 +184,28 @@ impl<L: Log> Engine<L> {
         self.judge_again |= has_room_again && self.trust.fill().is_some();
     }
 
-    /// The keys that are asked for, with whether their minions are connected.
-    pub(super) fn keys(&self, query: &KeysQuery) -> Vec<Key> {
+    /// How many keys that are shown to this caller are in each state.
+    pub(super) fn counts(&self, by: &Principal) -> Map<String, Value> {
+        let mut counts: BTreeMap<KeyState, u64> = BTreeMap::new();
+        if by.zones().is_some() {
+            let keys = self.trust.find(&KeysQuery { public_key: false, ..KeysQuery::default() });
+            for key in keys.iter().filter(|key| self.sees_key(by, key)) {
+                *counts.entry(key.state).or_default() += 1;
+            }
+        } else {
+            counts.extend(KEY_STATES.map(|state| (state, self.trust.count(state) as u64)));
+        }
+        let count = |state: &KeyState| counts.get(state).copied().unwrap_or_default();
+        KEY_STATES.iter().map(|state| (state.name().to_owned(), count(state).into())).collect()
+    }
+
+    /// The keys that are asked for and shown to this caller, with their records and with whether
+    /// their minions are connected.
+    pub(super) fn keys(&self, by: &Principal, query: &KeysQuery) -> Vec<Key> {
         let mut keys = self.trust.find(query);
+        keys.retain(|key| self.sees_key(by, key));
         for key in &mut keys {
+            key.server = self.key_server(key);
             key.connected = match key.state {
                 KeyState::Accepted => self
                     .by_id

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use brine_pki::ledger::Log;
 use brine_protocol::control::{
-    Decision, ImportRequest, JobRequest, JobRow, KEY_STATES, Key, KeyActRequest, KeyActResult, KeysQuery,
-    MasterRotation, Minion, Presence, Problem, ProblemKind, RotateMaster,
+    Decision, ImportRequest, JobRequest, JobRow, Key, KeyActRequest, KeyActResult, KeysQuery, MasterRotation,
+    Minion, Presence, Problem, ProblemKind, RotateMaster,
 };
 use brine_protocol::job::Job;
 use brine_protocol::message::ToMinion;
@@ -16,6 +16,8 @@ use brine_protocol::{Fingerprint, Jid, MinionId};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::servers::{ServerAnswer, ServerAsk};
+use super::sessions::Session;
 use super::{Engine, Output};
 use crate::roles::Principal;
 use crate::store::Record;
@@ -84,6 +86,8 @@ pub enum Ask {
     FinishRotation,
     /// Keep the present key after all.
     WithdrawRotation,
+    /// Something about server records or enrolment tokens.
+    Server(ServerAsk),
 }
 
 /// The answers.
@@ -130,6 +134,8 @@ pub enum Answer {
     },
     /// The rotation of the master's key that is under way, or was just ended.
     Rotation(Option<MasterRotation>),
+    /// Something about server records or enrolment tokens.
+    Server(ServerAnswer),
     /// It was not done.
     Refused(Problem),
 }
@@ -148,10 +154,17 @@ pub(super) struct Probing {
 impl<L: Log> Engine<L> {
     pub(super) fn on_request(&mut self, request: Request) {
         let Request { id, principal, ask } = request;
+        let about_trust = ask.about_trust();
         match self.answer(id, &principal, ask) {
             Ok(Some((answer, is_promise))) => self.reply(id, answer, is_promise),
             Ok(None) => {}
-            Err(problem) => self.reply(id, Answer::Refused(problem), false),
+            Err(problem) => {
+                if let Some((verb, subject)) = about_trust.filter(|_| problem.kind == ProblemKind::Forbidden)
+                {
+                    self.note_refused(&principal.to_string(), verb, &subject);
+                }
+                self.reply(id, Answer::Refused(problem), false);
+            }
         }
     }
 
@@ -170,11 +183,11 @@ impl<L: Log> Engine<L> {
         match ask {
             Ask::Keys(query) => {
                 by.may(Verb::KeysList)?;
-                now(Answer::Keys(self.keys(&query)))
+                now(Answer::Keys(self.keys(by, &query)))
             }
             Ask::History(id) => {
                 by.may(Verb::KeysList)?;
-                now(Answer::History(self.trust.registry().history(&id).to_vec()))
+                now(Answer::History(self.history(by, &id)))
             }
             Ask::Act(request) => {
                 by.may(Verb::KeysAct)?;
@@ -186,12 +199,11 @@ impl<L: Log> Engine<L> {
             }
             Ask::Minions => {
                 by.may(Verb::MinionsList)?;
-                let ids: Vec<MinionId> = self.trust.registry().accepted().map(|(id, _)| id.clone()).collect();
-                now(Answer::Minions(ids.iter().map(|id| self.minion(id)).collect()))
+                now(Answer::Minions(self.accepted_for(by).map(|(id, _)| self.minion(id)).collect()))
             }
             Ask::Minion(minion) => {
                 by.may(Verb::MinionsList)?;
-                if !self.trust.registry().accepted().any(|(id, _)| *id == minion) {
+                if !self.accepted_for(by).any(|(id, _)| *id == minion) {
                     let detail = format!("no accepted minion has the id {minion}");
                     return Err(Problem::new(ProblemKind::NotFound, detail));
                 }
@@ -221,19 +233,21 @@ impl<L: Log> Engine<L> {
             }
             Ask::Health => {
                 by.may(Verb::Health)?;
-                let keys = KEY_STATES
-                    .iter()
-                    .map(|state| (state.name().to_owned(), self.trust.count(*state).into()))
-                    .collect();
-                let sessions = self.sessions.values().filter(|session| session.is_live()).count();
+                let keys = self.counts(by);
+                let is_live = |session: &&Session| session.is_live() && self.sees_minion(by, &session.id);
+                let sessions = self.sessions.values().filter(is_live).count();
                 let problems = self.disk_problem.iter().chain(&self.rules_problem);
                 let problems = problems.chain(self.rotations.problems()).cloned().collect();
-                let (notices, fingerprint) = (self.notices(), self.fingerprint());
+                let (notices, fingerprint) = (self.notices_to(Some(by)), self.fingerprint());
                 now(Answer::Health { sessions, keys, problems, notices, fingerprint })
             }
             Ask::Rotation => {
                 by.may(Verb::Health)?;
-                now(Answer::Rotation(self.rotation()))
+                let mut rotation = self.rotation();
+                if let Some(rotation) = &mut rotation {
+                    rotation.missing.retain(|id| self.sees_minion(by, id));
+                }
+                now(Answer::Rotation(rotation))
             }
             Ask::Rotate(wanted) => self.start_rotation(id, by, wanted).map(|()| None),
             Ask::FinishRotation => {
@@ -244,6 +258,7 @@ impl<L: Log> Engine<L> {
                 by.may(Verb::MasterRotate)?;
                 now(Answer::Rotation(Some(self.withdraw_rotation(&by.to_string())?)))
             }
+            Ask::Server(ask) => self.server(id, by, ask),
         }
     }
 
@@ -298,6 +313,14 @@ impl<L: Log> Engine<L> {
         self.reply(id, Answer::Job { jid: job.jid, made: Some(Arc::clone(&job)) }, true);
         self.start(&job);
         Ok(())
+    }
+
+    /// The accepted minions that are shown to this caller, with the generations of their keys.
+    pub(super) fn accepted_for<'a>(
+        &'a self,
+        by: &'a Principal,
+    ) -> impl Iterator<Item = (&'a MinionId, u64)> + 'a {
+        self.trust.registry().accepted().filter(move |(id, _)| self.sees_minion(by, id))
     }
 
     fn minion(&self, id: &MinionId) -> Minion {

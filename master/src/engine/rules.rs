@@ -9,6 +9,7 @@ use brine_protocol::message::{Standing, ToMinion};
 use serde_json::json;
 
 use super::{Engine, Output};
+use crate::roles::Principal;
 
 impl<L: Log> Engine<L> {
     /// Other rules hold from now on, also for keys that wait already.
@@ -24,6 +25,13 @@ impl<L: Log> Engine<L> {
         for decided in judged.decided {
             self.on_judged(decided);
         }
+    }
+
+    /// There may be room now for keys that rules would let in.
+    pub(super) fn on_max_minions(&mut self, max: usize) {
+        self.trust.set_max_minions(max);
+        self.judge_again = true;
+        self.judge_again();
     }
 
     /// Lets the one waiting key of an id in, if a rule says so.
@@ -76,6 +84,11 @@ impl<L: Log> Engine<L> {
     /// What an administrator should keep in mind though nothing is wrong, one sentence each.
     #[must_use]
     pub fn notices(&self) -> Vec<String> {
+        self.notices_to(None)
+    }
+
+    /// The same, with no minion in it that this one does not see.
+    pub(super) fn notices_to(&self, to: Option<&Principal>) -> Vec<String> {
         let fill = self.trust.fill();
         let unlimited = if fill.is_none() { ", and max_minions sets no limit" } else { "" };
         let rules = self.trust.rules();
@@ -98,7 +111,7 @@ impl<L: Log> Engine<L> {
                 "{holders} keys are accepted or suspended and max_minions is {max}: no more can be accepted"
             ));
         }
-        notices.extend(self.key_notices());
+        notices.extend(self.key_notices(to));
         notices
     }
 }

@@ -6,12 +6,15 @@ use std::time::Duration;
 use brine_pki::ledger::Log;
 use brine_pki::registry::rules::Rule;
 use brine_pki::registry::{Knocker, Verdict};
-use brine_protocol::control::{KeyName, Presence};
+use brine_pki::waiting::WaitingKey;
+use brine_protocol::control::Presence;
 use brine_protocol::limits::WireLimits;
 use brine_protocol::message::{Beat, Knock, Standing, Start, Stored, ToMaster, ToMinion};
 use brine_protocol::{Fingerprint, Jid, MinionId};
 use serde_json::json;
 
+use super::enrol::take_token;
+use super::events::name_server;
 use super::handing::Backlog;
 use super::{Engine, Now, Opened, Output};
 use crate::gate::ConnId;
@@ -77,7 +80,9 @@ impl<L: Log> Engine<L> {
         self.output(Output::Welcome { conn, standing });
     }
 
-    pub(super) fn on_opened(&mut self, opened: Opened, first: ToMaster) {
+    pub(super) fn on_opened(&mut self, opened: Opened, mut first: ToMaster) {
+        // Before anything is kept or told of what the minion claims.
+        let token = take_token(&mut first);
         let Opened { conn, id, key, fingerprint, address } = opened;
         let claims = match &first {
             ToMaster::Knock(knock) => knock.clone(),
@@ -126,6 +131,11 @@ impl<L: Log> Engine<L> {
                 if verdict != Verdict::Rejected {
                     self.catch_up(conn, None);
                 }
+                let shown = token.filter(|_| knocked.waits);
+                if shown.is_some_and(|token| self.enrol(conn, &id, fingerprint, &address.to_string(), &token))
+                {
+                    return self.judge_others(&knocked.dropped);
+                }
                 match verdict {
                     Verdict::Rejected => self.output(Output::Close { conn, why: "key_rejected" }),
                     Verdict::Pending => self.judge(&id),
@@ -135,7 +145,11 @@ impl<L: Log> Engine<L> {
             // Started under a verdict that has changed since, or said something else first.
             (_, _) => self.output(Output::Cut { conn, why: "message_out_of_turn" }),
         }
-        for dropped in &knocked.dropped {
+        self.judge_others(&knocked.dropped);
+    }
+
+    fn judge_others(&mut self, dropped: &[WaitingKey]) {
+        for dropped in dropped {
             // Of two that waited, the other may be the only one now.
             self.judge(&dropped.id);
         }
@@ -255,7 +269,9 @@ impl<L: Log> Engine<L> {
             session.message_max = usize::try_from(max).unwrap_or(usize::MAX);
         }
         let (id, address, subscribed) = (session.id.clone(), session.address.clone(), session.subscribed);
+        let fingerprint = session.fingerprint;
         self.take_over(conn, &id);
+        self.note_arrival(&id, fingerprint);
 
         let known = self.facts.get(&id).filter(|facts| facts.generation == generation);
         if known.is_some_and(|facts| facts.journal != start.journal) {
@@ -311,9 +327,12 @@ impl<L: Log> Engine<L> {
 
     /// A waiting key had to make room, or was not heard of for too long. Nothing is stored of it, but
     /// whoever has it on a screen has to hear that it is gone.
-    pub(super) fn key_forgotten(&mut self, name: &KeyName, why: &'static str) {
-        let KeyName { id, fingerprint, .. } = name;
-        self.passing_event(format!("brine/key/{id}/expired"), json!({"fingerprint": fingerprint}));
+    pub(super) fn key_forgotten(&mut self, key: &WaitingKey, why: &'static str) {
+        let WaitingKey { id, fingerprint, claims, .. } = key;
+        let mut data = json!({"fingerprint": fingerprint});
+        let zone = name_server(&mut data, self.whose_gone(id, claims));
+        let event = self.make_event(format!("brine/key/{id}/expired"), data, zone);
+        self.output(Output::Event(event));
         self.close_waiting(&(id.clone(), *fingerprint), why);
     }
 

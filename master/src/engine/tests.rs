@@ -1,11 +1,17 @@
 //! The engine against a small world: no sockets, no disk, time by hand.
 
 mod broadcasts;
+mod enrol;
+mod full;
 mod keys;
 mod orders;
+mod pages;
+mod preseed;
 mod requests;
 mod rotation;
 mod rules;
+mod servers;
+mod zones;
 
 use super::*;
 use std::collections::BTreeSet;
@@ -19,6 +25,7 @@ use brine_protocol::control::{
 };
 use brine_protocol::job::{Call, Delivery, Ending, Returned, Target};
 use brine_protocol::message::{Beat, Knock, Order, Return, Start, ToMinion};
+use brine_protocol::{Secret, ServerId};
 use serde_json::Map;
 
 use crate::roles::{Principal, Roles};
@@ -147,6 +154,7 @@ fn settings() -> Settings {
         open_bytes_max: 16 * 1024 * 1024,
         message_max: 1024 * 1024,
         hand_window: 100_000,
+        servers_max: 10,
     }
 }
 

@@ -295,7 +295,13 @@ fn keys_and_values_are_these_bytes() {
     let (store, _) = scratch.open();
     let known = job(T0, &["a", "b"]);
     let at = known.jid.time();
-    let event = Event { id: 0x1234_abcd, tag: "brine/minion/a/stop".to_owned(), at, data: Map::new().into() };
+    let event = Event {
+        id: 0x1234_abcd,
+        tag: "brine/minion/a/stop".to_owned(),
+        at,
+        data: Map::new().into(),
+        zone: None,
+    };
     let facts = Facts { generation: 3, journal: "j1".to_owned(), ..Facts::default() };
     store
         .commit(&[

@@ -306,8 +306,10 @@ impl<L: Log> Engine<L> {
         self.event(format!("brine/master/key/{what}"), data);
     }
 
-    /// What an administrator should keep in mind about the master's key.
-    pub(in crate::engine) fn key_notices(&self) -> impl Iterator<Item = String> {
+    /// What an administrator should keep in mind about the master's key, naming the minions that
+    /// this one sees.
+    pub(in crate::engine) fn key_notices(&self, to: Option<&Principal>) -> impl Iterator<Item = String> {
+        let is_seen = |id: &&MinionId| to.is_none_or(|to| self.sees_minion(to, id));
         let announced = self.trust.registry().master_keys().announced;
         let under_way = announced.map(|announced| {
             let MasterRotation { to, until, learned, missing, .. } = self.shown(announced);
@@ -319,9 +321,13 @@ impl<L: Log> Engine<L> {
         let is_over = self.rotations.grace.over_since.is_some();
         let unaware = announced.filter(|_| is_over).map(|announced| self.unaware(announced));
         let held = unaware.filter(|unaware| !unaware.is_empty()).map(|unaware| {
-            let named: Vec<&str> = unaware.iter().take(SPOKEN_MAX).map(MinionId::as_str).collect();
-            let more = unaware.len() - named.len();
-            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            let seen = unaware.iter().filter(is_seen).take(SPOKEN_MAX);
+            let named: Vec<&str> = seen.map(MinionId::as_str).collect();
+            let more = match (named.len(), unaware.len() - named.len()) {
+                (_, 0) => String::new(),
+                (0, unseen) => unseen.to_string(),
+                (_, more) => format!(" and {more} more"),
+            };
             format!(
                 "the grace is over, and the new key of this master waits up to {} minutes for minions that are connected \
                  and have not learned it: {}{more}; to wait for nobody, run: brine-key rotate-master --finish",

@@ -172,6 +172,19 @@ fn max_minions_stops_rules_and_operators() {
 }
 
 #[test]
+fn room_that_is_made_lets_in_who_waits() {
+    let mut world = World::new();
+    world.engine.trust().set_max_minions(1);
+    world.rules(auto_accept());
+    for (conn, name) in [(1, "m1"), (2, "m2"), (3, "m3")] {
+        world.knock(conn, name);
+    }
+    assert_eq!(world.input(Input::MaxMinions(2)).tags(), ["brine/key/m2/accepted"]);
+    assert_eq!(world.input(Input::MaxMinions(1)).tags(), [""; 0], "nobody is thrown out");
+    assert_eq!(world.input(Input::MaxMinions(0)).tags(), ["brine/key/m3/accepted"]);
+}
+
+#[test]
 fn what_lets_in_unseen_is_said_aloud() {
     let mut world = World::new();
     assert_eq!(world.health(), (vec![], vec![]));
@@ -214,7 +227,7 @@ fn keys_come_from_elsewhere() {
     let many = ImportRequest { keys: vec![request.keys[2].clone(); 1001], reason: None };
     assert_eq!(problem(&world.ask(Ask::Import(many))).kind, ProblemKind::BadRequest);
     let entry = serde_json::from_value(serde_json::json!({"alice": {"role": "operator"}})).expect("roles");
-    let roles = Roles::read(&entry, &BTreeMap::new()).expect("roles");
+    let roles = Roles::read(&entry, &BTreeMap::new(), false).expect("roles");
     let alice = roles.principal(1000, Some("alice"), 0).expect("alice");
     assert_eq!(problem(&world.ask_as(alice, Ask::Import(request))).kind, ProblemKind::Forbidden);
 }
@@ -234,9 +247,9 @@ fn a_fleet_that_waits_is_let_in_in_one_go() {
 }
 
 /// A ledger on a disk that may be full.
-struct Full {
-    log: MemoryLedger,
-    is_full: Rc<Cell<bool>>,
+pub(super) struct Full {
+    pub(super) log: MemoryLedger,
+    pub(super) is_full: Rc<Cell<bool>>,
 }
 
 impl Log for Full {

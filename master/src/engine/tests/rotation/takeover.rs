@@ -51,6 +51,11 @@ fn who_is_connected_holds_it_up_until_he_has_learned_it() {
     let notices = world.notices();
     assert!(notices.contains("--finish") && notices.contains("web1"), "{notices}");
     assert!(!notices.contains("web2"), "nobody waits for who is away: {notices}");
+    // Who is limited to zones reads how many, and no name of a minion of others.
+    let out = world.ask_as(crate::engine::tests::servers::zoe(), Ask::Health);
+    let Answer::Health { notices, .. } = out.answer() else { panic!("{out:?}") };
+    let notices = notices.join("\n");
+    assert!(notices.contains("have not learned it: 1;") && !notices.contains("web1"), "{notices}");
     // So does one that is let in now, and has not begun yet.
     world.knock(3, "web3");
     world.act(Act::Accept, "web3");
