@@ -11,15 +11,20 @@ pub(crate) mod field;
 pub(crate) mod keys;
 pub(crate) mod list;
 mod news;
+pub(crate) mod pair;
+pub(crate) mod pick;
 pub(crate) mod plan;
 mod point;
 mod press;
+pub(crate) mod slip;
+mod travel;
 mod undo;
 
 use std::collections::BTreeSet;
 
-use brine_protocol::control::{Decision, Health, Whoami};
+use brine_protocol::control::{Decision, Health, PairRequest, Server, Whoami};
 use brine_protocol::permission::Verb;
+use brine_protocol::server::ServerId;
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Fingerprint, MinionId};
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
@@ -33,6 +38,8 @@ use detail::Detail;
 use field::Field;
 use keys::{Keys, Row};
 use list::List;
+use pair::{Confirm, UnderWay};
+use pick::Picker;
 use plan::Step;
 use undo::Undo;
 
@@ -70,6 +77,12 @@ pub(crate) enum News {
     Acted(Vec<Outcome>),
     /// The acts under way are over.
     ActsOver,
+    /// The records that can be chosen, or why there are none to show.
+    Records(Result<Vec<Server>, String>),
+    /// A record changed, or its link did.
+    Record(ServerId),
+    /// What became of the pairing under way.
+    Paired(Outcome),
 }
 
 /// What a first contact with a master tells.
@@ -99,6 +112,15 @@ pub(crate) enum Effect {
         steps: Vec<Step>,
         reason: Option<String>,
     },
+    /// Pair a key with a record, and tell what becomes of it.
+    Pair {
+        server: ServerId,
+        request: PairRequest,
+    },
+    /// Fetch the unlinked records and these linked ones, now and whenever records change.
+    Records(BTreeSet<ServerId>),
+    /// Records are no longer wanted.
+    NoRecords,
     /// Fetch the decisions about an id.
     History(MinionId),
     /// Fetch the keys of one id, or all.
@@ -147,6 +169,16 @@ pub(crate) enum Over {
     Ask(Box<Ask>),
     /// The acts under way, or what became of them.
     Batch,
+    /// The records of which one is chosen for a key.
+    Pick(Box<Picker>),
+    /// The question before a key is paired with a record.
+    Pair(Box<Confirm>),
+}
+
+impl Over {
+    fn is_about_records(&self) -> bool {
+        matches!(self, Over::Pick(_) | Over::Pair(_))
+    }
 }
 
 /// The state of the screen.
@@ -166,6 +198,8 @@ pub(crate) struct App {
     /// The filter, while it is typed.
     pub(crate) filtering: Option<Field>,
     pub(crate) batch: Option<Batch>,
+    /// The pairing under way.
+    pub(crate) pairing: Option<UnderWay>,
     pub(crate) message: Option<Message>,
     undo: Undo,
     /// Decisions of our own that their events will tell of.
@@ -195,6 +229,7 @@ impl App {
             over: None,
             filtering: None,
             batch: None,
+            pairing: None,
             message: None,
             undo: Undo::default(),
             expected: BTreeSet::new(),
@@ -212,7 +247,8 @@ impl App {
         let before = self.list.row(&self.keys).map(Row::name);
         let is_operator = matches!(input, Input::Key(_) | Input::Mouse(_) | Input::Paste(_));
         // What becomes of their own acts operators expect.
-        let is_own = matches!(input, Input::News(News::Acted(_) | News::ActsOver));
+        let is_own = matches!(input, Input::News(News::Acted(_) | News::ActsOver | News::Paired(_)));
+        let are_records_wanted = self.over.as_ref().is_some_and(Over::is_about_records);
         let mut effects = match input {
             Input::Key(key) => self.press(key),
             Input::Mouse(mouse) => self.point(mouse),
@@ -233,6 +269,9 @@ impl App {
             effects.extend(self.follow());
         } else if !is_own && before.is_some() && after.is_some() && before != after {
             self.moved_at = Some(self.now);
+        }
+        if are_records_wanted && !self.over.as_ref().is_some_and(Over::is_about_records) {
+            effects.push(Effect::NoRecords);
         }
         self.settle();
         effects
@@ -255,15 +294,22 @@ impl App {
     }
 
     fn paste(&mut self, text: &str) -> Vec<Effect> {
-        if let Some(field) = &mut self.filtering {
-            field.paste(text);
-            let filter = field.text().to_owned();
-            self.list.set_filter(filter, &self.keys);
-        } else if let Some(Over::Ask(ask)) = &mut self.over
-            && ask.is_typing_reason
-        {
-            ask.reason.paste(text);
-        } else {
+        let is_taken = match &mut self.over {
+            Some(Over::Ask(ask)) => ask.slip.paste(text),
+            Some(Over::Pair(confirm)) => confirm.slip.paste(text),
+            Some(Over::Pick(picker)) => picker.paste(text),
+            Some(Over::Help(_) | Over::Batch) => false,
+            None => match &mut self.filtering {
+                Some(field) => {
+                    field.paste(text);
+                    let filter = field.text().to_owned();
+                    self.list.set_filter(filter, &self.keys);
+                    true
+                }
+                None => false,
+            },
+        };
+        if !is_taken {
             // As key strokes it could accept or delete something.
             self.say(Tone::Plain, "pasted text is taken only where you type: press / to filter");
         }
@@ -286,9 +332,12 @@ impl App {
     /// Brings the cursor onto the screen, and keeps what is scrolled within its text.
     fn settle(&mut self) {
         let (over_max, detail_max) = (view::over_top_max(self), view::detail_top_max(self));
+        let pick_page = view::pick_page(self);
         match &mut self.over {
             Some(Over::Help(top)) => *top = over_max.min(*top),
-            Some(Over::Ask(ask)) => ask.top = over_max.min(ask.top),
+            Some(Over::Ask(ask)) => ask.slip.top = over_max.min(ask.slip.top),
+            Some(Over::Pair(confirm)) => confirm.slip.top = over_max.min(confirm.slip.top),
+            Some(Over::Pick(picker)) => picker.scroll(pick_page),
             Some(Over::Batch) | None => {}
         }
         if let Some(detail) = &mut self.detail {

@@ -5,12 +5,15 @@
 //! the two.
 
 mod dirty;
+mod records;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use brine_client::{Client, ClientError, EventStream};
 use brine_protocol::MinionId;
-use brine_protocol::control::{Event, Key, KeyActRequest, KeysQuery};
+use brine_protocol::control::{Event, Key, KeyActRequest, KeysQuery, PairRequest};
+use brine_protocol::server::ServerId;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, sleep_until};
 
@@ -19,10 +22,11 @@ use crate::app::keys::Row;
 use crate::app::plan::Step;
 use crate::app::{Contact, Decided, News};
 use dirty::{Dirty, Fetch};
+use records::Records;
 
-/// What happens to keys, to the minions that come and go, and to the master's own key. One glob
-/// is what the master takes.
-const TAGS: &str = "brine/[km]*";
+/// What happens to keys, to server records, to the minions that come and go, and to the master's
+/// own key. One glob is what the master takes.
+const TAGS: &str = "brine/[kms]*";
 
 /// Keys in one request of an act: small enough that progress shows, large enough that it is not
 /// the requests that take the time.
@@ -39,6 +43,9 @@ const HEALTH_PAUSE: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) enum Order {
     Act { steps: Vec<Step>, reason: Option<String> },
+    Pair { server: ServerId, request: PairRequest },
+    Records(BTreeSet<ServerId>),
+    NoRecords,
     History(MinionId),
     Refetch(Option<MinionId>),
 }
@@ -69,7 +76,8 @@ pub(crate) async fn follow(
     news: mpsc::Sender<News>,
     orders: mpsc::UnboundedReceiver<Order>,
 ) {
-    let mut link = Link { client, news, orders, dirty: Dirty::default(), last_health: None };
+    let (dirty, records) = (Dirty::default(), Records::default());
+    let mut link = Link { client, news, orders, dirty, records, last_health: None };
     let mut events = events;
     link.dirty.clean(Instant::now());
     loop {
@@ -92,6 +100,7 @@ struct Link {
     news: mpsc::Sender<News>,
     orders: mpsc::UnboundedReceiver<Order>,
     dirty: Dirty,
+    records: Records,
     last_health: Option<Instant>,
 }
 
@@ -103,12 +112,13 @@ impl Link {
     /// Follows events until the master goes away; returns why, or none when nobody listens.
     async fn live(&mut self, mut events: EventStream) -> Option<String> {
         loop {
-            let due = self.dirty.due();
+            let due = self.dirty.due().into_iter().chain(self.records.due()).min();
             tokio::select! {
                 event = events.next() => match event {
                     Ok(Some(event)) => self.on_event(&event).await.ok()?,
                     Ok(None) => {
                         self.dirty.everything(Instant::now());
+                        self.records.touch(Instant::now());
                         self.tell(News::Missed).await.ok()?;
                     }
                     Err(error) => return Some(error.to_string()),
@@ -136,6 +146,15 @@ impl Link {
                 self.dirty.id(id, Instant::now());
                 Ok(())
             }
+            Heard::Record(id, minion) => {
+                self.records.touch(Instant::now());
+                match minion {
+                    Some(minion) => self.dirty.id(minion, Instant::now()),
+                    // Any key that waits may be one that the record expects, or that names it.
+                    None => self.dirty.everything(Instant::now()),
+                }
+                self.tell(News::Record(id)).await
+            }
             Heard::Master => {
                 self.last_health = None;
                 self.dirty.everything(Instant::now());
@@ -150,11 +169,19 @@ impl Link {
             Order::Act { steps, reason } => {
                 tokio::spawn(act(self.client.clone(), self.news.clone(), steps, reason));
             }
+            Order::Pair { server, request } => {
+                tokio::spawn(pair(self.client.clone(), self.news.clone(), server, request));
+            }
+            Order::Records(also) => self.records.want(also, Instant::now()),
+            Order::NoRecords => self.records.forget(),
             Order::History(id) => {
                 tokio::spawn(history(self.client.clone(), self.news.clone(), id));
             }
             Order::Refetch(Some(id)) => self.dirty.id(id, Instant::now()),
-            Order::Refetch(None) => self.dirty.everything(Instant::now()),
+            Order::Refetch(None) => {
+                self.dirty.everything(Instant::now());
+                self.records.touch(Instant::now());
+            }
         }
     }
 
@@ -163,6 +190,15 @@ impl Link {
     /// # Errors
     /// Why the master gave no answer; none when nobody listens any more.
     async fn refresh(&mut self) -> Result<(), Option<ClientError>> {
+        if let Some(also) = self.records.take(Instant::now()) {
+            let answer = match records::fetch(&self.client, also).await {
+                Ok(servers) => Ok(servers),
+                // Not to be shown records is no reason to be shown nothing.
+                Err(error @ (ClientError::Refused(_) | ClientError::Protocol(_))) => Err(error.to_string()),
+                Err(error @ ClientError::Unreachable { .. }) => return Err(Some(error)),
+            };
+            self.tell(News::Records(answer)).await.map_err(|Gone| None)?;
+        }
         match self.dirty.take(Instant::now()) {
             None => return Ok(()),
             Some(Fetch::Whole) => {
@@ -200,6 +236,7 @@ impl Link {
             match contact(&self.client).await {
                 Ok((events, contact)) => {
                     self.dirty.clean(Instant::now());
+                    self.records.touch(Instant::now());
                     self.tell(News::Back(Box::new(contact))).await.ok()?;
                     return Some(events);
                 }
@@ -208,12 +245,22 @@ impl Link {
         }
     }
 
-    async fn refuse(&self, order: Order) -> Option<()> {
+    async fn refuse(&mut self, order: Order) -> Option<()> {
         let why = "not connected to the master".to_owned();
         match order {
             Order::Act { steps, .. } => {
                 self.tell(News::Acted(vec![Outcome::Refused(why); steps.len()])).await.ok()?;
                 self.tell(News::ActsOver).await.ok()
+            }
+            Order::Pair { .. } => self.tell(News::Paired(Outcome::Refused(why))).await.ok(),
+            Order::Records(also) => {
+                // They are fetched when the master is back, unless they are no longer wanted then.
+                self.records.want(also, Instant::now());
+                self.tell(News::Records(Err(why))).await.ok()
+            }
+            Order::NoRecords => {
+                self.records.forget();
+                Some(())
             }
             Order::History(id) => self.tell(News::History(id, Err(why))).await.ok(),
             Order::Refetch(_) => Some(()),
@@ -228,6 +275,8 @@ enum Heard {
     Key(MinionId, Option<Decided>),
     /// A minion came or went.
     Presence(MinionId),
+    /// This record came, changed or went, or its link did; its minion, if only that is concerned.
+    Record(ServerId, Option<MinionId>),
     /// The master's own key.
     Master,
     Nothing,
@@ -249,6 +298,11 @@ fn heard(event: &Event) -> Heard {
             Heard::Key(id, decided)
         }
         ["brine", "minion", id, "start" | "stop"] => id.parse().map_or(Heard::Nothing, Heard::Presence),
+        ["brine", "server", id, what] => {
+            let minion = || event.data.get("minion")?.as_str()?.parse().ok();
+            let minion = minion().filter(|_| matches!(*what, "linked" | "unlinked"));
+            id.parse().map_or(Heard::Nothing, |id| Heard::Record(id, minion))
+        }
         ["brine", "master", ..] => Heard::Master,
         _ => Heard::Nothing,
     }
@@ -258,6 +312,13 @@ async fn history(client: Client, news: mpsc::Sender<News>, id: MinionId) {
     let history = client.history(&id).await.map_err(|error| error.to_string());
     // Nobody listens any more: then nobody misses it.
     let _ = news.send(News::History(id, history)).await;
+}
+
+/// Pairs a key with a record, and tells what became of it.
+async fn pair(client: Client, news: mpsc::Sender<News>, server: ServerId, request: PairRequest) {
+    let outcome = client.pair(server, &request).await.map_or_else(|error| failed(&error), |_| Outcome::Done);
+    // Nobody listens any more: then nobody misses it.
+    let _ = news.send(News::Paired(outcome)).await;
 }
 
 /// Performs steps in parts, and tells of each part what became of it.

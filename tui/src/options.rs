@@ -8,8 +8,9 @@ use clap::Parser;
 const KEYS: &str = "\
 Keys (? shows all of them):
   a  r  d  s  u    accept, reject, delete, suspend or resume, undo; then y or n, and Enter means no
+  p                pair: choose a server record for a key that waits; accepted and linked in one
   Space  *         select one, or all that the filter shows
-  /                filter by id, fingerprint or address, by claims with os: and host:; Esc clears
+  /                filter by id, fingerprint or address, and with os: host: record: zone:; Esc clears
   Tab  1-6         the next state: pending, denied, accepted, rejected, suspended, all
   Enter            whole fingerprint, its picture, claims, history, and the key it competes with
   o  O             sort, and the other way round

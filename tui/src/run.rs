@@ -155,6 +155,9 @@ pub(crate) async fn run(options: &Options) -> Result<Code, Failure> {
                     continue;
                 }
                 Effect::Act { steps, reason } => Order::Act { steps, reason },
+                Effect::Pair { server, request } => Order::Pair { server, request },
+                Effect::Records(also) => Order::Records(also),
+                Effect::NoRecords => Order::NoRecords,
                 Effect::History(id) => Order::History(id),
                 Effect::Refetch(id) => Order::Refetch(id),
             };

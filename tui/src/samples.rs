@@ -1,10 +1,9 @@
 //! Keys and masters for tests.
 
-use std::collections::BTreeMap;
-
-use brine_protocol::control::{Decision, Health, Key, KeyState, Whoami};
+use brine_protocol::control::{Decision, Health, Key, KeyServer, KeyState, Link, Server, Way, Whoami};
 use brine_protocol::message::Knock;
 use brine_protocol::permission::{Role, VERBS, allows};
+use brine_protocol::server::{ServerId, ServerRecord};
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Fingerprint, MinionId};
 use ratatui::layout::Size;
@@ -51,11 +50,12 @@ pub(crate) fn key(id_text: &str, n: u8, state: KeyState) -> Key {
             host: format!("{id_text}.example"),
             os: "Debian 13".to_owned(),
             version: "0.1.0".to_owned(),
-            grains: BTreeMap::new(),
+            ..Knock::default()
         },
         known_before: false,
         connected: state == KeyState::Accepted,
         rule: None,
+        server: None,
     }
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn whoami(role: Role) -> Whoami {
         Role::Viewer => "unix:1001 (victor)",
     };
     let verbs = VERBS.into_iter().filter(|verb| allows(role, *verb)).collect();
-    Whoami { principal: principal.to_owned(), role, verbs }
+    Whoami { principal: principal.to_owned(), role, verbs, zones: None }
 }
 
 pub(crate) fn health() -> Health {
@@ -123,6 +123,57 @@ pub(crate) fn fleet() -> Vec<Key> {
         key("old", 7, KeyState::Suspended),
         ruled,
     ]
+}
+
+pub(crate) fn server_id(n: u8) -> ServerId {
+    ServerId::from_random([n; 16])
+}
+
+/// A record that no minion has.
+pub(crate) fn server(n: u8, name: &str) -> Server {
+    let record = ServerRecord {
+        name: name.to_owned(),
+        model: "scribe-2.9".to_owned(),
+        zone: Some("Dijon".to_owned()),
+        site: None,
+        labels: std::collections::BTreeMap::new(),
+        minion_id: None,
+        external_id: None,
+    };
+    Server {
+        id: server_id(n),
+        record,
+        created: seconds_ago(100_000),
+        created_by: "unix:0 (root)".to_owned(),
+        link: None,
+    }
+}
+
+/// The record with the minion that has this id and the key of this number.
+pub(crate) fn linked(mut server: Server, id_text: &str, n: u8) -> Server {
+    server.link = Some(Link {
+        minion: id(id_text),
+        fingerprint: fingerprint(n),
+        since: seconds_ago(50_000),
+        by: "unix:0 (root)".to_owned(),
+        way: Way::Paired,
+        preseed: None,
+        connected: true,
+    });
+    server
+}
+
+/// What the master puts beside a key that belongs to a record, or could.
+pub(crate) fn beside(server: &Server, linked: bool) -> KeyServer {
+    let record = &server.record;
+    KeyServer { id: server.id, name: record.name.clone(), zone: record.zone.clone(), linked }
+}
+
+/// A screen of an operator who is limited to these zones.
+pub(crate) fn limited(zones: &[&str], all: impl IntoIterator<Item = Key>) -> App {
+    let mut contact = contact(Role::Operator, all);
+    contact.whoami.zones = Some(zones.iter().map(|zone| (*zone).to_owned()).collect());
+    App::new(contact, "salt.example".to_owned(), Size::new(80, 24), NOW)
 }
 
 pub(crate) fn decision(seq: u64, act: &str, n: u8, reason: Option<&str>) -> Decision {

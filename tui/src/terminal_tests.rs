@@ -1,5 +1,6 @@
 //! A program of ours on a pseudo-terminal, ended in every way but SIGKILL: the terminal is as it
-//! was. The program is this test binary again, which runs the one test named for it.
+//! was. The program is this test binary again, told to run the same test: there the test takes over
+//! the terminal that it finds and ends as it says, instead of checking.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,19 +11,20 @@ use nix::sys::termios::{LocalFlags, tcgetattr};
 
 use super::*;
 
-/// Tells the program that it is one, and how it is to end.
-const ENDING: &str = "BRINE_TUI_TEST_ENDING";
+/// Tells a test that it is the program.
+const PROGRAM: &str = "BRINE_TUI_TEST_PROGRAM";
 
 /// What is written when the alternate screen is left.
 const LEFT: &str = "\u{1b}[?1049l";
 
-fn run(ending: &str) -> (OpenptyResult, Child) {
+/// Runs this test as a program on a terminal of its own.
+fn start(test: &str) -> (OpenptyResult, Child) {
     let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
     let pty = openpty(&size, None).unwrap();
     let end = || Stdio::from(pty.slave.try_clone().unwrap());
     let child = Command::new(std::env::current_exe().unwrap())
-        .args(["terminal::tests::the_program", "--exact", "--ignored", "--nocapture"])
-        .env(ENDING, ending)
+        .args([&format!("terminal::tests::{test}"), "--exact", "--nocapture"])
+        .env(PROGRAM, test)
         .stdin(end())
         .stdout(end())
         .stderr(end())
@@ -31,10 +33,15 @@ fn run(ending: &str) -> (OpenptyResult, Child) {
     (pty, child)
 }
 
-/// Lets the program end, and returns its exit code and what it wrote.
+/// Lets a program do this with its screen, and returns what it wrote until it ended with this code.
+/// In the program itself this does not return.
 #[track_caller]
-fn check(ending: &str, code: i32) -> String {
-    let (pty, mut child) = run(ending);
+fn check(test: &str, code: i32, program: fn(Screen)) -> String {
+    if std::env::var_os(PROGRAM).is_some() {
+        program(Screen::open(Size::new(80, 24)).unwrap());
+        std::process::exit(0);
+    }
+    let (pty, mut child) = start(test);
     let before = tcgetattr(&pty.slave).unwrap().local_flags;
     assert!(before.contains(LocalFlags::ICANON | LocalFlags::ECHO));
     let (mut master, mut written) = (File::from(pty.master.try_clone().unwrap()), Vec::new());
@@ -63,51 +70,37 @@ fn check(ending: &str, code: i32) -> String {
 
 #[test]
 fn the_end_gives_the_terminal_back() {
-    check("drop", 0);
+    check("the_end_gives_the_terminal_back", 0, drop);
 }
 
 #[test]
 fn a_panic_gives_the_terminal_back_first_and_is_then_told() {
-    let written = check("panic", 101);
+    let test = "a_panic_gives_the_terminal_back_first_and_is_then_told";
+    let written = check(test, 101, |_screen| panic!("a broken promise"));
     let told = written.find("a broken promise").expect("the panic is told");
     assert!(told > written.find(LEFT).unwrap(), "on the screen that stays: {written:?}");
 }
 
 #[test]
 fn a_panic_elsewhere_ends_it_too() {
-    let written = check("thread", 101);
+    let written = check("a_panic_elsewhere_ends_it_too", 101, |_screen| {
+        let thread = std::thread::spawn(|| panic!("a broken promise"));
+        let _ = thread.join();
+        unreachable!("a panic on any thread ends the program");
+    });
     assert!(written.contains("a broken promise"));
 }
 
 #[test]
 fn a_screen_that_shrinks_before_anybody_says_so_is_drawn_all_the_same() {
-    let written = check("shrunk", 0);
+    let test = "a_screen_that_shrinks_before_anybody_says_so_is_drawn_all_the_same";
+    let written = check(test, 0, |mut screen| {
+        let mut app = crate::samples::app(crate::samples::fleet());
+        // The terminal has 80 columns and 24 rows.
+        for size in [Size::new(120, 40), Size::new(70, 16), Size::new(200, 50)] {
+            app.update(crate::app::Input::Resize(size));
+            screen.draw(&app, Theme::new(true)).unwrap();
+        }
+    });
     assert!(written.contains("Brine keys"), "{written:?}");
-}
-
-/// Not a test: the program that the tests above run.
-#[test]
-#[ignore = "run by the tests above, on a terminal of its own"]
-fn the_program() {
-    let Ok(ending) = std::env::var(ENDING) else { return };
-    let screen = Screen::open(Size::new(80, 24)).unwrap();
-    match ending.as_str() {
-        "drop" => drop(screen),
-        "shrunk" => {
-            let mut screen = screen;
-            let mut app = crate::samples::app(crate::samples::fleet());
-            // The terminal has 80 columns and 24 rows.
-            for size in [Size::new(120, 40), Size::new(70, 16), Size::new(200, 50)] {
-                app.update(crate::app::Input::Resize(size));
-                screen.draw(&app, Theme::new(true)).unwrap();
-            }
-        }
-        "panic" => panic!("a broken promise"),
-        "thread" => {
-            let thread = std::thread::spawn(|| panic!("a broken promise"));
-            let _ = thread.join();
-            unreachable!("a panic on any thread ends the program");
-        }
-        other => unreachable!("{other}"),
-    }
 }

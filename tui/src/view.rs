@@ -9,6 +9,9 @@ mod frame;
 mod help;
 pub(crate) mod layout;
 pub(crate) mod notices;
+mod pair;
+mod pick;
+mod question;
 pub(crate) mod status;
 mod table;
 mod theme;
@@ -59,6 +62,8 @@ pub(crate) fn draw(app: &App, theme: Theme, frame: &mut Frame<'_>) {
         None => {}
         Some(Over::Help(top)) => help::draw(app, *top, theme, frame),
         Some(Over::Ask(ask)) => ask::draw(app, ask, theme, frame),
+        Some(Over::Pick(picker)) => pick::draw(app, picker, theme, frame),
+        Some(Over::Pair(confirm)) => pair::draw(app, confirm, theme, frame),
         Some(Over::Batch) => {
             if let Some(batch) = &app.batch {
                 batch::draw(batch, theme, frame);
@@ -76,7 +81,16 @@ pub(crate) fn over_top_max(app: &App) -> usize {
     match &app.over {
         Some(Over::Help(_)) if is_large_enough(app) => help::top_max(app),
         Some(Over::Ask(ask)) if is_large_enough(app) => ask::top_max(app, ask),
+        Some(Over::Pair(confirm)) if is_large_enough(app) => pair::top_max(app, confirm),
         _ => 0,
+    }
+}
+
+/// How many records are on the screen at once while one is chosen.
+pub(crate) fn pick_page(app: &App) -> usize {
+    match &app.over {
+        Some(Over::Pick(picker)) if is_large_enough(app) => pick::page(app, picker),
+        _ => 1,
     }
 }
 

@@ -1,19 +1,17 @@
 //! The question before anything is done. No is the default answer to it; one that lets many in, or
 //! cuts many off, wants their number typed.
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::field::Field;
 use super::keys::{Keys, Name};
 use super::plan::{Plan, Step, warnings};
+use super::slip::{Reply, Slip};
 use crate::text::{capital, counted, short_id};
 use brine_protocol::control::Act;
 
 /// Letting in or cutting off more keys than this at once takes more than one key stroke.
 const EASY_MAX: usize = 10;
-
-/// The longest reason that the master's ledger takes, in bytes.
-const REASON_MAX: usize = 1024;
 
 /// A question that waits for its answer.
 #[derive(Debug)]
@@ -24,20 +22,9 @@ pub(crate) struct Ask {
     pub(crate) hidden: usize,
     /// The number typed so far, where one is wanted.
     pub(crate) typed: Option<Field>,
-    pub(crate) reason: Field,
-    pub(crate) is_typing_reason: bool,
-    /// The first key of the list, or the first line, that is shown.
-    pub(crate) top: usize,
+    pub(crate) slip: Slip,
     /// What to put right before it can be a yes.
     pub(crate) hint: Option<String>,
-}
-
-/// What a key stroke made of a question.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Reply {
-    Yes,
-    No,
-    Open,
 }
 
 impl Ask {
@@ -48,9 +35,7 @@ impl Ask {
             is_undo,
             hidden,
             typed: (grave > EASY_MAX).then(|| Field::new(9)),
-            reason: Field::new(REASON_MAX),
-            is_typing_reason: false,
-            top: 0,
+            slip: Slip::new(),
             hint: None,
         }
     }
@@ -85,18 +70,7 @@ impl Ask {
 
     /// What changed of these keys since the question was put. The master refuses those.
     pub(crate) fn changed(&self, keys: &Keys) -> Vec<String> {
-        let changed = self.plan.steps.iter().filter_map(|step| {
-            let now = keys.get(&step.name).map(|row| row.key.state);
-            let is = now.map_or("gone", |state| state.name());
-            (now != Some(step.was)).then(|| {
-                format!(
-                    "{} changed meanwhile: it is {is} now, not {}",
-                    short_id(&step.name.id),
-                    step.was.name()
-                )
-            })
-        });
-        let mut told: Vec<String> = changed.collect();
+        let mut told: Vec<String> = self.plan.steps.iter().filter_map(|step| step.changed(keys)).collect();
         if told.len() > 2 {
             told = vec![format!("{} changed meanwhile and will be refused", counted(told.len(), "key"))];
         }
@@ -106,26 +80,7 @@ impl Ask {
     /// Takes a key stroke.
     pub(crate) fn press(&mut self, key: KeyEvent) -> Reply {
         self.hint = None;
-        if self.is_typing_reason {
-            match key.code {
-                KeyCode::Enter | KeyCode::Tab | KeyCode::Esc => self.is_typing_reason = false,
-                _ => self.reason.press(key),
-            }
-            return Reply::Open;
-        }
-        if key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) {
-            return Reply::Open;
-        }
-        match key.code {
-            KeyCode::Tab => self.is_typing_reason = true,
-            KeyCode::Down | KeyCode::Char('j') => self.scroll(1),
-            KeyCode::Up | KeyCode::Char('k') => self.scroll(-1),
-            KeyCode::PageDown => self.scroll(10),
-            KeyCode::PageUp => self.scroll(-10),
-            KeyCode::Esc | KeyCode::Char('n' | 'N' | 'q') => return Reply::No,
-            _ => return self.answer(key),
-        }
-        Reply::Open
+        self.slip.press(key).unwrap_or_else(|| self.answer(key))
     }
 
     fn answer(&mut self, key: KeyEvent) -> Reply {
@@ -156,17 +111,6 @@ impl Ask {
             }
             _ => Reply::Open,
         }
-    }
-
-    pub(crate) fn scroll(&mut self, lines: isize) {
-        // The view knows where the end is, and the state is put right by it.
-        self.top = self.top.saturating_add_signed(lines);
-    }
-
-    /// What goes into the ledger with the decision.
-    pub(crate) fn reason(&self) -> Option<String> {
-        let text = self.reason.text().trim();
-        (!text.is_empty()).then(|| text.to_owned())
     }
 }
 

@@ -31,15 +31,19 @@ pub(crate) struct Row {
     pub(crate) os: String,
     /// Its host name as claimed, safe to show.
     pub(crate) host: String,
+    /// The record that it is linked to; behind `?` the one that it could be. Empty without any.
+    pub(crate) record: String,
     pub(crate) ip: Option<IpAddr>,
     /// How many keys of its id wait for somebody to choose.
     pub(crate) candidates: usize,
     /// What a filter looks into, in lower case.
     words: String,
-    /// What it looks into when it asks for claims: what a stranger says of himself shall not bring
-    /// him into a selection of others.
+    /// What it looks into when it asks for claims, or for a record, which may rest on one: what a
+    /// stranger says of himself shall not bring him into a selection of others.
     os_words: String,
     host_words: String,
+    record_words: String,
+    zone_words: String,
     /// Its fingerprint with and without colons.
     digits: String,
 }
@@ -48,12 +52,35 @@ impl Row {
     pub(crate) fn new(key: Key) -> Self {
         let address = key.address.as_deref().map(escape).unwrap_or_default();
         let (os, host) = (claim(&key.claims.os), claim(&key.claims.host));
+        let (record, zone) = match &key.server {
+            None => (String::new(), String::new()),
+            Some(server) => {
+                let name = claim(&server.name);
+                let zone = server.zone.as_deref().map(claim).unwrap_or_default();
+                (if server.linked { name } else { format!("? {name}") }, zone)
+            }
+        };
         let pairs = key.fingerprint.to_string();
         let words = format!("{}\n{address}", key.id).to_lowercase();
         let (os_words, host_words) = (os.to_lowercase(), host.to_lowercase());
+        let (record_words, zone_words) = (record.to_lowercase(), zone.to_lowercase());
         let digits = format!("{pairs}\n{}", pairs.replace(':', ""));
         let ip = key.address.as_deref().and_then(|address| address.parse().ok());
-        Self { key, address, os, host, ip, candidates: 0, words, os_words, host_words, digits }
+        Self {
+            key,
+            address,
+            os,
+            host,
+            record,
+            ip,
+            candidates: 0,
+            words,
+            os_words,
+            host_words,
+            record_words,
+            zone_words,
+            digits,
+        }
     }
 
     pub(crate) fn name(&self) -> Name {
@@ -67,6 +94,10 @@ impl Row {
                 self.os_words.contains(os)
             } else if let Some(host) = word.strip_prefix("host:") {
                 self.host_words.contains(host)
+            } else if let Some(record) = word.strip_prefix("record:") {
+                self.record_words.contains(record)
+            } else if let Some(zone) = word.strip_prefix("zone:") {
+                self.zone_words.contains(zone)
             } else {
                 self.words.contains(word) || (word.len() >= DIGITS_MIN && self.digits.contains(word))
             }

@@ -93,6 +93,7 @@ pub(crate) struct Widths {
     pub(crate) address: usize,
     pub(crate) os: usize,
     pub(crate) host: usize,
+    pub(crate) record: usize,
     pub(crate) mark: usize,
 }
 
@@ -157,6 +158,7 @@ impl List {
                     self.widths.address = self.widths.address.max(width(&row.address));
                     self.widths.os = self.widths.os.max(width(&row.os));
                     self.widths.host = self.widths.host.max(width(&row.host));
+                    self.widths.record = self.widths.record.max(width(&row.record));
                     self.widths.mark = self.widths.mark.max(row.mark().len());
                 }
             }

@@ -40,6 +40,9 @@ impl App {
             }
             News::Acted(results) => return self.on_acted(results),
             News::ActsOver => return self.on_acts_over(),
+            News::Records(answer) => self.on_records(answer),
+            News::Record(id) => return self.on_record(id),
+            News::Paired(outcome) => return self.on_paired(&outcome),
         }
         Vec::new()
     }
@@ -61,6 +64,7 @@ impl App {
         self.keys.replace(contact.rows);
         self.list.refresh(&self.keys);
         self.connection = Connection::Live;
+        self.mention(Tone::Good, "connected again");
         self.resolve();
         if is_another {
             self.undo.clear("the master is another one now");
@@ -69,8 +73,6 @@ impl App {
                 Tone::Bad,
                 format!("connected again, and the master has another key now: {fingerprint}"),
             );
-        } else {
-            self.mention(Tone::Good, "connected again");
         }
         self.history_again(None)
     }
@@ -174,6 +176,7 @@ impl App {
             batch.awaits_list = false;
             self.finish(batch);
         }
+        self.resolve_pairing();
     }
 
     fn finish(&mut self, mut batch: Batch) {

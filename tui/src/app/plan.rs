@@ -34,6 +34,16 @@ impl Step {
         KeyName { id: self.name.id.clone(), fingerprint: self.name.fingerprint, state: Some(self.was) }
     }
 
+    /// What became of the key meanwhile, if it is no longer as it was shown: the master refuses it.
+    pub(crate) fn changed(&self, keys: &Keys) -> Option<String> {
+        let now = keys.get(&self.name).map(|row| row.key.state);
+        let is = now.map_or("gone", KeyState::name);
+        (now != Some(self.was)).then(|| {
+            let id = short_id(&self.name.id);
+            format!("{id} changed meanwhile: it is {is} now, not {}", self.was.name())
+        })
+    }
+
     /// Whether it ends a session that may be open.
     pub(crate) fn cuts_off(&self) -> bool {
         self.was == KeyState::Accepted && self.leaves() != Some(KeyState::Accepted)

@@ -26,7 +26,9 @@ impl App {
         let is_on_detail = areas(self).detail.is_some_and(|area| area.contains(at));
         match &mut self.over {
             Some(Over::Help(top)) => *top = top.saturating_add_signed(lines),
-            Some(Over::Ask(ask)) => ask.scroll(lines),
+            Some(Over::Ask(ask)) => ask.slip.scroll(lines),
+            Some(Over::Pair(confirm)) => confirm.slip.scroll(lines),
+            Some(Over::Pick(picker)) => picker.move_by(lines),
             Some(Over::Batch) => {
                 if let Some(batch) = &mut self.batch {
                     batch.scroll(lines);

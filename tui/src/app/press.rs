@@ -2,15 +2,21 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::ask::{Ask, Reply};
+use super::ask::Ask;
 use super::batch::Batch;
 use super::detail::Detail;
 use super::field::Field;
+use super::keys::Name;
 use super::list::TABS;
+use super::pair::UnderWay;
 use super::plan::{Wish, plan};
+use super::slip::Reply;
+use super::travel::lines;
 use super::{App, Connection, Effect, FILTER_MAX, Over, Tone};
 use crate::text::{counted, short_id, short_name, with_article};
 use crate::view::layout::areas;
+use brine_protocol::control::KeyState;
+use brine_protocol::permission::Verb;
 
 impl App {
     pub(super) fn press(&mut self, key: KeyEvent) -> Vec<Effect> {
@@ -66,6 +72,8 @@ impl App {
                     }
                 }
             },
+            Some(Over::Pick(_)) => self.press_pick(key),
+            Some(Over::Pair(_)) => return self.press_confirm(key),
             None => {}
         }
         Vec::new()
@@ -78,7 +86,7 @@ impl App {
             self.say(Tone::Bad, "not connected to the master; nothing was done");
             return Vec::new();
         }
-        let reason = ask.reason();
+        let reason = ask.slip.reason();
         let steps = ask.plan.steps;
         self.expected = steps.iter().map(|step| (step.name.clone(), step.act.past())).collect();
         let batch = Batch::new(steps.clone(), ask.is_undo);
@@ -118,6 +126,7 @@ impl App {
             KeyCode::Char('r') => self.wish(Wish::Reject),
             KeyCode::Char('d') | KeyCode::Delete => self.wish(Wish::Delete),
             KeyCode::Char('s') => self.wish(Wish::Suspend),
+            KeyCode::Char('p') => return self.wish_pair(),
             KeyCode::Char('u') => self.wish_undo(),
             KeyCode::Char(' ') => {
                 self.list.toggle(&self.keys);
@@ -143,14 +152,21 @@ impl App {
 
     /// What is under way would stop half-way: that takes a second stroke.
     fn quit(&mut self, was_leaving: bool) -> Vec<Effect> {
-        let under_way = self.batch.as_ref().filter(|batch| !batch.is_over);
-        if let Some(batch) = under_way.filter(|_| !was_leaving) {
-            let sentence = batch.sentence();
+        if let Some(sentence) = self.under_way().filter(|_| !was_leaving) {
             self.is_leaving = true;
             self.say(Tone::Bad, format!("{sentence}; the same once more leaves the rest undone"));
             return Vec::new();
         }
         vec![Effect::Quit]
+    }
+
+    /// What is asked of the master and not answered yet, in one sentence.
+    pub(crate) fn under_way(&self) -> Option<String> {
+        if let Some(UnderWay { pairing, .. }) = &self.pairing {
+            let id = short_id(&pairing.step.name.id);
+            return Some(format!("{id} is being paired with {}", pairing.record()));
+        }
+        self.batch.as_ref().filter(|batch| !batch.is_over).map(Batch::sentence)
     }
 
     /// Esc leaves one thing at a time: the detail, the filter, the selection.
@@ -186,7 +202,6 @@ impl App {
 
     /// Moves the cursor; with the detail open, whole pages turn the detail.
     fn travel(&mut self, key: KeyEvent) {
-        let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
         let areas = areas(self);
         let is_page =
             matches!(key.code, KeyCode::PageUp | KeyCode::PageDown | KeyCode::Char('d' | 'u' | 'f' | 'b'));
@@ -197,44 +212,19 @@ impl App {
             detail.scroll(if is_down { page } else { -page });
             return;
         }
-        let page = isize::try_from(areas.rows.height).unwrap_or(1).max(2) - 1;
-        let lines = match key.code {
-            KeyCode::Down | KeyCode::Char('j') => 1,
-            KeyCode::Up | KeyCode::Char('k') => -1,
-            KeyCode::PageDown => page,
-            KeyCode::PageUp => -page,
-            KeyCode::Char('f') if is_control => page,
-            KeyCode::Char('b') if is_control => -page,
-            KeyCode::Char('d') if is_control => (page + 1) / 2,
-            KeyCode::Char('u') if is_control => -(page + 1) / 2,
-            KeyCode::Home | KeyCode::Char('g') => isize::MIN,
-            KeyCode::End | KeyCode::Char('G') => isize::MAX,
-            _ => return,
-        };
-        self.list.move_by(lines, &self.keys);
+        if let Some(lines) = lines(key, areas.rows.height.into()) {
+            self.list.move_by(lines, &self.keys);
+        }
     }
 
     /// Puts the question for an act on what is chosen.
     fn wish(&mut self, wish: Wish) {
-        if !self.is_ready() {
+        if !self.is_ready(Verb::KeysAct) {
             return;
         }
-        if self.detail.is_none() && self.list.selected.is_empty() && self.is_moved() {
-            let id = self.list.row(&self.keys).map(|row| short_id(&row.key.id)).unwrap_or_default();
-            self.say(
-                Tone::Bad,
-                format!("the list has just moved, and the cursor is on {id} now: press again"),
-            );
-            return;
-        }
-        let (chosen, hidden) = match &self.detail {
-            // What is read is what is decided about, whatever is selected beside or behind it.
-            Some(detail) => (vec![detail.name.clone()], 0),
-            None => (self.list.chosen(&self.keys), self.list.hidden),
-        };
-        if chosen.is_empty() && !self.list.selected.is_empty() {
-            let hidden = counted(self.list.hidden, "selected key");
-            self.say(Tone::Bad, format!("{hidden} not shown here; Esc deselects"));
+        let Some((chosen, hidden)) = self.aim() else { return };
+        if let Some(why) = self.nobodys(&chosen).filter(|_| wish == Wish::Accept) {
+            self.say(Tone::Bad, why);
             return;
         }
         match plan(&self.keys, &chosen, wish) {
@@ -250,8 +240,51 @@ impl App {
         }
     }
 
+    /// Why a caller who is limited to zones does not accept these keys: accepted without a record,
+    /// a key that waits would be in nobody's zone.
+    fn nobodys(&self, chosen: &[Name]) -> Option<String> {
+        self.whoami.zones.as_ref()?;
+        let is_waiting = |name: &&Name| {
+            let state = self.keys.get(name).map(|row| row.key.state);
+            matches!(state, Some(KeyState::Pending | KeyState::Denied))
+        };
+        let waiting: Vec<&Name> = chosen.iter().filter(is_waiting).collect();
+        let key = match waiting.as_slice() {
+            [] => return None,
+            [one] => short_id(&one.id),
+            several => counted(several.len(), "key"),
+        };
+        let each = if waiting.len() == 1 { "p pairs it with a record" } else { "p pairs each with a record" };
+        Some(format!(
+            "{key} cannot be accepted without a server record, because you are limited to zones: {each}"
+        ))
+    }
+
+    /// What an act is for, and how many keys are selected and not shown; says why nothing is.
+    pub(super) fn aim(&mut self) -> Option<(Vec<Name>, usize)> {
+        if self.detail.is_none() && self.list.selected.is_empty() && self.is_moved() {
+            let id = self.list.row(&self.keys).map(|row| short_id(&row.key.id)).unwrap_or_default();
+            self.say(
+                Tone::Bad,
+                format!("the list has just moved, and the cursor is on {id} now: press again"),
+            );
+            return None;
+        }
+        let (chosen, hidden) = match &self.detail {
+            // What is read is what is decided about, whatever is selected beside or behind it.
+            Some(detail) => (vec![detail.name.clone()], 0),
+            None => (self.list.chosen(&self.keys), self.list.hidden),
+        };
+        if chosen.is_empty() && !self.list.selected.is_empty() {
+            let hidden = counted(self.list.hidden, "selected key");
+            self.say(Tone::Bad, format!("{hidden} not shown here; Esc deselects"));
+            return None;
+        }
+        Some((chosen, hidden))
+    }
+
     fn wish_undo(&mut self) {
-        if !self.is_ready() {
+        if !self.is_ready(Verb::KeysAct) {
             return;
         }
         match self.undo.plan(&self.keys) {
@@ -260,22 +293,20 @@ impl App {
         }
     }
 
-    /// Whether an act can be asked for now; says why not.
-    fn is_ready(&mut self) -> bool {
-        if !self.may_act() {
+    /// Whether an act of this kind can be asked for now; says why not.
+    pub(super) fn is_ready(&mut self, verb: Verb) -> bool {
+        if !self.whoami.verbs.contains(&verb) {
             let who = short_name(&self.whoami.principal);
             let role = with_article(crate::text::role(self.whoami.role));
-            self.say(
-                Tone::Bad,
-                format!("{who} is {role} here, who may look at keys and not decide about them"),
-            );
+            let what = if verb == Verb::ServersLink { "pair them with records" } else { "decide about them" };
+            self.say(Tone::Bad, format!("{who} is {role} here, who may look at keys and not {what}"));
             return false;
         }
         if let Connection::Lost { .. } = self.connection {
             self.say(Tone::Bad, "not connected to the master: nothing can be decided until it is back");
             return false;
         }
-        if self.batch.as_ref().is_some_and(|batch| !batch.is_over) {
+        if self.pairing.is_some() || self.batch.as_ref().is_some_and(|batch| !batch.is_over) {
             self.say(Tone::Bad, "wait until what is under way is done");
             return false;
         }

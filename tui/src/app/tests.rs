@@ -12,6 +12,7 @@ use crate::samples::{NOW, app, contact, decision, fleet, id, key, name, rows, se
 mod acts;
 mod looking;
 mod losing;
+mod pairing;
 mod undoing;
 
 /// Presses one key.

@@ -28,6 +28,8 @@ struct Done {
     steps: Vec<Step>,
     /// Keys about which somebody else decided since.
     overtaken: BTreeSet<Name>,
+    /// Why it is not taken back from here at all.
+    blocked: Option<String>,
 }
 
 impl Undo {
@@ -35,10 +37,19 @@ impl Undo {
     /// decided already.
     pub(crate) fn push(&mut self, steps: Vec<Step>, overtaken: BTreeSet<Name>) {
         if !steps.is_empty() {
-            self.done.push(Done { steps, overtaken });
-            let surplus = self.done.len().saturating_sub(ACTS_MAX);
-            self.done.drain(..surplus);
+            self.add(Done { steps, overtaken, blocked: None });
         }
+    }
+
+    /// Notes something that was done and that is undone elsewhere: an undo is always of the last.
+    pub(crate) fn block(&mut self, why: String) {
+        self.add(Done { steps: Vec::new(), overtaken: BTreeSet::new(), blocked: Some(why) });
+    }
+
+    fn add(&mut self, done: Done) {
+        self.done.push(done);
+        let surplus = self.done.len().saturating_sub(ACTS_MAX);
+        self.done.drain(..surplus);
     }
 
     /// Forgets the last act: it was taken back, or cannot be.
@@ -78,6 +89,9 @@ impl Undo {
 }
 
 fn take_back(last: &Done, keys: &Keys) -> Result<Plan, String> {
+    if let Some(why) = &last.blocked {
+        return Err(why.clone());
+    }
     let mut plan = Plan::default();
     let mut stuck: Vec<(&Step, &str)> = Vec::new();
     for step in &last.steps {

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::fake::Fake;
 use super::*;
-use crate::samples::{fingerprint, id, key, name};
+use crate::samples::{fingerprint, id, key, linked, name, server, server_id};
 use brine_client::Unreachable;
 
 fn check(tag: &str, data: Value, expected: &Heard) {
-    let event = Event { id: 1, tag: tag.to_owned(), at: Timestamp(0), data };
+    let event = Event { id: 1, tag: tag.to_owned(), at: Timestamp(0), data, zone: None };
     assert_eq!(heard(&event), *expected, "{tag}");
 }
 
@@ -31,6 +31,20 @@ fn events_say_what_to_fetch() {
     check("brine/minion/web1/start", json!({}), &Heard::Presence(id("web1")));
     check("brine/minion/web1/stop", json!({"why": "silent"}), &Heard::Presence(id("web1")));
     check("brine/master/key/announced", json!({}), &Heard::Master);
+    let server = server_id(1);
+    let data = json!({"name": "n", "minion": "web1"});
+    for (what, minion) in [
+        ("created", None),
+        ("updated", None),
+        ("linked", Some(id("web1"))),
+        ("unlinked", Some(id("web1"))),
+        ("deleted", None),
+    ] {
+        check(&format!("brine/server/{server}/{what}"), data.clone(), &Heard::Record(server, minion));
+    }
+    check("brine/server/nonsense/linked", json!({"minion": "web1"}), &Heard::Nothing);
+    let refused = json!({"fingerprint": fingerprint(1), "why": "it has expired"});
+    check("brine/key/web1/token_refused", refused, &Heard::Key(id("web1"), None));
     for tag in
         ["brine/minion/web1/grains", "brine/minion/web1/custom/start", "brine/key/web1", "brine/key/../x", ""]
     {
@@ -45,6 +59,7 @@ fn one_glob_takes_them_all() {
         ("brine/key/web1/pending", true),
         ("brine/minion/web1/start", true),
         ("brine/master/key/announced", true),
+        ("brine/server/01010101-0101-4101-8101-010101010101/linked", true),
         ("brine/job/20261122060732123456/new", false),
     ] {
         assert_eq!(brine_protocol::glob::matches(TAGS, tag), is_wanted, "{tag}");
@@ -185,6 +200,84 @@ async fn nothing_is_asked_while_nothing_happens() {
     let asked = linked.fake().asked();
     let lists = asked.iter().filter(|path| path.starts_with("/v1/keys")).count();
     assert_eq!(lists, 1, "what the event asks for, and nothing before: {asked:?}");
+}
+
+/// The names of the records that come next.
+async fn records(linked: &mut Linked) -> Vec<String> {
+    loop {
+        match linked.next().await {
+            News::Records(Ok(servers)) => {
+                return servers.into_iter().map(|server| server.record.name).collect();
+            }
+            News::Records(Err(why)) => panic!("{why}"),
+            News::Record(_) | News::Keys(_) | News::KeysOf(..) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn records_are_live_while_somebody_chooses_and_not_asked_for_otherwise() {
+    let mut link = Linked::new().await;
+    let held = linked(server(2, "held"), "web1", 1);
+    link.fake().set_servers(vec![server(1, "free"), held.clone(), linked(server(3, "other"), "web3", 3)]);
+    let tag = format!("brine/server/{}/linked", server_id(3));
+    link.fake().event(&tag, &json!({"minion": "web3"}));
+    assert!(matches!(link.next().await, News::Record(id) if id == server_id(3)));
+    assert!(matches!(link.next().await, News::KeysOf(of, _) if of == id("web3")), "its key is fetched");
+    let is_asked = |link: &Linked| link.fake().asked().iter().any(|path| path.starts_with("/v1/servers"));
+    assert!(!is_asked(&link), "nobody chooses");
+
+    // What is linked is named, and what is gone is no fault.
+    let also = BTreeSet::from([server_id(2), server_id(9)]);
+    link.orders.send(Order::Records(also)).unwrap();
+    assert_eq!(records(&mut link).await, ["free", "held"]);
+    link.fake().set_servers(vec![server(1, "free"), server(4, "new"), held]);
+    link.fake().event(&format!("brine/server/{}/created", server_id(4)), &json!({"name": "new"}));
+    assert_eq!(records(&mut link).await, ["free", "new", "held"]);
+    link.fake().gap();
+    assert!(matches!(link.next().await, News::Missed));
+    assert_eq!(records(&mut link).await.len(), 3, "an event about them may have been missed");
+
+    link.orders.send(Order::NoRecords).unwrap();
+    link.orders.send(Order::Refetch(Some(id("web1")))).unwrap();
+    while !matches!(link.next().await, News::KeysOf(..)) {}
+    link.fake().asked();
+    link.fake().event(&tag, &json!({"minion": "web1"}));
+    while !matches!(link.next().await, News::KeysOf(..)) {}
+    assert!(!is_asked(&link), "nobody chooses any more");
+}
+
+#[tokio::test]
+async fn a_pairing_is_posted_and_its_outcome_told() {
+    let mut link = Linked::new().await;
+    link.fake().set_servers(vec![server(1, "one")]);
+    let key = name("web1", 1);
+    let key = brine_protocol::control::KeyName {
+        id: key.id,
+        fingerprint: key.fingerprint,
+        state: Some(KeyState::Pending),
+    };
+    let request = PairRequest { key, replace: false, gives_up: None, reason: None };
+    for (n, is_there) in [(1, true), (2, false)] {
+        link.orders.send(Order::Pair { server: server_id(n), request: request.clone() }).unwrap();
+        match (link.next().await, is_there) {
+            (News::Paired(Outcome::Done), true) => {}
+            (News::Paired(Outcome::Refused(why)), false) => assert_eq!(why, "there is no such record"),
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+    assert!(link.fake().asked().contains(&format!("/v1/servers/{}/pair", server_id(1))));
+    link.fake = None;
+    assert!(matches!(link.next().await, News::Lost(_)));
+    link.orders.send(Order::Pair { server: server_id(1), request }).unwrap();
+    loop {
+        match link.next().await {
+            News::Paired(Outcome::Refused(why)) => break assert_eq!(why, "not connected to the master"),
+            News::Lost(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,36 +1,17 @@
-//! The question before an act. How to answer is always on the screen; what there is to know scrolls
-//! where there is no room for all of it.
+//! The question before an act.
 
 use ratatui::Frame;
-use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
-use super::frame::window;
-use super::lines;
+use super::question::{self, Content, about, sentence, whole, yes_or_no};
 use super::theme::Theme;
 use crate::app::App;
 use crate::app::ask::Ask;
 use crate::app::plan::Step;
-use crate::text::{
-    GROUPS, capital, counted, cut, cut_middle, fingerprint_lines, fingerprint_start, fit, groups_width,
-    number, tail, width, wrap,
-};
-
-/// The widest that a window gets: a whole fingerprint in one line.
-const COLUMNS_MAX: u16 = 96;
+use crate::text::{capital, counted, cut_middle, fingerprint_start, fit, groups_width, number};
 
 /// With room for fewer keys than this the list scrolls together with the rest.
 const LIST_MIN: usize = 3;
-
-/// What is in the window.
-struct Content {
-    columns: u16,
-    lines: Vec<Line<'static>>,
-    /// How to answer.
-    foot: Vec<Line<'static>>,
-    /// The last place that it can be scrolled to.
-    top_max: usize,
-}
 
 /// How far down the question can be scrolled.
 pub(super) fn top_max(app: &App, ask: &Ask) -> usize {
@@ -38,72 +19,33 @@ pub(super) fn top_max(app: &App, ask: &Ask) -> usize {
 }
 
 pub(super) fn draw(app: &App, ask: &Ask, theme: Theme, frame: &mut Frame<'_>) {
-    let Content { columns, lines: mut all, foot, .. } = content(app, ask, theme);
-    // The line for the reason is the last but one.
-    let reason = (all.len() + foot.len()).saturating_sub(2);
-    all.extend(foot);
-    let inner = window(frame, theme, &ask.title(), columns, u16::try_from(all.len()).unwrap_or(u16::MAX));
-    lines(frame, inner, all);
-    place_cursor(ask, frame, inner, reason);
+    let content = content(app, ask, theme);
+    question::draw(frame, theme, &ask.title(), question::columns(app.size), content, &ask.slip);
 }
 
 fn content(app: &App, ask: &Ask, theme: Theme) -> Content {
-    let columns = COLUMNS_MAX.min(app.size.width.saturating_sub(6));
-    let wide = usize::from(columns);
-    let foot = foot(ask, wide, theme);
-    let room = usize::from(app.size.height.saturating_sub(3)).saturating_sub(foot.len()).max(2);
-    let below = below(app, ask, wide, theme);
+    let columns = question::columns(app.size);
+    let foot = question::foot(&ask.slip, ask.hint.as_deref(), answers(ask, theme), columns, theme);
+    let room = question::room(app.size, foot.len());
+    let below = below(app, ask, columns, theme);
     let steps = ask.plan.steps.as_slice();
     let list_room = room.saturating_sub(below.len());
     if steps.len() > list_room && list_room >= LIST_MIN && steps.len() > 1 {
-        let mut lines = list(steps, ask.top, list_room, wide, theme);
+        let mut lines = list(steps, ask.slip.top, list_room, columns, theme);
         lines.extend(below);
-        return Content { columns, lines, foot, top_max: steps.len() - (list_room - 1) };
+        return Content { lines, foot, top_max: steps.len() - (list_room - 1) };
     }
     let mut lines = match steps {
-        [step] => whole(app, step, wide, theme),
-        steps => list(steps, 0, steps.len(), wide, theme),
+        [step] => {
+            let mut lines = about(app, step, columns, theme);
+            lines.extend(whole(step.name.fingerprint, columns, theme));
+            lines
+        }
+        steps => list(steps, 0, steps.len(), columns, theme),
     };
     lines.extend(below);
-    let mut top_max = 0;
-    if lines.len() > room {
-        top_max = lines.len() - (room - 1);
-        let top = ask.top.min(top_max);
-        let rest = number(top_max - top);
-        lines = lines.into_iter().skip(top).take(room - 1).collect();
-        lines.push(Line::styled(format!("… {rest} more lines below (j k scroll)"), theme.careful()));
-    }
-    Content { columns, lines, foot, top_max }
-}
-
-/// One key, with all that identifies it.
-fn whole(app: &App, step: &Step, columns: usize, theme: Theme) -> Vec<Line<'static>> {
-    let id = step.name.id.as_str();
-    let mut content = Vec::new();
-    let mut about = vec![Span::styled(step.was.name(), theme.state(step.was))];
-    if let Some(row) = app.keys.get(&step.name) {
-        if !row.address.is_empty() {
-            about.push(Span::raw(format!("  from {}", row.address)));
-        }
-        let used: usize = about.iter().map(Span::width).sum();
-        if used + id.len() + 2 <= columns {
-            about.splice(0..0, [Span::styled(id.to_owned(), theme.bold()), Span::raw("  ")]);
-        } else {
-            content.extend(wrap(id, columns).into_iter().map(|line| Line::styled(line, theme.bold())));
-        }
-        if !row.host.is_empty() || !row.os.is_empty() {
-            let claims = format!("  claims {} {}", row.host, row.os);
-            let used: usize = about.iter().map(Span::width).sum();
-            about.push(Span::styled(cut(&claims, columns.saturating_sub(used)), theme.quiet()));
-        }
-    } else {
-        content.extend(wrap(id, columns).into_iter().map(|line| Line::styled(line, theme.bold())));
-    }
-    content.push(Line::from(about));
-    let groups = if groups_width(GROUPS) <= columns { GROUPS } else { 4 };
-    let fingerprint = fingerprint_lines(step.name.fingerprint, groups);
-    content.extend(fingerprint.into_iter().map(|line| Line::styled(line, theme.plain())));
-    content
+    let (lines, top_max) = question::scrolled(lines, ask.slip.top, room, theme);
+    Content { lines, foot, top_max }
 }
 
 /// Several keys with a line each, from the one scrolled to; where not all fit, a count of the rest.
@@ -134,12 +76,7 @@ fn list(steps: &[Step], top: usize, room: usize, columns: usize, theme: Theme) -
 /// What to know.
 fn below(app: &App, ask: &Ask, columns: usize, theme: Theme) -> Vec<Line<'static>> {
     let mut content = vec![Line::default()];
-    let mut say = |mark: &str, text: &str, style| {
-        for (at, line) in wrap(text, columns.saturating_sub(mark.len())).into_iter().enumerate() {
-            let mark = if at == 0 { mark.to_owned() } else { " ".repeat(mark.len()) };
-            content.push(Line::styled(format!("{mark}{line}"), style));
-        }
-    };
+    let mut say = |mark, text: &str, style| content.extend(sentence(mark, text, columns, style));
     for text in ask.changed(&app.keys) {
         say("! ", &text, theme.bad());
     }
@@ -159,54 +96,14 @@ fn below(app: &App, ask: &Ask, columns: usize, theme: Theme) -> Vec<Line<'static
     content
 }
 
-/// How to answer.
-fn foot(ask: &Ask, columns: usize, theme: Theme) -> Vec<Line<'static>> {
-    let mut content = Vec::new();
-    if let Some(hint) = &ask.hint {
-        content.push(Line::styled(cut(&format!("! {hint}"), columns), theme.bad()));
-    }
-    let reason = tail(&brine_local::text::escape(ask.reason.text()), columns.saturating_sub(9));
-    if ask.is_typing_reason || !reason.is_empty() {
-        content.push(Line::from(vec![Span::styled("Reason: ", theme.key()), Span::raw(reason)]));
-    } else {
-        content.push(Line::default());
-    }
-    content.push(answers(ask, theme));
-    content
-}
-
 fn answers(ask: &Ask, theme: Theme) -> Line<'static> {
-    let key = |text: &'static str| Span::styled(text, theme.key());
-    if ask.is_typing_reason {
-        return Line::from(vec![key("Enter"), Span::raw(" back to the question; nothing is done by it")]);
-    }
-    let mut spans = match &ask.typed {
-        Some(typed) => vec![
+    match &ask.typed {
+        Some(typed) => Line::from(vec![
             Span::styled(format!("Type {} to {} them: ", ask.plan.steps.len(), ask.verb()), theme.careful()),
             Span::raw(format!("{}_  ", typed.text())),
-            key("n"),
+            Span::styled("n", theme.key()),
             Span::raw(" no"),
-        ],
-        None => vec![
-            key("y"),
-            Span::raw(format!(" {}   ", if ask.is_undo { "undo" } else { ask.verb() })),
-            key("n"),
-            Span::styled(" no", theme.bold()),
-            Span::raw(" (Enter, Esc)"),
-        ],
-    };
-    spans.extend([Span::raw("   "), key("Tab"), Span::raw(" reason")]);
-    Line::from(spans)
-}
-
-fn place_cursor(ask: &Ask, frame: &mut Frame<'_>, inner: Rect, reason: usize) {
-    if ask.is_typing_reason {
-        let typed = width(&tail(
-            &brine_local::text::escape(ask.reason.text()),
-            usize::from(inner.width).saturating_sub(9),
-        ));
-        let x = inner.x + u16::try_from(8 + typed).unwrap_or(inner.width);
-        let y = inner.y + u16::try_from(reason).unwrap_or(0);
-        frame.set_cursor_position(Position { x, y });
+        ]),
+        None => yes_or_no(if ask.is_undo { "undo" } else { ask.verb() }, theme),
     }
 }

@@ -12,6 +12,7 @@ pub(crate) enum Column {
     Mark,
     State,
     Fingerprint,
+    Record,
     Address,
     First,
     Last,
@@ -27,6 +28,7 @@ impl Column {
             Column::Mark => "Note",
             Column::State => "State",
             Column::Fingerprint => "Fingerprint",
+            Column::Record => "Record",
             Column::Address => "Address",
             Column::First => "First",
             Column::Last => "Last",
@@ -46,6 +48,7 @@ impl Column {
             Column::Mark
             | Column::State
             | Column::Fingerprint
+            | Column::Record
             | Column::Tries
             | Column::Os
             | Column::Host => None,
@@ -54,11 +57,12 @@ impl Column {
 }
 
 /// In the order in which they are drawn.
-const ORDER: [Column; 10] = [
+const ORDER: [Column; 11] = [
     Column::Id,
     Column::Mark,
     Column::State,
     Column::Fingerprint,
+    Column::Record,
     Column::Address,
     Column::Os,
     Column::Host,
@@ -89,6 +93,7 @@ pub(crate) fn columns(list: &List, width: u16) -> Vec<(Column, u16)> {
     let address = want(list.widths.address, Column::Address, 39).max(8);
     let os = want(list.widths.os, Column::Os, 40);
     let host = want(list.widths.host, Column::Host, 40);
+    let record = want(list.widths.record, Column::Record, 40);
     let mark = u16::try_from(list.widths.mark).unwrap_or(11).min(11);
     let groups = |groups: usize| u16::try_from(groups_width(groups)).unwrap_or(u16::MAX);
 
@@ -113,6 +118,9 @@ pub(crate) fn columns(list: &List, width: u16) -> Vec<(Column, u16)> {
         grow(Column::State, STATE);
     }
     grow(Column::Last, LAST);
+    if list.widths.record > 0 {
+        grow(Column::Record, record.min(20));
+    }
     grow(Column::Address, address.min(15));
     grow(Column::First, FIRST);
     grow(Column::Id, id.min(24));
@@ -121,6 +129,9 @@ pub(crate) fn columns(list: &List, width: u16) -> Vec<(Column, u16)> {
     grow(Column::Fingerprint, groups(2));
     grow(Column::Address, address);
     grow(Column::Id, id.min(36));
+    if list.widths.record > 0 {
+        grow(Column::Record, record);
+    }
     grow(Column::Host, host.min(20));
     grow(Column::Os, os.min(24));
     grow(Column::Fingerprint, groups(4));

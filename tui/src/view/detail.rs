@@ -210,18 +210,28 @@ fn facts(app: &App, row: &Row, theme: Theme, columns: usize) -> Vec<Line<'static
         last,
         ("attempts", key.attempts.to_string()),
     ];
+    if let Some(server) = &key.server {
+        let zone = server
+            .zone
+            .as_deref()
+            .map_or_else(|| "no zone".to_owned(), |zone| format!("zone {}", text::claim(zone)));
+        let linked = if server.linked { "linked" } else { "not linked" };
+        facts.push(("record", format!("{}, {zone}, {linked}", text::claim(&server.name))));
+    }
+    let said = facts.len();
     let mut claim = |what, text: &str| {
         if !text.is_empty() {
             facts.push((what, text.to_owned()));
         }
     };
+    claim("server *", &text::claim(key.claims.server.as_deref().unwrap_or_default()));
     claim("host *", &row.host);
     claim("OS *", &row.os);
     claim("version *", &text::claim(&key.claims.version));
     for (grain, value) in &key.claims.grains {
         claim("grain *", &text::claim(&format!("{grain} = {value}")));
     }
-    let is_claiming = facts.len() > 4;
+    let is_claiming = facts.len() > said;
     let mut content = Vec::new();
     for (label, value) in facts {
         for (at, line) in wrap(&value, columns.saturating_sub(LABEL)).into_iter().enumerate() {

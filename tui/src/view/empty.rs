@@ -50,9 +50,20 @@ fn content(app: &App, theme: Theme, columns: usize, rows: usize) -> Vec<Line<'st
     }
     let welcomes = matches!(list.tab, Tab::All | Tab::Of(KeyState::Pending));
     match (all, list.tab) {
+        (0, _) if app.whoami.zones.is_some() => {
+            say("There is no key of your zones.".to_owned(), theme.bold());
+        }
         (0, _) => say("No minion has knocked yet.".to_owned(), theme.bold()),
         (_, Tab::Of(KeyState::Pending)) => say("No key is waiting.".to_owned(), theme.bold()),
         _ => say(format!("There is no {word}key."), theme.bold()),
+    }
+    if let Some(zones) = &app.whoami.zones {
+        let zones = super::frame::zones(zones);
+        content.extend(
+            wrap(&format!("You are limited to {zones}: keys of other zones are not shown."), columns)
+                .into_iter()
+                .map(|line| Line::styled(line, theme.careful())),
+        );
     }
     if welcomes || all == 0 {
         let is_low = rows < 13;

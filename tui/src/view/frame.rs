@@ -9,16 +9,27 @@ use super::theme::Theme;
 use super::{lines, notices};
 use crate::app::list::Tab;
 use crate::app::{App, Connection, Over};
-use crate::text::{cut, fingerprint_start, role, short_name, width};
+use crate::text::{claim, cut, fingerprint_start, role, short_name, width};
 use crate::view::layout;
+use brine_protocol::control::KeyState;
+
+const TITLE: &str = " Brine keys";
 
 pub(super) fn title(app: &App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
-    let who = format!("{} ({})", short_name(&app.whoami.principal), role(app.whoami.role));
     let (dot, live, style) = match app.connection {
         Connection::Live => ("●", "live", theme.good()),
         Connection::Lost { .. } => ("○", "not connected", theme.bad()),
     };
-    let who = cut(&brine_local::text::escape(&who), 30);
+    let (name, role) = (short_name(&app.whoami.principal), role(app.whoami.role));
+    let (who, who_max) = match &app.whoami.zones {
+        None => (format!("{name} ({role})"), 30),
+        Some(limit) => {
+            // To know what is not shown matters more than the master's fingerprint, which the help has.
+            let room = usize::from(area.width).saturating_sub(TITLE.len() + live.len() + 7);
+            (format!("{name} ({role}, limited to {})", zones(limit)), room.min(60))
+        }
+    };
+    let who = cut(&brine_local::text::escape(&who), who_max);
     let right = Line::from(vec![
         Span::styled(who, theme.quiet()),
         Span::raw("  "),
@@ -26,7 +37,7 @@ pub(super) fn title(app: &App, theme: Theme, frame: &mut Frame<'_>, area: Rect) 
     ]);
     let room = usize::from(area.width).saturating_sub(right.width() + 2);
     let groups = [8, 4, 2, 1].into_iter().find(|groups| 21 + crate::text::groups_width(*groups) <= room);
-    let mut left = vec![Span::styled(" Brine keys", theme.bold())];
+    let mut left = vec![Span::styled(TITLE, theme.bold())];
     if let Some(groups) = groups {
         let fingerprint = fingerprint_start(app.health.fingerprint, groups);
         left.push(Span::styled(format!("   master {fingerprint}"), theme.quiet()));
@@ -34,6 +45,15 @@ pub(super) fn title(app: &App, theme: Theme, frame: &mut Frame<'_>, area: Rect) 
     let x = area.right().saturating_sub(u16::try_from(right.width()).unwrap_or(area.width));
     frame.buffer_mut().set_line(area.x, area.y, &Line::from(left), area.width);
     frame.buffer_mut().set_line(x, area.y, &right, area.width);
+}
+
+/// The zones to which somebody is limited, for a sentence.
+pub(super) fn zones(zones: &[String]) -> String {
+    if zones.is_empty() {
+        return "no zone".to_owned();
+    }
+    let shown: Vec<String> = zones.iter().map(|zone| claim(zone)).collect();
+    shown.join(", ")
 }
 
 pub(super) fn tabs(app: &App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
@@ -85,7 +105,18 @@ fn hints_of(app: &App) -> &'static [(&'static str, &'static str)] {
         (Some(Over::Ask(ask)), ..) if ask.typed.is_some() => {
             &[("Enter", "confirm the number"), ("n", "no"), ("Tab", "reason"), ("j k", "scroll")]
         }
-        (Some(Over::Ask(_)), ..) => &[("y", "yes"), ("n Enter", "no"), ("Tab", "reason"), ("j k", "scroll")],
+        (Some(Over::Pick(picker)), ..) if picker.filtering.is_some() => {
+            &[("Enter", "keep the filter"), ("Esc", "clear it"), ("↑ ↓", "move")]
+        }
+        (Some(Over::Pick(picker)), ..) if picker.choices.as_ref().is_none_or(Vec::is_empty) => {
+            &[("Esc", "leave")]
+        }
+        (Some(Over::Pick(_)), ..) => {
+            &[("Enter", "choose"), ("j k", "move"), ("/", "filter"), ("Esc", "leave"), ("PgDn", "page")]
+        }
+        (Some(Over::Ask(_) | Over::Pair(_)), ..) => {
+            &[("y", "yes"), ("n Enter", "no"), ("Tab", "reason"), ("j k", "scroll")]
+        }
         (Some(Over::Batch), ..) => &[("j k", "scroll"), ("Enter", "close")],
         (None, Some(_), _) => &[("Enter", "keep the filter"), ("Esc", "clear it"), ("↑ ↓", "move")],
         (None, None, Some(_)) if !app.may_act() => {
@@ -96,6 +127,7 @@ fn hints_of(app: &App) -> &'static [(&'static str, &'static str)] {
             ("r", "reject"),
             ("d", "delete"),
             ("s", "suspend"),
+            ("p", "pair"),
             ("u", "undo"),
             ("Esc", "back"),
             ("?", "help"),
@@ -116,6 +148,7 @@ fn hints_of(app: &App) -> &'static [(&'static str, &'static str)] {
             ("r", "reject"),
             ("d", "delete"),
             ("s", "suspend"),
+            ("p", "pair"),
             ("u", "undo"),
             ("?", "help"),
             ("q", "quit"),
@@ -129,11 +162,27 @@ fn hints_of(app: &App) -> &'static [(&'static str, &'static str)] {
     }
 }
 
+/// Whether a key can do something in the state that is looked at: a key that waits is paired, and
+/// not suspended.
+fn is_of_use(app: &App, hint: &str) -> bool {
+    let state = match (&app.detail, app.list.tab) {
+        (Some(detail), _) => app.keys.get(&detail.name).map(|row| row.key.state),
+        (None, Tab::Of(state)) => Some(state),
+        (None, Tab::All) => None,
+    };
+    let is_waiting = state.map(|state| matches!(state, KeyState::Pending | KeyState::Denied));
+    match hint {
+        "p" => is_waiting != Some(false),
+        "s" => is_waiting != Some(true),
+        _ => true,
+    }
+}
+
 pub(super) fn hints(app: &App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
     let apart = if area.width < 70 { 1 } else { 2 };
     let mut spans = vec![Span::raw(" ")];
     let mut used = 1;
-    for (key, what) in hints_of(app) {
+    for (key, what) in hints_of(app).iter().filter(|(key, _)| is_of_use(app, key)) {
         let wide = width(key) + 1 + width(what) + apart;
         if used + wide > usize::from(area.width) + apart {
             break;

@@ -16,6 +16,7 @@ const KEYS: &[(&str, &str)] = &[
     ("", "Decide"),
     ("a", "accept: its minion gets orders"),
     ("r", "reject: a no that stays"),
+    ("p", "pair: choose a server record for a key that waits; accepted and linked in one decision"),
     ("d  Del", "delete: forget the key; its minion may knock again"),
     ("s", "suspend: cut off at once and keep the key; on a suspended key: resume"),
     ("u", "undo the last of these, key by key, as far as the ledger allows"),
@@ -23,7 +24,7 @@ const KEYS: &[(&str, &str)] = &[
     ("", "Choose"),
     ("Space", "select; acts are for what is selected and shown, or for the cursor's key"),
     ("*", "select all that is shown, or none of it"),
-    ("/", "filter by id, address, 4 digits of a fingerprint, os:claim, host:claim; Esc clears"),
+    ("/", "filter by id, address, 4 digits of a fingerprint, os: host: record: zone:; Esc clears"),
     ("Tab  1-6", "next state, or one of the tabs (also h l, left and right)"),
     ("o  O", "sort by id, first seen, last seen or address; O the other way round"),
     ("", "Look"),
@@ -39,6 +40,7 @@ const KEYS: &[(&str, &str)] = &[
     ("!key", "this id had another key before: Enter shows both"),
     ("2 keys", "so many keys wait for this id: a person has to choose one"),
     ("rule", "rejected by a rule of the master; it stands only while the rule does"),
+    ("Record", "the server record that it is linked to; with ? the one that it could be"),
     ("Claims", "what the machine says of itself; anybody can claim anything"),
 ];
 
@@ -95,6 +97,14 @@ fn content(app: &App, theme: Theme, columns: usize) -> Vec<Line<'static>> {
     )));
     let who = format!("  you are {}, {}", short_name(&app.whoami.principal), role(app.whoami.role));
     content.push(Line::raw(brine_local::text::escape(&who)));
+    if let Some(zones) = &app.whoami.zones {
+        let text = format!(
+            "you are limited to {}: keys and records of other zones are not shown",
+            super::frame::zones(zones)
+        );
+        let text = wrap(&text, columns - 2).into_iter();
+        content.extend(text.map(|line| Line::styled(format!("  {line}"), theme.careful())));
+    }
     for (_, text) in notices::sentences(app) {
         let text = wrap(&text, columns - 2).into_iter();
         content.extend(text.map(|line| Line::styled(format!("  {line}"), theme.careful())));

@@ -21,7 +21,7 @@ pub(crate) const GUTTER: u16 = 4;
 const SIDE_BY_SIDE: u16 = 118;
 
 /// From this height on there is room for a rule and for more than one notice.
-const ROOMY: u16 = 20;
+pub(crate) const ROOMY: u16 = 20;
 
 /// The parts of the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use super::theme::Theme;
 use crate::app::{App, Tone};
-use crate::text::{counted, cut, number, tail, width, wrap};
+use crate::text::{claim, counted, cut, number, tail, width, wrap};
 use brine_local::text::escape;
 
 /// The most lines of one sentence.
@@ -76,10 +76,11 @@ fn said(app: &App, theme: Theme) -> (String, Style) {
             Tone::Bad => "! ",
             Tone::Good | Tone::Plain => "",
         };
-        return (escape(&format!("{mark}{}", message.text)), theme.tone(message.tone));
+        // A sentence of the master may name a record or what a machine claims.
+        return (claim(&format!("{mark}{}", message.text)), theme.tone(message.tone));
     }
-    let under_way = app.batch.as_ref().filter(|batch| !batch.is_over);
-    (under_way.map(|batch| format!("{} …", batch.sentence())).unwrap_or_default(), theme.careful())
+    let under_way = app.under_way().map(|sentence| escape(&format!("{sentence} …")));
+    (under_way.unwrap_or_default(), theme.careful())
 }
 
 fn chosen(app: &App) -> String {

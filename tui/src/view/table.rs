@@ -78,6 +78,10 @@ fn cell(row: &Row, column: Column, width: u16, theme: Theme, now: Timestamp) -> 
         Column::Mark => (row.mark(), theme.careful()),
         Column::State => (key.state.name().to_owned(), theme.state(key.state)),
         Column::Fingerprint => (fingerprint_start(key.fingerprint, groups_in(width)), theme.plain()),
+        Column::Record if key.server.as_ref().is_some_and(|server| server.linked) => {
+            (row.record.clone(), theme.plain())
+        }
+        Column::Record => (or_dash(&row.record), theme.quiet()),
         Column::Address => (or_dash(&row.address), theme.plain()),
         Column::First => (age(now, key.first_seen), theme.quiet()),
         // Who is connected is seen now; what is known of the past is when the session began.

@@ -15,6 +15,8 @@ use crate::app::batch::Outcome;
 use crate::app::{App, Input, News};
 use crate::samples::{app, contact, decision, fleet, id, key, seconds_ago};
 
+mod pairing;
+
 fn render(app: &mut App, columns: u16, rows: u16, theme: Theme) -> Buffer {
     app.update(Input::Resize(Size::new(columns, rows)));
     let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
@@ -50,34 +52,47 @@ fn press(app: &mut App, keys: &str) {
     }
 }
 
-/// The same state at the sizes that matter.
-macro_rules! at_sizes {
-    ($app:expr, $name:literal) => {
-        for (columns, rows) in [(60, 15), (80, 24), (120, 40), (200, 50)] {
-            let shown = screen($app, columns, rows);
-            insta::assert_snapshot!(format!("{}_{columns}x{rows}", $name), shown);
-        }
-    };
+const LOW: (u16, u16) = (60, 15);
+const USUAL: (u16, u16) = (80, 24);
+
+/// The sizes that matter.
+const SIZES: [(u16, u16); 4] = [LOW, USUAL, (120, 40), (200, 50)];
+
+/// What is to be seen of a state at these sizes.
+fn seen(app: &mut App, name: &str, sizes: &[(u16, u16)]) {
+    for (columns, rows) in sizes.iter().copied() {
+        let shown = screen(app, columns, rows);
+        insta::assert_snapshot!(format!("{name}_{columns}x{rows}"), shown);
+    }
+}
+
+/// Keys to press, what is to be seen then, and at which sizes.
+type Told<'a> = (&'a str, &'a str, &'a [(u16, u16)]);
+
+/// Keys that are pressed one after the other, and what is to be seen after each of them.
+fn told(app: &mut App, steps: &[Told<'_>]) {
+    for (keys, name, sizes) in steps {
+        press(app, keys);
+        seen(app, name, sizes);
+    }
 }
 
 #[test]
 fn the_list() {
-    let mut app = app(fleet());
-    at_sizes!(&mut app, "list");
-    press(&mut app, "6");
-    at_sizes!(&mut app, "all");
-    press(&mut app, " /web");
-    insta::assert_snapshot!("filtering_80x24", screen(&mut app, 80, 24));
-    press(&mut app, "9");
-    insta::assert_snapshot!("no_match_80x24", screen(&mut app, 80, 24));
+    told(
+        &mut app(fleet()),
+        &[
+            ("", "list", &SIZES),
+            ("6", "all", &SIZES),
+            (" /web", "filtering", &[USUAL]),
+            ("9", "no_match", &[USUAL]),
+        ],
+    );
 }
 
 #[test]
 fn nothing_yet() {
-    let mut app = app([]);
-    at_sizes!(&mut app, "empty");
-    press(&mut app, "3");
-    insta::assert_snapshot!("empty_accepted_80x24", screen(&mut app, 80, 24));
+    told(&mut app([]), &[("", "empty", &SIZES), ("3", "empty_accepted", &[USUAL])]);
 }
 
 #[test]
@@ -90,34 +105,32 @@ fn the_detail_of_a_key_whose_id_is_held() {
         decision(3, "accept", 1, None),
     ];
     app.update(Input::News(News::History(id("web1"), Ok(decisions))));
-    at_sizes!(&mut app, "detail");
+    seen(&mut app, "detail", &SIZES);
     // Scrolled where there is something to scroll.
     screen(&mut app, 60, 15);
     for _ in 0..9 {
         app.update(Input::Key(KeyEvent::new(KeyCode::PageDown, KeyModifiers::NONE)));
     }
-    insta::assert_snapshot!("detail_end_60x15", screen(&mut app, 60, 15));
+    seen(&mut app, "detail_end", &[LOW]);
 }
 
 #[test]
 fn questions() {
-    let mut app = app(fleet());
-    press(&mut app, "a");
-    at_sizes!(&mut app, "ask_accept");
-    press(&mut app, "\tnew rack");
-    insta::assert_snapshot!("ask_reason_60x15", screen(&mut app, 60, 15));
-    press(&mut app, "\nn3*d");
-    insta::assert_snapshot!("ask_delete_80x24", screen(&mut app, 80, 24));
-    press(&mut app, "n1Gd");
-    insta::assert_snapshot!("ask_delete_60x15", screen(&mut app, 60, 15));
+    told(
+        &mut app(fleet()),
+        &[
+            ("a", "ask_accept", &SIZES),
+            ("\tnew rack", "ask_reason", &[LOW]),
+            ("\nn3*d", "ask_delete", &[USUAL]),
+            ("n1Gd", "ask_delete", &[LOW]),
+        ],
+    );
 }
 
 #[test]
 fn a_question_about_many() {
     let mut app = app((0..37).map(|n| key(&format!("web{n:02}"), n, KeyState::Pending)));
-    press(&mut app, "*a3");
-    insta::assert_snapshot!("ask_many_60x15", screen(&mut app, 60, 15));
-    insta::assert_snapshot!("ask_many_80x24", screen(&mut app, 80, 24));
+    told(&mut app, &[("*a3", "ask_many", &[LOW, USUAL])]);
     press(&mut app, "7\n");
     let results = (0..20).map(|n| {
         if n % 9 == 4 {
@@ -127,39 +140,35 @@ fn a_question_about_many() {
         }
     });
     app.update(Input::News(News::Acted(results.collect())));
-    insta::assert_snapshot!("batch_60x15", screen(&mut app, 60, 15));
+    seen(&mut app, "batch", &[LOW]);
     app.update(Input::News(News::Acted(vec![Outcome::Done; 17])));
     app.update(Input::News(News::ActsOver));
-    insta::assert_snapshot!("batch_over_80x24", screen(&mut app, 80, 24));
+    seen(&mut app, "batch_over", &[USUAL]);
 }
 
 #[test]
 fn help() {
-    let mut app = app(fleet());
-    press(&mut app, "?");
-    at_sizes!(&mut app, "help");
+    told(&mut app(fleet()), &[("?", "help", &SIZES)]);
 }
 
 #[test]
 fn not_connected_and_other_notices() {
     let mut app = app(fleet());
     app.health.notices = vec!["auto_accept is on: every key is accepted unseen".to_owned()];
-    insta::assert_snapshot!("notice_80x24", screen(&mut app, 80, 24));
+    seen(&mut app, "notice", &[USUAL]);
     app.update(Input::News(News::Lost(
         "brine-master is not running: nobody listens on /run/brine/control.sock any more; start it again"
             .to_owned(),
     )));
     app.update(Input::Tick(seconds_ago(-5)));
-    insta::assert_snapshot!("lost_60x15", screen(&mut app, 60, 15));
-    insta::assert_snapshot!("lost_80x24", screen(&mut app, 80, 24));
+    seen(&mut app, "lost", &[LOW, USUAL]);
 }
 
 #[test]
 fn a_viewer() {
     let size = Size::new(80, 24);
     let mut app = App::new(contact(Role::Viewer, fleet()), "salt".to_owned(), size, crate::samples::NOW);
-    press(&mut app, "a");
-    insta::assert_snapshot!("viewer_80x24", screen(&mut app, 80, 24));
+    told(&mut app, &[("a", "viewer", &[USUAL])]);
 }
 
 /// A stranger may claim anything.
@@ -178,11 +187,9 @@ fn claims() -> Vec<Key> {
 #[test]
 fn wide_and_hostile_claims() {
     let mut app = app(claims());
-    at_sizes!(&mut app, "claims");
-    press(&mut app, "jj\n");
-    insta::assert_snapshot!("claims_detail_80x24", screen(&mut app, 80, 24));
-    press(&mut app, "a");
-    insta::assert_snapshot!("claims_ask_80x24", screen(&mut app, 80, 24));
+    let steps =
+        [("", "claims", &SIZES[..]), ("jj\n", "claims_detail", &[USUAL]), ("a", "claims_ask", &[USUAL])];
+    told(&mut app, &steps);
     for (columns, rows) in [(60, 15), (120, 40)] {
         let shown = screen(&mut app, columns, rows);
         let is_harmless = |c: char| !c.is_control() || c == '\n';
@@ -353,10 +360,8 @@ fn ten_thousand_keys() {
         key
     });
     let mut app = app(keys);
-    press(&mut app, "G");
-    insta::assert_snapshot!("ten_thousand_80x24", screen(&mut app, 80, 24));
-    press(&mut app, "/host-0424\n*");
-    insta::assert_snapshot!("ten_thousand_filtered_60x15", screen(&mut app, 60, 15));
+    let steps = [("G", "ten_thousand", &[USUAL][..]), ("/host-0424\n*", "ten_thousand_filtered", &[LOW])];
+    told(&mut app, &steps);
 }
 
 #[test]

@@ -178,7 +178,7 @@ fn mixed_selections_do_what_fits_and_tell_the_rest() {
 fn a_reason_goes_along() {
     let mut app = app(fleet());
     press(&mut app, "a\tnew rack, yes");
-    assert!(ask(&app).is_typing_reason, "y in a reason is a letter");
+    assert!(ask(&app).slip.is_typing, "y in a reason is a letter");
     let done = press(&mut app, "\ny");
     let [Effect::Act { reason, .. }] = done.as_slice() else { panic!("{done:?}") };
     assert_eq!(reason.as_deref(), Some("new rack, yes"));
@@ -392,5 +392,5 @@ fn pasted_text_never_decides() {
     }
     press(&mut app, "\t");
     app.update(Input::Paste("ticket\n12".to_owned()));
-    assert_eq!(ask(&app).reason.text(), "ticket 12");
+    assert_eq!(ask(&app).slip.reason.text(), "ticket 12");
 }

@@ -380,21 +380,35 @@ fn no_sequence_of_keys_breaks_it() {
     // A small generator: the same strokes each run.
     let mut state = 7u32;
     let mut app = app(fleet());
-    let letters: Vec<char> = "ardsuyn *?/oOjkgGhl123456\n\t\u{1b}xq".chars().collect();
+    let mut paired = 0;
+    let letters: Vec<char> = "ardsuynppyy *?/oOjkgGhl123456\n\n\n\t\u{1b}\u{1b}xq".chars().collect();
     for step in 0..20_000u32 {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let letter = letters[(state >> 16) as usize % letters.len()];
         let effects = press(&mut app, &letter.to_string());
-        let Some(Effect::Act { steps, .. }) = effects.first() else { continue };
         let outcome = match step % 4 {
             0 => Outcome::Refused("no".to_owned()),
             1 => Outcome::Unknown("who knows".to_owned()),
             _ => Outcome::Done,
         };
-        let results = vec![outcome; steps.len()];
-        news(&mut app, News::Acted(results));
-        news(&mut app, News::ActsOver);
+        match effects.first() {
+            Some(Effect::Act { steps, .. }) => {
+                news(&mut app, News::Acted(vec![outcome; steps.len()]));
+                news(&mut app, News::ActsOver);
+            }
+            Some(Effect::Pair { .. }) => {
+                paired += 1;
+                news(&mut app, News::Paired(outcome));
+            }
+            Some(Effect::Records(_)) => {
+                let records = (0..step % 3).map(|n| crate::samples::server(n as u8, "web1")).collect();
+                news(&mut app, News::Records(Ok(records)));
+                continue;
+            }
+            _ => continue,
+        }
         news(&mut app, News::Keys(rows(fleet())));
     }
     assert_eq!(app.keys.rows().len(), 9);
+    assert!(paired > 0, "the strokes reach far");
 }
