@@ -15,7 +15,7 @@ NEXTEST = $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 RUN_NEXTEST = nextest run --cargo-profile $(PROFILE) --no-fail-fast
 RUN_CARGO = test --profile $(PROFILE) --no-fail-fast
 
-.PHONY: help build demo test test-system bench tools lint fmt deny clean
+.PHONY: help build demo demo-zephir test test-system bench tools lint fmt deny clean
 
 help: ## List what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,11 +26,16 @@ build: ## Build the programs
 	@echo "programs are in $(BIN)"
 
 # The demo is what a visitor runs first: it shows the speed of the released programs.
-demo: PROFILE := $(if $(filter command line environment,$(origin PROFILE)),$(PROFILE),release)
+demo demo-zephir: PROFILE := $(if $(filter command line environment,$(origin PROFILE)),$(PROFILE),release)
 demo: ## Watch a master and three minions at work (builds release first)
 	@echo "building ($(PROFILE)); the first time takes some minutes" >&2
 	$(CARGO) build --workspace --bins --profile $(PROFILE)
-	@sh tests/demo.sh "$(BIN)"
+	@sh tests/demo/first.sh "$(BIN)"
+
+demo-zephir: ## Watch servers and minions being linked, both ways (needs curl and jq)
+	@echo "building ($(PROFILE)); the first time takes some minutes" >&2
+	$(CARGO) build --workspace --bins --profile $(PROFILE)
+	@sh tests/demo/zephir.sh "$(BIN)"
 
 test: ## All tests that need only Rust and a C linker
 	$(CARGO) build --workspace --all-targets --profile $(PROFILE)
@@ -40,18 +45,19 @@ else
 	BRINE_BIN_DIR="$(BIN)" $(CARGO) $(RUN_CARGO) --workspace
 endif
 
-test-system: tools ## Tests that need python3 with pyzmq, openssl, tmux, shellcheck, jq and root
-	shellcheck tests/demo.sh .ci/run
+test-system: tools ## Tests that need root, the network and more tools, which it names
+	shellcheck -x tests/demo/*.sh tests/system/*.sh keytool/brine-connect.sh .ci/run
 	$(CARGO) build --workspace --all-targets --profile $(PROFILE) --features brine-tests/system
 	BRINE_BIN_DIR="$(BIN)" $(CARGO) $(RUN_CARGO) --workspace --features brine-tests/system --test system
 
 # Never skips: what is missing is named first, and then nothing runs.
 tools:
 	@missing=; \
-	for tool in $(PYTHON) openssl shellcheck jq setpriv sha256sum tmux; do \
+	for tool in $(PYTHON) curl debootstrap gpgv jq nsenter openssl setpriv sha256sum shellcheck tmux unshare; do \
 		command -v "$$tool" >/dev/null 2>&1 || missing="$$missing $$tool"; \
 	done; \
 	$(PYTHON) -c 'import zmq' >/dev/null 2>&1 || missing="$$missing pyzmq"; \
+	[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$$missing debian-archive-keyring"; \
 	[ "$$(id -u)" = 0 ] || missing="$$missing root"; \
 	id nobody >/dev/null 2>&1 || missing="$$missing user-nobody"; \
 	if [ -n "$$missing" ]; then echo "make test-system needs:$$missing"; exit 1; fi

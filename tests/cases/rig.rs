@@ -92,6 +92,7 @@ fn engine() -> Engine<MemoryLedger> {
         handshake: Duration::from_secs(5),
         lost_after: Duration::from_secs(100),
         keep_jobs: Duration::from_secs(100),
+        servers_max: 100,
         open_orders_max: 10,
         open_bytes_max: 1 << 20,
         message_max: 1 << 20,

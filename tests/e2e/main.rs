@@ -4,6 +4,8 @@
 
 mod api;
 mod cli;
+mod connect;
+mod containers;
 mod crash;
 mod functions;
 mod input;
@@ -13,5 +15,6 @@ mod ledger;
 mod roles;
 mod rotation;
 mod rules;
+mod servers;
 mod start;
 mod trust;

@@ -45,7 +45,8 @@ fn knock(from: Ipv4Addr, port: u16, id: &str, claims: Knock) -> Option<Peer> {
 fn boastful() -> Knock {
     let long = "x".repeat(600);
     let grains = (0..8).map(|n| (format!("{n}{long}"), long.clone())).collect();
-    Knock { host: long.clone(), os: long.clone(), version: long, grains }
+    let (os, server) = (long.clone(), Some(long.clone()));
+    Knock { host: long.clone(), os, version: long, grains, server, token: None }
 }
 
 #[test]

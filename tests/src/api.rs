@@ -98,7 +98,21 @@ impl Api {
     #[must_use]
     #[track_caller]
     pub fn post(&self, path: &str, body: &Value) -> Reply {
-        self.request("POST", path, Some(body.to_string()))
+        self.send("POST", path, body)
+    }
+
+    /// A request with a JSON body.
+    #[must_use]
+    #[track_caller]
+    pub fn send(&self, method: &str, path: &str, body: &Value) -> Reply {
+        self.request(method, path, Some(body.to_string()))
+    }
+
+    /// A DELETE.
+    #[must_use]
+    #[track_caller]
+    pub fn delete(&self, path: &str) -> Reply {
+        self.request("DELETE", path, None)
     }
 
     /// Any request.
@@ -155,7 +169,7 @@ impl Api {
         for (name, value) in &self.headers {
             head += &format!("{name}: {value}\r\n");
         }
-        if method == "POST" {
+        if matches!(method, "POST" | "PUT" | "PATCH") {
             head += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
         }
         stream.write_all(format!("{head}\r\n{body}").as_bytes())?;

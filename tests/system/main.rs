@@ -3,11 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod connect;
+mod debian;
+mod first;
 mod openssl;
+mod pairing;
 mod pyzmq;
 mod tmux;
 mod tui;
 mod users;
+mod zones;
 
 use std::process::Command;
 

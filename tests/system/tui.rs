@@ -13,12 +13,12 @@ use nix::unistd::Pid;
 use crate::tmux::Screen;
 
 /// The first of the groups in which the screen shows a fingerprint.
-fn start_of(fingerprint: &str) -> &str {
+pub(crate) fn start_of(fingerprint: &str) -> &str {
     &fingerprint[..11]
 }
 
 /// Brings the cursor to this id's line: the filter leaves only what it matches.
-fn find(screen: &Screen, id: &str) {
+pub(crate) fn find(screen: &Screen, id: &str) {
     screen.press("Escape");
     screen.type_text("/");
     screen.type_text(id);
@@ -26,7 +26,7 @@ fn find(screen: &Screen, id: &str) {
     screen.until(&[&format!("filter: {id}"), "1 of 1"]);
 }
 
-fn open(fleet: &Fleet) -> Screen {
+pub(crate) fn open(fleet: &Fleet) -> Screen {
     let screen = Screen::open(&fleet.command("brine-tui", &[]), 120, 40);
     screen.until(&["[Pending", "live"]);
     screen

@@ -3,15 +3,16 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use brine_tests::binaries::program;
 use brine_tests::{Done, Fleet};
 
 use crate::command;
 
-/// Runs `brine` as `nobody` on the fleet's root. The programs are copied to where that user may
-/// read them, and the way to the socket is opened: file modes are not what is tested here.
-fn as_nobody(fleet: &Fleet, name: &str, arguments: &[&str]) -> Done {
+/// The command that runs a program as `nobody` on the fleet's root. It is copied to where that user
+/// may read it, and the way to the socket is opened: file modes are not what is tested here.
+pub(crate) fn nobody(fleet: &Fleet, name: &str, arguments: &[&str]) -> Command {
     let copy = fleet.dir().join(name);
     fs::copy(program(name), &copy).unwrap();
     let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -25,7 +26,11 @@ fn as_nobody(fleet: &Fleet, name: &str, arguments: &[&str]) -> Done {
     let copy = copy.to_str().unwrap().to_owned();
     words.extend([copy.as_str(), "--root-dir", root.to_str().unwrap()]);
     words.extend(arguments);
-    Done::run(command(&words))
+    command(&words)
+}
+
+fn as_nobody(fleet: &Fleet, name: &str, arguments: &[&str]) -> Done {
+    Done::run(nobody(fleet, name, arguments))
 }
 
 #[test]
