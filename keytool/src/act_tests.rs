@@ -29,6 +29,7 @@ async fn health() -> Json<Health> {
         fingerprint: Fingerprint([7; 32]),
         publish_port: 1,
         ret_port: 2,
+        master_address: None,
         since: Timestamp(0),
         sessions: 0,
         keys: Map::new(),

@@ -107,7 +107,7 @@ async fn noun(line: NounLine) -> Result<Exit, Failure> {
             let request = job(target, &what.function, &what.words, &what.running)?;
             order(&line.common, &what.running, request).await
         }
-        Noun::Server { verb } => servers::run(desk, verb, &line.common.paths()).await,
+        Noun::Server { verb } => servers::run(desk, verb).await,
         Noun::Token { verb } => tokens::run(desk, verb).await,
         Noun::Events { tag } => events::run(&client, tag.as_deref(), &style).await,
         Noun::Doctor => doctor::run(&client, &style).await,

@@ -58,6 +58,8 @@ pub struct Api {
     pub own_uid: u32,
     /// The ports as bound: publish, return.
     pub ports: (u16, u16),
+    /// The host name or address by which minions reach this master.
+    pub master_address: Option<String>,
     /// Since when the master runs.
     pub since: Timestamp,
     /// Largest request body.
@@ -206,6 +208,7 @@ async fn health(State(api): State<Arc<Api>>, Caller(principal): Caller) -> Reply
         fingerprint,
         publish_port: api.ports.0,
         ret_port: api.ports.1,
+        master_address: api.master_address.clone(),
         since: api.since,
         sessions,
         keys,

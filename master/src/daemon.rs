@@ -191,6 +191,7 @@ async fn serve(
         counters: Arc::clone(&counters),
         own_uid: source.own_uid,
         ports: numbers,
+        master_address: bundles::master_address(&options),
         since: wall(),
         request_max: options.request_max,
     });

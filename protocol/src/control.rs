@@ -202,6 +202,9 @@ pub struct Health {
     pub publish_port: u16,
     /// Where minions connect to return.
     pub ret_port: u16,
+    /// The host name or address by which minions reach it, as far as it knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master_address: Option<String>,
     /// Since when it runs.
     pub since: Timestamp,
     /// Live sessions.

@@ -32,13 +32,14 @@ fn with(mut command: Command, variables: &[(&str, &str)]) -> Command {
     command
 }
 
-const MASTER: [(&str, &str); 7] = [
+const MASTER: [(&str, &str); 8] = [
     ("BRINE_INTERFACE", "127.0.0.1"),
     ("BRINE_PUBLISH_PORT", "0"),
     ("BRINE_RET_PORT", "0"),
     ("BRINE_KEYSIZE", "2048"),
     ("BRINE_AUTO_ACCEPT", "true"),
     ("BRINE_ROLES", "{vera: {role: viewer}}"),
+    ("BRINE_MASTER_ADDRESS", "brine.example.org"),
     // What Kubernetes says of a service that is called brine.
     ("BRINE_PORT", "tcp://10.0.0.1:4505"),
 ];
@@ -68,6 +69,11 @@ fn the_environment_is_configuration_enough() {
     assert_eq!(role["m1"], json!(["web", "db"]));
     let vera = fleet.api().act_as("vera").get("/v1/whoami").expect(200).json();
     assert_eq!(vera["role"], "viewer");
+
+    // What the master alone was told, it tells those who need it.
+    fleet.brine(&["server", "create", "--name", "hugo", "--model", "m"]).expect(0);
+    let script = fleet.brine(&["server", "connect-script", "hugo"]).expect(0).stdout;
+    assert!(script.contains("BRINE_CONNECT_MASTER='brine.example.org'"), "{script}");
     assert!(minion.log().contains("did you mean BRINE_RET_PORT?"), "{}", minion.log());
     assert!(minion.log().contains("BRINE_MASTER_PORT holds the address of a service"), "{}", minion.log());
 

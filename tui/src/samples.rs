@@ -88,6 +88,7 @@ pub(crate) fn health() -> Health {
         fingerprint: fingerprint(200),
         publish_port: 4505,
         ret_port: 4506,
+        master_address: None,
         since: seconds_ago(9000),
         sessions: 2,
         keys: serde_json::Map::new(),

@@ -21,7 +21,6 @@ use std::io::{self, BufRead, Write};
 
 use brine_client::prompt::{self, Answer};
 use brine_client::{Client, Exit};
-use brine_local::Paths;
 use brine_local::output::{Format, Style, render_value};
 use brine_protocol::control::{Server, ServersQuery};
 use brine_protocol::job::{Target, TargetKind};
@@ -93,11 +92,7 @@ impl Desk<'_> {
     }
 }
 
-pub(super) async fn run(
-    mut desk: Desk<'_>,
-    verb: Option<ServerVerb>,
-    paths: &Paths,
-) -> Result<Exit, Failure> {
+pub(super) async fn run(mut desk: Desk<'_>, verb: Option<ServerVerb>) -> Result<Exit, Failure> {
     let desk = &mut desk;
     match verb.unwrap_or(ServerVerb::List { linked: false, unlinked: false }) {
         ServerVerb::Create(what) => change::create(desk, &what).await,
@@ -122,7 +117,7 @@ pub(super) async fn run(
         ServerVerb::Preseed(what) => preseed::run(desk, &what).await,
         ServerVerb::Bundle { server, out_file } => preseed::bundle(desk, &server, &out_file).await,
         ServerVerb::Run(_) => unreachable!("an order is given like every other, by the caller"),
-        ServerVerb::ConnectScript(what) => script::run(desk, &what, paths).await,
+        ServerVerb::ConnectScript(what) => script::run(desk, &what).await,
     }
 }
 

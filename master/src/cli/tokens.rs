@@ -142,6 +142,7 @@ pub(super) mod tests {
             fingerprint: Fingerprint([3; 32]),
             publish_port: 14_505,
             ret_port: 14_506,
+            master_address: None,
             since: Timestamp(0),
             sessions: 0,
             keys: Map::new(),

@@ -2,15 +2,13 @@
 //! it.
 
 use brine_client::Exit;
-use brine_local::Paths;
 use brine_protocol::control::{Health, PreseedRequest, PreseedWish, Server, TokenRequest};
 use brine_protocol::{MinionId, Secret};
 
 use super::parcel::Parcel;
 use super::preseed::{deliver, wait};
 use super::{Desk, called, resolve};
-use crate::bundles::{check_address, master_address};
-use crate::cli::configured;
+use crate::bundles::check_address;
 use crate::cli::failure::Failure;
 use crate::cli::options::servers::Script;
 
@@ -23,7 +21,7 @@ const MARK: &str = "# @brine-settings@";
 /// Shell variables and their values.
 type Settings<'a> = Vec<(&'static str, &'a str)>;
 
-pub(super) async fn run(desk: &mut Desk<'_>, what: &Script, paths: &Paths) -> Result<Exit, Failure> {
+pub(super) async fn run(desk: &mut Desk<'_>, what: &Script) -> Result<Exit, Failure> {
     if let Some(master) = &what.master {
         check_address(master).map_err(Failure::Usage)?;
     }
@@ -35,13 +33,12 @@ pub(super) async fn run(desk: &mut Desk<'_>, what: &Script, paths: &Paths) -> Re
         deliver(desk, parcel, &script, server.id)?;
         return Ok(Exit::Ok);
     }
-    let master = match &what.master {
-        Some(master) => master.clone(),
-        None => master_address(&configured(paths)?).ok_or_else(|| {
-            Failure::Usage("say by which name the machine reaches this master: --master HOST".to_owned())
-        })?,
-    };
     let health = desk.client.health().await?;
+    // The master knows: its options may come from its own environment, or from files that this user
+    // may not read.
+    let master = what.master.clone().or_else(|| health.master_address.clone()).ok_or_else(|| {
+        Failure::Usage("say by which name the machine reaches this master: --master HOST".to_owned())
+    })?;
     let request = TokenRequest {
         server: Some(server.id),
         id_pattern: None,

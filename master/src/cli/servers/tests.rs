@@ -8,7 +8,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use brine_client::{Client, Exit};
-use brine_local::Paths;
 use brine_protocol::Fingerprint;
 use brine_protocol::control::{Link, Problem, Server, Way};
 use brine_protocol::server::{ServerId, ServerRecord};
@@ -64,7 +63,8 @@ type Answers = Arc<dyn Fn(&str, Value) -> Value + Send + Sync>;
 pub(in crate::cli) struct Fake {
     client: Client,
     asked: Arc<Mutex<Vec<String>>>,
-    folder: tempfile::TempDir,
+    /// The socket is in it.
+    _folder: tempfile::TempDir,
 }
 
 impl Fake {
@@ -77,7 +77,7 @@ impl Fake {
         let state = (Arc::new(answers) as Answers, Arc::clone(&asked));
         let app = Router::new().fallback(answer).with_state(state);
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { client: Client::new(&socket), asked, folder }
+        Self { client: Client::new(&socket), asked, _folder: folder }
     }
 
     /// How many requests there were that begin so.
@@ -116,9 +116,7 @@ impl Fake {
             is_exposed,
         };
         let result = match line.noun {
-            Noun::Server { verb } => {
-                super::run(desk, verb, &Paths::new(Some(self.folder.path()), None)).await
-            }
+            Noun::Server { verb } => super::run(desk, verb).await,
             Noun::Token { verb } => crate::cli::tokens::run(desk, verb).await,
             other => panic!("not run here: {other:?}"),
         };
