@@ -1,27 +1,35 @@
 //! The control API's words: what the CLI, the key tool, the terminal UI and `curl` exchange with
 //! a master. JSON in both directions; errors are [`Problem`] documents (RFC 9457).
 
+mod jobs;
 mod keys;
 mod master;
+mod pillar;
 mod servers;
+mod targets;
 mod tokens;
 
+pub use jobs::{JOBS_NEXT, JobSummary, JobsQuery, JobsState, SignalRequest, Signalled};
 pub use keys::{
     ACTS, Act, Decision, ImportRequest, ImportedKey, KEY_STATES, Key, KeyActRequest, KeyActResult, KeyName,
     KeyState, KeysQuery,
 };
-pub use master::{MasterRotation, RotateMaster, Whoami};
+pub use master::{Caution, MasterRotation, RotateMaster, Whoami};
+pub use pillar::{MinionPillar, PillarCheck};
 pub use servers::{
     Bundle, DeleteServer, IMPORT_MAX, ImportServers, KeyFate, KeyServer, Link, PairRequest, Preseed,
     PreseedRequest, PreseedWish, Server, ServerChange, ServerDecision, ServerImported, ServerMade,
     ServerRequest, ServersQuery, UnpairRequest, Way,
 };
+pub use targets::{Matched, MatchedMinion, TargetRequest, nobody_matches};
 pub use tokens::{RevokeToken, Token, TokenMade, TokenRequest};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::job::{Call, Delivery, Ending, Job, Target};
+use crate::batch::Batch;
+use crate::job::{Call, Delivery, Ending, Job};
+use crate::target::Target;
 use crate::time::Timestamp;
 use crate::{Fingerprint, Jid, MinionId};
 
@@ -39,6 +47,9 @@ pub struct JobRequest {
     /// How long it may run on a minion, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_timeout_ms: Option<u64>,
+    /// How its orders are handed out, when not all at once. Not together with a queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
 }
 
 /// One minion's part in a job.
@@ -68,6 +79,8 @@ pub enum Presence {
     Up,
     /// Connected, and said lately that it runs the job in question.
     Running,
+    /// Its turn in the batch has not come: the order was not handed to it yet.
+    Waiting,
     /// Connected, but nothing was heard for longer than a beat.
     Silent {
         /// Since when.
@@ -88,39 +101,6 @@ pub struct JobView {
     pub job: Job,
     /// One row per minion, in the job's order.
     pub rows: Vec<JobRow>,
-}
-
-/// One line of `GET /v1/jobs`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct JobSummary {
-    /// The job, without its list of minions.
-    pub jid: Jid,
-    /// Its functions, joined by commas.
-    pub functions: String,
-    /// The target as written.
-    pub target: String,
-    /// Who submitted it.
-    pub principal: String,
-    /// When.
-    pub submitted: Timestamp,
-    /// How many minions it was for.
-    pub minions: usize,
-    /// How many of them are still open.
-    pub open: usize,
-    /// How many ended with a retcode other than 0, or without one.
-    pub failed: usize,
-}
-
-/// Query of `GET /v1/jobs`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct JobsQuery {
-    /// Only jobs that are still open.
-    #[serde(default)]
-    pub active: bool,
-    /// At most so many, newest first; 50 when not said, 10,000 at most.
-    #[serde(default)]
-    pub limit: Option<usize>,
 }
 
 /// What following a job yields, in order: one `job`, a `row` per minion, one `end`.
@@ -160,9 +140,24 @@ pub struct Minion {
     /// Brine's version there, if it ever started a session.
     #[serde(default)]
     pub version: Option<String>,
+    /// When its session began; without one, when it was last heard of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// The newest job that was handed to it since the master was started, or that is open for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_job: Option<Jid>,
     /// Its grains; only in `GET /v1/minions/<id>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grains: Option<Map<String, Value>>,
+}
+
+/// Query of `GET /v1/minions`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MinionsQuery {
+    /// Only minions that are up, or only those that are not: offline, or silent.
+    #[serde(default)]
+    pub up: Option<bool>,
 }
 
 /// An entry of the event stream, `GET /v1/events`. The stream's id is `id`, and `Last-Event-ID`
@@ -242,6 +237,9 @@ pub struct Problem {
     pub detail: String,
     /// A stable name.
     pub kind: ProblemKind,
+    /// Where in the expression of a target it is, in characters from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
 }
 
 fn about_blank() -> String {
@@ -312,6 +310,7 @@ impl Problem {
             status: kind.status(),
             detail: detail.into(),
             kind,
+            column: None,
         }
     }
 }

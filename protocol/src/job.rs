@@ -1,11 +1,12 @@
 //! What a job is, and the ways it can end for one minion.
 
-use std::fmt;
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::server::{RecordTerm, ServerId, ServerRecord};
+use crate::batch::Batch;
+use crate::target::Target;
 use crate::time::Timestamp;
 use crate::{Jid, MinionId};
 
@@ -22,61 +23,20 @@ pub struct Call {
     pub keywords: Map<String, Value>,
 }
 
-/// How a target expression is to be read. The other kinds of Salt's targeting join here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TargetKind {
-    /// A shell glob over minion ids.
-    #[default]
-    Glob,
-    /// Ids separated by commas.
-    List,
-    /// `FIELD:GLOB` over the server record that a minion is linked to. The master alone can tell:
-    /// a minion is sent the outcome, never this.
-    Record,
-}
-
-/// A target as the operator wrote it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Target {
-    /// How to read the expression.
-    #[serde(default)]
-    pub kind: TargetKind,
-    /// The expression.
-    pub expression: String,
-}
-
-impl Target {
-    /// A glob over minion ids.
-    #[must_use]
-    pub fn glob(expression: &str) -> Self {
-        Self { kind: TargetKind::Glob, expression: expression.to_owned() }
-    }
-
-    /// These ids, separated by commas.
-    #[must_use]
-    pub fn list(expression: &str) -> Self {
-        Self { kind: TargetKind::List, expression: expression.to_owned() }
-    }
-
-    /// Whether a minion with this id is meant, linked to this record or to none that is known.
-    /// Master and minion use this one evaluator; a minion knows of no record.
-    #[must_use]
-    pub fn matches(&self, id: &MinionId, record: Option<(ServerId, &ServerRecord)>) -> bool {
-        match self.kind {
-            TargetKind::Glob => crate::glob::matches(&self.expression, id.as_str()),
-            TargetKind::List => self.expression.split(',').any(|word| word.trim() == id.as_str()),
-            TargetKind::Record => record.is_some_and(|(server, record)| {
-                self.expression.parse::<RecordTerm>().is_ok_and(|term| term.matches(server, record))
-            }),
-        }
+/// The name that a function has here: what Salt calls `saltutil.X` is `brine.X`. Rights are judged
+/// by this name, and so are patterns of names, so that no other name gets around them.
+#[must_use]
+pub fn canonical(function: &str) -> Cow<'_, str> {
+    match function.strip_prefix("saltutil.") {
+        Some(name) => Cow::Owned(format!("brine.{name}")),
+        None => Cow::Borrowed(function),
     }
 }
 
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.expression)
-    }
+/// What Salt calls a function of the module `brine`.
+#[must_use]
+pub fn salt_name(function: &str) -> Option<String> {
+    canonical(function).strip_prefix("brine.").map(|name| format!("saltutil.{name}"))
 }
 
 /// What happens to minions that are not connected when the job is submitted.
@@ -227,6 +187,9 @@ pub struct Job {
     /// After this long on the minion the whole process group is killed, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_timeout_ms: Option<u64>,
+    /// How the orders are handed out, when not all at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
     /// Who submitted it, as `unix:1000 (alice)`.
     pub principal: String,
     /// When.

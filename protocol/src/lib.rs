@@ -5,18 +5,23 @@
 //! draws a random number; bytes from a stranger give an error, never a panic, and never make
 //! memory grow past a limit that the caller stated.
 
+pub mod batch;
 pub mod control;
 pub mod fingerprint;
 pub mod frame;
 pub mod glob;
+mod hex;
 pub mod id;
 pub mod jid;
 pub mod job;
 pub mod limits;
 pub mod message;
 pub mod permission;
+pub mod pillar;
 pub mod secret;
 pub mod server;
+pub mod signal;
+pub mod target;
 pub mod time;
 pub mod version;
 pub mod zmtp;

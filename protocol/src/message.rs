@@ -11,8 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::frame::{Frame, FrameError};
-use crate::job::{Call, Ending, Target};
-use crate::{Fingerprint, Jid, MinionId, Secret};
+use crate::hex::{hex16, hex32};
+use crate::job::{Call, Ending};
+use crate::pillar::{Pillar, RefreshPillar};
+use crate::signal::Signal;
+use crate::target::{Expression, Known, Nodegroups, Target};
+use crate::{Fingerprint, Jid, Secret};
 
 /// What a minion says to its master.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +37,8 @@ pub enum ToMaster {
     Rotate(Box<Rotate>),
     /// The minion has stored which key the master will have next.
     Learned(Learned),
+    /// The minion wants its pillar as the master's files have it now.
+    RefreshPillar(RefreshPillar),
 }
 
 /// What a master says to a minion.
@@ -58,6 +64,10 @@ pub enum ToMinion {
     Config(Config),
     /// The token in the minion's [`Knock`] does not let it in.
     TokenRefused(TokenRefused),
+    /// The minion's own pillar; never broadcast.
+    Pillar(Box<Pillar>),
+    /// Signal the processes of a job.
+    Signal(Signal),
 }
 
 /// What a waiting minion claims about itself. Claims: shown escaped, used for no decision.
@@ -336,9 +346,9 @@ macro_rules! kinds {
 }
 
 kinds! {
-    KNOCK = 1, START = 2, BEAT = 3, RETURN = 4, GRAINS = 5, BYE = 6, ROTATE = 7, LEARNED = 8,
+    KNOCK = 1, START = 2, BEAT = 3, RETURN = 4, GRAINS = 5, BYE = 6, ROTATE = 7, LEARNED = 8, REFRESH_PILLAR = 9,
     WELCOME = 32, STANDING = 33, EPOCH = 34, ORDER = 35, STORED = 36, CANCEL = 37, PROBE = 38, MASTER_BEAT = 39,
-    ROTATED = 40, CONFIG = 41, TOKEN_REFUSED = 42,
+    ROTATED = 40, CONFIG = 41, TOKEN_REFUSED = 42, PILLAR = 43, SIGNAL = 44,
 }
 
 fn write<T: Serialize>(kind: u8, body: &T) -> Frame {
@@ -363,6 +373,7 @@ impl ToMaster {
             ToMaster::Bye => write(kind::BYE, &Map::new()),
             ToMaster::Rotate(body) => write(kind::ROTATE, body),
             ToMaster::Learned(body) => write(kind::LEARNED, body),
+            ToMaster::RefreshPillar(body) => write(kind::REFRESH_PILLAR, body),
         }
     }
 
@@ -380,6 +391,7 @@ impl ToMaster {
             kind::BYE => ToMaster::Bye,
             kind::ROTATE => ToMaster::Rotate(read(frame)?),
             kind::LEARNED => ToMaster::Learned(read(frame)?),
+            kind::REFRESH_PILLAR => ToMaster::RefreshPillar(read(frame)?),
             other => return Err(FrameError::Kind(other)),
         })
     }
@@ -400,6 +412,8 @@ impl ToMinion {
             ToMinion::Rotated(body) => write(kind::ROTATED, body),
             ToMinion::Config(body) => write(kind::CONFIG, body),
             ToMinion::TokenRefused(body) => write(kind::TOKEN_REFUSED, body),
+            ToMinion::Pillar(body) => write(kind::PILLAR, body),
+            ToMinion::Signal(body) => write(kind::SIGNAL, body),
         }
     }
 
@@ -419,6 +433,8 @@ impl ToMinion {
             kind::ROTATED => ToMinion::Rotated(read(frame)?),
             kind::CONFIG => ToMinion::Config(read(frame)?),
             kind::TOKEN_REFUSED => ToMinion::TokenRefused(read(frame)?),
+            kind::PILLAR => ToMinion::Pillar(Box::new(read(frame)?)),
+            kind::SIGNAL => ToMinion::Signal(read(frame)?),
             other => return Err(FrameError::Kind(other)),
         })
     }
@@ -442,40 +458,28 @@ pub fn is_repeatable(function: &str) -> bool {
             | "sys.list_modules"
             | "brine.running"
             | "brine.find_job"
+            | "brine.is_running"
+            | "pillar.items"
+            | "pillar.item"
+            | "pillar.get"
+            | "pillar.keys"
+            | "pillar.ls"
+            | "pillar.raw"
+            | "file.file_exists"
+            | "file.directory_exists"
+            | "file.is_link"
+            | "file.get_mode"
+            | "file.access"
+            | "environ.get"
+            | "environ.item"
+            | "environ.items"
+            | "environ.has_value"
     )
 }
 
-/// Whether this minion is meant by an order's target.
+/// Whether this minion is meant by an order's target, as far as it can tell. A target that it
+/// cannot read is not for it.
 #[must_use]
-pub fn is_meant(order: &Order, id: &MinionId) -> bool {
-    order.target.matches(id, None)
+pub fn is_meant(order: &Order, minion: &Known<'_>) -> bool {
+    Expression::parse(&order.target, &Nodegroups::new()).is_ok_and(|expression| expression.matches(minion))
 }
-
-macro_rules! hex_array {
-    ($name:ident, $len:literal) => {
-        mod $name {
-            use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-            pub(super) fn serialize<S: Serializer>(bytes: &[u8; $len], to: S) -> Result<S::Ok, S::Error> {
-                let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-                to.serialize_str(&text)
-            }
-
-            pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; $len], D::Error> {
-                let text = String::deserialize(from)?;
-                let bad = || D::Error::custom(concat!("expected ", stringify!($len), " bytes in hex"));
-                if text.len() != 2 * $len || !text.is_ascii() {
-                    return Err(bad());
-                }
-                let mut bytes = [0; $len];
-                for (i, byte) in bytes.iter_mut().enumerate() {
-                    *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(|_| bad())?;
-                }
-                Ok(bytes)
-            }
-        }
-    };
-}
-
-hex_array!(hex16, 16);
-hex_array!(hex32, 32);

@@ -18,6 +18,10 @@ pub enum Verb {
     MasterRotate,
     /// List minions and their presence.
     MinionsList,
+    /// Ask which minions a target means, without running anything.
+    TargetsGet,
+    /// See what pillar a minion gets: secrets among it.
+    PillarShow,
     /// Submit a job; its targets and functions are judged as well.
     JobsRun,
     /// List and show jobs that one submitted oneself.
@@ -40,13 +44,15 @@ pub enum Verb {
 }
 
 /// All verbs, for tables and tests.
-pub const VERBS: [Verb; 15] = [
+pub const VERBS: [Verb; 17] = [
     Verb::Health,
     Verb::KeysList,
     Verb::KeysAct,
     Verb::KeysImport,
     Verb::MasterRotate,
     Verb::MinionsList,
+    Verb::TargetsGet,
+    Verb::PillarShow,
     Verb::JobsRun,
     Verb::JobsOwn,
     Verb::JobsAll,
@@ -84,6 +90,7 @@ pub fn allows(role: Role, verb: Verb) -> bool {
                 | Verb::KeysList
                 | Verb::KeysAct
                 | Verb::MinionsList
+                | Verb::TargetsGet
                 | Verb::JobsRun
                 | Verb::JobsOwn
                 | Verb::JobsKill
@@ -97,6 +104,7 @@ pub fn allows(role: Role, verb: Verb) -> bool {
             Verb::Health
                 | Verb::KeysList
                 | Verb::MinionsList
+                | Verb::TargetsGet
                 | Verb::JobsOwn
                 | Verb::JobsAll
                 | Verb::Events

@@ -9,10 +9,11 @@ mod bytes;
 use brine_protocol::Fingerprint;
 use brine_protocol::control::MasterState;
 use brine_protocol::frame::Frame;
-use brine_protocol::job::{Call, Ending, Returned, Target, TargetKind};
+use brine_protocol::job::{Call, Ending, Returned};
 use brine_protocol::message::{
     Beat, Cancel, Epoch, Knock, Order, Pace, Return, Standing, Start, Stored, ToMaster, ToMinion, Welcome,
 };
+use brine_protocol::target::{Target, TargetKind};
 use brine_protocol::time::Timestamp;
 use bytes::{Golden, Said, names, text};
 use serde_json::{Map, Value, json};
@@ -96,7 +97,7 @@ fn to_minion() -> Said<ToMinion> {
         jid,
         number: NUMBER,
         calls,
-        target: Target { kind: TargetKind::Glob, expression: "web*".into() },
+        target: Target::new(TargetKind::Glob, "web*"),
         job_timeout_ms: Some(60_000),
         expires_in_ms: Some(30_000),
         principal: ALICE.into(),

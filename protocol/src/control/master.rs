@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::batch::BatchSize;
 use crate::permission::{Role, Verb};
 use crate::time::Timestamp;
 use crate::{Fingerprint, MinionId};
@@ -49,4 +50,25 @@ pub struct Whoami {
     /// Globs of the zones to which the caller is limited: what is not of these is not shown to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zones: Option<Vec<String>>,
+    /// What master.yaml asks a client to heed before it submits a job.
+    #[serde(default)]
+    pub caution: Caution,
+}
+
+/// Options of master.yaml that clients heed before they submit a job for many minions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caution {
+    /// More minions than this are confirmed by a person; 0 means no number is.
+    pub confirm_above: usize,
+    /// So many minions or more are made a batch of; 0 means that no number is.
+    pub batch_safe_limit: usize,
+    /// The size of that batch.
+    pub batch_safe_size: BatchSize,
+}
+
+impl Default for Caution {
+    fn default() -> Self {
+        let batch_safe_size = "8".parse().expect("a number");
+        Self { confirm_above: 0, batch_safe_limit: 0, batch_safe_size }
+    }
 }
