@@ -1,12 +1,14 @@
 //! The control API, endpoint by endpoint; server records and tokens in [`servers`].
 
+mod jobs;
 mod servers;
 
 use std::path::{Path, PathBuf};
 
 use brine_protocol::control::{
-    Decision, Health, ImportRequest, JobRequest, JobRow, JobSummary, JobView, JobsQuery, Key, KeyActRequest,
-    KeyActResult, KeysQuery, MasterRotation, Minion, RotateMaster, Whoami,
+    Decision, Health, ImportRequest, JobRequest, JobRow, JobView, Key, KeyActRequest, KeyActResult,
+    KeysQuery, MasterRotation, Matched, Minion, MinionPillar, PillarCheck, RotateMaster, TargetRequest,
+    Whoami,
 };
 use brine_protocol::job::Job;
 use brine_protocol::{Jid, MinionId};
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::connection::{self, Answer};
 use crate::error::ClientError;
 use crate::stream::{EventStream, JobStream};
+pub use jobs::JobsPage;
 
 /// The most keys that one request should name: they reach the disk together, and the master does
 /// nothing else meanwhile. Who has more sends several.
@@ -179,6 +182,30 @@ impl Client {
         self.read(&format!("/v1/minions/{id}")).await
     }
 
+    /// `POST /v1/targets`: which minions a target means. Runs nothing.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn targets(&self, request: &TargetRequest) -> Result<Matched, ClientError> {
+        self.write("/v1/targets", Some(request)).await
+    }
+
+    /// `GET /v1/minions/<id>/pillar`: what it gets, for administrators.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn pillar(&self, id: &MinionId) -> Result<MinionPillar, ClientError> {
+        self.read(&format!("/v1/minions/{id}/pillar")).await
+    }
+
+    /// `GET /v1/pillar/check`: what is wrong with the pillar files as they are now.
+    ///
+    /// # Errors
+    /// See [`Client::health`].
+    pub async fn check_pillar(&self) -> Result<PillarCheck, ClientError> {
+        self.read("/v1/pillar/check").await
+    }
+
     /// `POST /v1/jobs` without waiting for returns.
     ///
     /// # Errors
@@ -195,15 +222,6 @@ impl Client {
         let body = encode(request)?;
         let answer = self.exchange(Method::POST, "/v1/jobs", Some(body), &[STREAM]).await?;
         JobStream::new(self.socket.clone(), answer)
-    }
-
-    /// `GET /v1/jobs`, newest first.
-    ///
-    /// # Errors
-    /// See [`Client::health`].
-    pub async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, ClientError> {
-        let limit = query.limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
-        self.read(&format!("/v1/jobs?active={}{limit}", query.active)).await
     }
 
     /// `GET /v1/jobs/<jid>`.

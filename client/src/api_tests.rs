@@ -8,8 +8,8 @@ use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use brine_protocol::control::{JobEvent, Problem, ProblemKind};
-use brine_protocol::job::Target;
+use brine_protocol::control::{JobEvent, JobsQuery, Problem, ProblemKind};
+use brine_protocol::target::Target;
 use serde_json::json;
 
 use super::*;
@@ -68,6 +68,7 @@ fn request() -> JobRequest {
         calls: Vec::new(),
         delivery: brine_protocol::job::Delivery::Now,
         job_timeout_ms: None,
+        batch: None,
     }
 }
 
@@ -90,7 +91,7 @@ async fn streams() {
 async fn refusals_and_nonsense() {
     let server = server();
     let client = &server.client;
-    let query = JobsQuery { active: true, limit: Some(3) };
+    let query = JobsQuery { active: true, limit: Some(3), ..JobsQuery::default() };
     assert_eq!(client.jobs(&query).await.expect("jobs"), []);
     let error = client.clone().acting_as(Some("alice".to_owned())).keys().await.expect_err("refused");
     assert_eq!((error.to_string().as_str(), Exit::from(&error)), ("as Some(\"alice\")", Exit::Refused));

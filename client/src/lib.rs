@@ -12,7 +12,7 @@ pub mod prompt;
 pub mod sse;
 mod stream;
 
-pub use api::{Cancelled, Client, KEYS_AT_ONCE, Probed};
+pub use api::{Cancelled, Client, JobsPage, KEYS_AT_ONCE, Probed};
 pub use connection::check_socket_path;
 pub use error::{ClientError, Unreachable};
 pub use exit::Exit;

@@ -1,8 +1,9 @@
 //! Acts on the files of a stopped master.
 
 use super::*;
+use brine_local::output::screen::Screen;
+
 use crate::options::LedgerVerb;
-use crate::screen::Screen;
 
 /// A stopped master's files, with keys that wait: ids with how many keys each.
 fn stopped(root: &Path, waiting: &[(&str, usize)]) -> Paths {

@@ -7,13 +7,13 @@ mod keys;
 mod master;
 
 use brine_client::{Client, ClientError, Exit};
+use brine_local::output::screen::Screen;
 use brine_local::output::{Colour, Format, escape, render_value};
 use brine_protocol::control::Health;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::options::Common;
-use crate::screen::Screen;
 
 /// How something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

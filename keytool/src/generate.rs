@@ -4,12 +4,12 @@ use std::path::Path;
 
 use brine_client::Exit;
 use brine_local::file;
+use brine_local::output::screen::Screen;
 use brine_local::output::{Style, render};
 use brine_pki::key::{BITS_MAX, BITS_MIN, PrivateKey};
 use serde_json::{Map, json};
 
 use crate::failure::Failure;
-use crate::screen::Screen;
 
 pub(crate) fn run(
     name: &str,

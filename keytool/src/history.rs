@@ -1,6 +1,7 @@
 //! `brine-key history ID`: every decision about an id.
 
 use brine_client::Exit;
+use brine_local::output::screen::Screen;
 use brine_local::output::{Format, render_value};
 use brine_protocol::MinionId;
 use brine_protocol::control::{Key, KeysQuery};
@@ -9,7 +10,6 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::long;
 use crate::options::Common;
-use crate::screen::Screen;
 use crate::source::Source;
 
 pub(crate) async fn run(

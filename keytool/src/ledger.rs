@@ -5,11 +5,11 @@ use std::time::Duration;
 use brine_client::Exit;
 use brine_local::Paths;
 use brine_local::file::FileError;
+use brine_local::output::screen::Screen;
 use brine_pki::ledger::{FileLedger, LedgerError, Log, repair as mend};
 
 use crate::failure::Failure;
 use crate::options::LedgerVerb;
-use crate::screen::Screen;
 use crate::source::principal;
 
 /// A master that was just stopped lets go of the ledger within this time.

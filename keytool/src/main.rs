@@ -15,7 +15,6 @@ mod long;
 mod options;
 mod rotate;
 mod salt;
-mod screen;
 mod select;
 mod source;
 mod wait;
@@ -25,11 +24,11 @@ use std::io;
 use std::process::ExitCode;
 
 use brine_client::Exit;
+use brine_local::output::screen::Screen;
 use brine_protocol::control::KeysQuery;
 
 use failure::Failure;
 use options::{Action, Line, Word};
-use screen::Screen;
 use source::Source;
 
 fn main() -> ExitCode {

@@ -4,6 +4,7 @@ use std::io;
 
 use brine_client::prompt::{self, Answer};
 use brine_client::{Client, Exit};
+use brine_local::output::screen::Screen;
 use brine_local::output::{Format, escape, render_value};
 use brine_protocol::control::{MasterRotation, RotateMaster};
 use serde_json::{Value, json};
@@ -11,7 +12,6 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::long::seen;
 use crate::options::{Common, Rotation};
-use crate::screen::Screen;
 
 /// So many minions are named; the rest is counted. `--out json` has all.
 const NAMED_MAX: usize = 50;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use brine_client::{Client, ClientError, EventStream, Exit};
+use brine_local::output::screen::Screen;
 use brine_local::output::{Format, Style, escape, render_value};
 use brine_protocol::control::Event;
 use brine_protocol::time::Timestamp;
@@ -12,7 +13,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::failure::Failure;
 use crate::long::seen;
 use crate::options::Common;
-use crate::screen::Screen;
 
 /// Tags about minions' keys and about the master's own. A tag of a minion's own making can match
 /// as well, so what comes is looked at again.

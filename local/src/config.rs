@@ -7,7 +7,7 @@
 //! by default. Structs within such maps should say `deny_unknown_fields` themselves.
 
 mod environment;
-mod yaml;
+pub mod yaml;
 
 use std::collections::BTreeMap;
 use std::fs;

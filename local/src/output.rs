@@ -1,14 +1,18 @@
-//! How values are shown: Salt's outputters `nested`, `json`, `yaml`, `txt`, `raw` and `quiet`.
+//! How values are shown: Salt's outputters, and where they go.
 //!
-//! Pure: a value and a [`Style`] in, text out. **Invariant:** no control character, direction
+//! Pure apart from [`screen`]: a value and a [`Style`] in, text out. **Invariant:** no control character, direction
 //! override or invisible character that a minion sent comes out as itself; newlines and tabs of
 //! values do, where the form allows.
 
 mod colour;
+mod grid;
 mod json;
 mod nested;
+mod plain;
+mod pprint;
 mod python;
 pub mod scalar;
+pub mod screen;
 pub mod table;
 mod yaml;
 
@@ -34,23 +38,35 @@ pub enum Format {
     Txt,
     /// As Python writes it.
     Raw,
+    /// As Python's `pprint` lays it out.
+    Pprint,
+    /// The values alone, one a line.
+    ValuesOnly,
+    /// Rows and columns.
+    Table,
+    /// Who is in it, and texts.
+    NoReturn,
     /// Nothing.
     Quiet,
 }
 
 /// The outputters by name.
-pub const FORMATS: [(&str, Format); 6] = [
+pub const FORMATS: [(&str, Format); 10] = [
     ("nested", Format::Nested),
     ("json", Format::Json),
     ("yaml", Format::Yaml),
     ("txt", Format::Txt),
     ("raw", Format::Raw),
+    ("pprint", Format::Pprint),
+    ("newline_values_only", Format::ValuesOnly),
+    ("table", Format::Table),
+    ("no_return", Format::NoReturn),
     ("quiet", Format::Quiet),
 ];
 
 /// A name that is no outputter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no outputter {0:?}; there are nested, json, yaml, txt, raw and quiet")]
+#[error("there is no outputter {0:?}; there are {known}", known = FORMATS.map(|(name, _)| name).join(", "))]
 pub struct FormatError(String);
 
 impl FromStr for Format {
@@ -70,8 +86,13 @@ impl Format {
     #[must_use]
     pub fn is_for_programs(self) -> bool {
         match self {
-            Format::Json | Format::Yaml | Format::Raw | Format::Quiet => true,
-            Format::Nested | Format::Txt => false,
+            Format::Json
+            | Format::Yaml
+            | Format::Raw
+            | Format::Pprint
+            | Format::ValuesOnly
+            | Format::Quiet => true,
+            Format::Nested | Format::Txt | Format::Table | Format::NoReturn => false,
         }
     }
 }
@@ -103,8 +124,12 @@ pub fn render(data: &Map<String, Value>, style: &Style, retcode: i32) -> String 
         Format::Nested => nested::render(data, style.colours, retcode),
         Format::Json => json::render(data, style.indent.unwrap_or(4)),
         Format::Yaml => yaml::render(data),
-        Format::Txt => txt(data),
+        Format::Txt => plain::txt(data),
         Format::Raw => python::repr_map(data) + "\n",
+        Format::Pprint => pprint::render(&Value::Object(data.clone())),
+        Format::ValuesOnly => data.values().map(plain::values_only).collect(),
+        Format::Table => grid::render(data),
+        Format::NoReturn => plain::no_return(&Value::Object(data.clone()), style.colours),
         Format::Quiet => String::new(),
     }
 }
@@ -127,24 +152,12 @@ pub fn render_value(value: &Value, style: &Style) -> String {
         (_, Format::Nested) => nested::render_value(value, style.colours),
         (_, Format::Txt) => escape_text(&python::text(value)) + "\n",
         (_, Format::Raw) => python::repr(value) + "\n",
+        (_, Format::Pprint) => pprint::render(value),
+        (_, Format::ValuesOnly) => plain::values_only(value),
+        (_, Format::Table) => grid::render_value(value),
+        (_, Format::NoReturn) => plain::no_return(value, style.colours),
         (_, Format::Quiet) => String::new(),
     }
-}
-
-fn txt(data: &Map<String, Value>) -> String {
-    let mut out = String::new();
-    for (id, value) in data {
-        let id = escape(id);
-        match value {
-            Value::String(text) => {
-                for line in lines(text) {
-                    out.push_str(&format!("{id}: {}\n", escape_text(line)));
-                }
-            }
-            other => out.push_str(&format!("{id}: {}\n", escape_text(&python::text(other)))),
-        }
-    }
-    out
 }
 
 /// The lines of a text as Python's `splitlines` gives them: `\n`, `\r\n` or `\r` ends a line, and
@@ -180,7 +193,11 @@ pub(crate) fn is_safe(c: char) -> bool {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -199,6 +216,10 @@ mod tests {
         check("raw", &json!(true), "{'m1': True}\n");
         check("yaml", &json!(true), "m1: true\n");
         check("quiet", &json!(true), "");
+        check("pprint", &json!(true), "{'m1': True}\n");
+        check("no_return", &json!(true), "m1:\n");
+        check("newline_values_only", &json!(["a", 1]), "a\n1\n");
+        check("table", &json!(true), "NAME  VALUE\nm1    True\n");
         check("nested", &json!(""), "m1:\n");
         check("json", &json!([]), "{\n    \"m1\": []\n}\n");
         check("json", &json!("a\nb"), "{\n    \"m1\": \"a\\nb\"\n}\n");
@@ -216,9 +237,23 @@ mod tests {
     fn unknown_names_are_refused() {
         assert_eq!(
             "nosuch".parse::<Format>().map_err(|e| e.to_string()),
-            Err("there is no outputter \"nosuch\"; there are nested, json, yaml, txt, raw and quiet"
+            Err("there is no outputter \"nosuch\"; there are nested, json, yaml, txt, raw, pprint, \
+                 newline_values_only, table, no_return, quiet"
                 .to_owned())
         );
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_reaches_the_terminal(value in testing::any_value()) {
+            for (name, format) in FORMATS {
+                let style = Style { format, ..Style::default() };
+                for out in [render_one("m1", &value, &style, 1), render_value(&value, &style)] {
+                    let bad = out.chars().find(|c| !is_safe(*c) && !matches!(c, '\n' | '\t'));
+                    prop_assert_eq!(bad, None, "{}: {}", name, out);
+                }
+            }
+        }
     }
 
     #[test]

@@ -73,6 +73,12 @@ impl Paths {
         self.etc().join("pki/minion")
     }
 
+    /// The pillar files, when no option names other folders.
+    #[must_use]
+    pub fn pillar(&self) -> PathBuf {
+        self.etc().join("pillar")
+    }
+
     /// The grains that `grains.setval` writes.
     #[must_use]
     pub fn grains_file(&self) -> PathBuf {

@@ -76,7 +76,7 @@ pub(crate) fn whoami(role: Role) -> Whoami {
         Role::Viewer => "unix:1001 (victor)",
     };
     let verbs = VERBS.into_iter().filter(|verb| allows(role, *verb)).collect();
-    Whoami { principal: principal.to_owned(), role, verbs, zones: None }
+    Whoami { principal: principal.to_owned(), role, verbs, zones: None, caution: Default::default() }
 }
 
 pub(crate) fn health() -> Health {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use brine_client::Exit;
 use brine_local::file;
+use brine_local::output::screen::Screen;
 use brine_local::output::{escape, render};
 use brine_pki::key::PublicKey;
 use brine_pki::salt::{salt_fingerprint, salt_key_fingerprint};
@@ -16,7 +17,6 @@ use serde_json::{Map, Value, json};
 use super::folder::SALT_STATES;
 use crate::failure::Failure;
 use crate::options::Common;
-use crate::screen::Screen;
 use crate::source::Source;
 
 /// A file there with one key is at most this long.

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use brine_client::Exit;
 use brine_client::prompt::{self, Answer};
+use brine_local::output::screen::Screen;
 use brine_local::output::{escape, render};
 use brine_protocol::MinionId;
 use brine_protocol::control::{ImportRequest, ImportedKey, Key, KeyState};
@@ -16,7 +17,6 @@ use super::folder::{self, Found, LeftOut, SaltKey};
 use crate::act::not_known;
 use crate::failure::Failure;
 use crate::options::Common;
-use crate::screen::Screen;
 use crate::source::{Outcome, Source};
 
 /// What is to be done with the keys of a folder.

@@ -10,22 +10,38 @@ use super::Fault;
 use crate::text::escape;
 
 /// A key with the line it stands on.
-pub(super) type Key = (String, u64);
+pub type Key = (String, u64);
 
 /// A YAML node and the line it begins on.
 #[derive(Debug, Clone)]
-pub(super) enum Node {
+pub enum Node {
     /// Anything without parts.
-    Scalar { value: Value, line: u64 },
+    Scalar {
+        /// What it is.
+        value: Value,
+        /// Where.
+        line: u64,
+    },
     /// A list.
-    Seq { items: Vec<Node>, line: u64 },
+    Seq {
+        /// What is in it.
+        items: Vec<Node>,
+        /// Where.
+        line: u64,
+    },
     /// A mapping; keys are text, as written.
-    Map { entries: Vec<(Key, Node)>, line: u64 },
+    Map {
+        /// What is in it.
+        entries: Vec<(Key, Node)>,
+        /// Where.
+        line: u64,
+    },
 }
 
 impl Node {
     /// The node without its lines.
-    pub(super) fn value(&self) -> Value {
+    #[must_use]
+    pub fn value(&self) -> Value {
         match self {
             Node::Scalar { value, .. } => value.clone(),
             Node::Seq { items, .. } => Value::Array(items.iter().map(Node::value).collect()),
@@ -36,7 +52,8 @@ impl Node {
     }
 
     /// The line it begins on.
-    pub(super) fn line(&self) -> u64 {
+    #[must_use]
+    pub fn line(&self) -> u64 {
         match self {
             Node::Scalar { line, .. } | Node::Seq { line, .. } | Node::Map { line, .. } => *line,
         }
@@ -55,6 +72,18 @@ pub(super) fn parse(text: &str) -> Result<Vec<(Key, Node)>, (u64, Fault)> {
 
 /// Any one document.
 pub(super) fn read(text: &str) -> Result<Node, (u64, Fault)> {
+    read_with(text, false)
+}
+
+/// Any one document of plain data: a tag of somebody's own is refused, not passed over.
+///
+/// # Errors
+/// The line, and what is wrong there; never a value that stands in the text.
+pub fn read_plain(text: &str) -> Result<Node, (u64, Fault)> {
+    read_with(text, true)
+}
+
+fn read_with(text: &str, is_plain: bool) -> Result<Node, (u64, Fault)> {
     // A configuration file is small: what expands beyond this is an attack or an accident.
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -71,6 +100,7 @@ pub(super) fn read(text: &str) -> Result<Node, (u64, Fault)> {
             max_replay_stack_depth: 16,
         },
         leading_zero_numbers_as_strings: true,
+        reject_unsupported_tags: is_plain,
         with_snippet: false,
     };
     match serde_saphyr::from_str_with_options::<Spanned<Tree>>(text, options) {
@@ -83,6 +113,8 @@ pub(super) fn read(text: &str) -> Result<Node, (u64, Fault)> {
         }
     }
 }
+
+const TOO_LONG: &str = "a number beyond 64 bits; quote it to make it text";
 
 enum Tree {
     Scalar(Value),
@@ -133,7 +165,23 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Tree, E> {
+        // A long whole number can come as this, and is then no longer the one that was written.
+        if value.is_finite() && value.abs() >= u64::MAX as f64 {
+            return Err(E::custom(TOO_LONG));
+        }
         Ok(Tree::Scalar(value.into()))
+    }
+
+    fn visit_i128<E: de::Error>(self, _: i128) -> Result<Tree, E> {
+        Err(E::custom(TOO_LONG))
+    }
+
+    fn visit_u128<E: de::Error>(self, _: u128) -> Result<Tree, E> {
+        Err(E::custom(TOO_LONG))
+    }
+
+    fn visit_bytes<E: de::Error>(self, _: &[u8]) -> Result<Tree, E> {
+        Err(E::custom("binary data has no place here"))
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Tree, E> {
@@ -170,5 +218,56 @@ impl<'de> Visitor<'de> for TreeVisitor {
             entries.push(entry);
         }
         Ok(Tree::Map(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn plain_data() {
+        for (text, expected) in [
+            ("", json!(null)),
+            (
+                "a: yes\nb: off\nc: 0644\nd: 2026-01-02\n8080: x",
+                json!({"a": true, "b": false, "c": "0644", "d": "2026-01-02", "8080": "x"}),
+            ),
+            (
+                "base: &base {a: 1, b: 2}\nown:\n  <<: *base\n  b: 3",
+                json!({"base": {"a": 1, "b": 2}, "own": {"b": 3, "a": 1}}),
+            ),
+            ("a: !!str 5\nb: |\n  x\n  y\n", json!({"a": "5", "b": "x\ny\n"})),
+        ] {
+            let read = read_plain(text).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+            assert_eq!(read.value(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_names_the_line_and_no_value() {
+        let alias_bomb = format!("a: &a canary{}\nb: [{}]", "x".repeat(100_000), "*a, ".repeat(900));
+        let nested = format!("{}canary{}", "[".repeat(40), "]".repeat(40));
+        for (text, line) in [
+            ("a: 1\nb: !vault canary", 2),
+            ("a: 1\nb: !!python/object:os.system [canary]", 2),
+            ("a: 1\na: canary", 2),
+            ("a: \"canary", 1),
+            ("a: 1\nb: *canary-less", 2),
+            ("a: 1\n---\nb: canary", 2),
+            ("a: 1\nb: 123456789012345678901234567890", 2),
+            ("a: .inf", 1),
+            ("a: !!binary gIGC", 1),
+            (&alias_bomb, 2),
+            (&nested, 1),
+        ] {
+            let (at, fault) = read_plain(text).expect_err(text);
+            let shown = fault.to_string();
+            assert!(!shown.contains("canary") || shown.contains("canary-less"), "{shown}");
+            assert!(!shown.contains("123456") && !shown.contains("gIGC"), "{shown}");
+            assert_eq!(at, line, "{shown}");
+        }
     }
 }

@@ -60,9 +60,11 @@ impl Formatter for OneLine {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::output::testing::any_value;
 
     #[test]
     fn layouts() {
@@ -75,6 +77,16 @@ mod tests {
             render(&value, 1),
             "{\n \"minions_pre\": [\n  \"pre1\",\n  \"pre2\"\n ],\n \"x\": {},\n \"n\": [\n  1,\n  null\n ]\n}\n"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn reads_back(value in any_value(), indent in -1..9) {
+            let text = render(&value, indent);
+            prop_assert!(text.chars().all(|c| is_safe(c) || c == '\n'), "{}", text);
+            let back: Value = serde_json::from_str(&text).map_err(|e| TestCaseError::fail(format!("{text}\n{e}")))?;
+            prop_assert_eq!(back, value, "{}", text);
+        }
     }
 
     #[test]

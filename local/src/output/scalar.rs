@@ -77,22 +77,33 @@ fn number(word: &str) -> Option<Scalar> {
     all(unsigned, char::is_ascii_digit).then(|| whole(unsigned, 10))
 }
 
-/// `1:30` counts in sixties.
+/// `1:30` counts in sixties, and so does `1:30.5`.
 fn sexagesimal(unsigned: &str, is_negative: bool) -> Option<Scalar> {
-    let mut parts = unsigned.split(':');
+    let (whole, fraction) = match unsigned.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction.replace('_', ""))),
+        None => (unsigned, None),
+    };
+    let is_digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let mut parts = whole.split(':');
     let first = parts.next()?;
-    if first.starts_with('0') || !first.chars().all(|c| c.is_ascii_digit() || c == '_') {
+    if (first.starts_with('0') && fraction.is_none()) || !is_digits(&first.replace('_', "")) {
         return None;
     }
     let mut total: i128 = first.replace('_', "").parse().ok()?;
     for part in parts {
         let value: i128 = part.parse().ok()?;
-        if part.len() > 2 || part.starts_with('+') || value > 59 {
+        if part.len() > 2 || !is_digits(part) || value > 59 {
             return None;
         }
         total = total.checked_mul(60)?.checked_add(value)?;
     }
-    Some(Scalar::Int(if is_negative { -total } else { total }))
+    let total = if is_negative { -total } else { total };
+    let Some(fraction) = fraction else {
+        return Some(Scalar::Int(total));
+    };
+    let sign = if is_negative { "-" } else { "" };
+    let is_number = is_digits(&fraction) && whole.contains(':');
+    is_number.then(|| format!("{sign}{}.{fraction}0", total.abs()).parse().ok().map(Scalar::Float)).flatten()
 }
 
 /// `1.5`, `1.`, `.5`, `1.0e+3`: an exponent needs its sign, and a fraction without a whole part
@@ -162,6 +173,9 @@ mod tests {
             ("01:02", Text),
             ("1:2:3", Int(3723)),
             ("1:99", Text),
+            ("190:20:30.15", Float(685_230.15)),
+            ("-0:30.5", Float(-30.5)),
+            ("1:30.x", Text),
             ("12345678901234567890", Int(12_345_678_901_234_567_890)),
             ("9999999999999999999999999999999999999999999", HugeInt),
             ("1e3", Text),

@@ -1,9 +1,9 @@
-//! Columns for people. Cells are escaped here; the last column is not padded.
+//! Columns for people. Headings and cells are escaped here; the last column is not padded.
 
 /// Lays out rows under headings, two spaces between columns.
 #[must_use]
 pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
-    let heading: Vec<String> = headings.iter().map(|&h| h.to_owned()).collect();
+    let heading: Vec<String> = headings.iter().map(|heading| super::escape(heading)).collect();
     let rows: Vec<Vec<String>> = std::iter::once(heading)
         .chain(rows.iter().map(|row| row.iter().map(|cell| super::escape(cell)).collect()))
         .collect();

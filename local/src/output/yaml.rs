@@ -181,6 +181,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::output::testing::any_value;
 
     fn check(value: &Value, expected: &str) {
         assert_eq!(render_value(value), expected);
@@ -213,22 +214,6 @@ mod tests {
         check(&json!({"m1": "a\n\n b\n"}), "m1: |\n  a\n\n   b\n");
         check(&json!({"m1": ["a\nb"]}), "m1:\n- |-\n  a\n  b\n");
         check(&json!({"m1": "\na"}), "m1: \"\\na\"\n");
-    }
-
-    fn any_value() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            "[ a-c:#'\"\\-\n\t\u{1b}é0-9.{}\\[\\],&*!|>%@`?~]{0,8}".prop_map(Value::from),
-        ];
-        leaf.prop_recursive(3, 24, 4, |inner| {
-            prop_oneof![
-                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                proptest::collection::btree_map("[a-z:# \n]{0,4}", inner, 0..4)
-                    .prop_map(|map| Value::Object(map.into_iter().collect())),
-            ]
-        })
     }
 
     proptest! {

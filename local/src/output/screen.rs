@@ -1,20 +1,27 @@
-//! Where lists and documents go: stdout, or the file of `--out-file`.
+//! Where output goes: stdout, or the file of `--out-file`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-use brine_local::file::FileError;
+use crate::file::FileError;
 
-/// Where lists and documents go.
-pub(crate) enum Screen {
+/// Where output goes.
+#[derive(Debug)]
+pub enum Screen {
+    /// The standard output.
     Stdout,
+    /// A file.
     File(File),
 }
 
 impl Screen {
-    /// Opens the file before anything is done: a bad path must not come to light afterwards.
-    pub(crate) fn open(path: Option<&Path>, is_append: bool) -> Result<Self, FileError> {
+    /// Opens the file before anything is done: a bad path must not come to light afterwards. As with
+    /// a shell's `>`, what is in it is gone then, unless it is to be added to.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn open(path: Option<&Path>, is_append: bool) -> Result<Self, FileError> {
         let Some(path) = path else {
             return Ok(Screen::Stdout);
         };
@@ -27,7 +34,11 @@ impl Screen {
         })
     }
 
-    pub(crate) fn print(&mut self, text: &str) -> io::Result<()> {
+    /// Writes a text, all of it and at once.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn print(&mut self, text: &str) -> io::Result<()> {
         self.write_all(text.as_bytes())?;
         self.flush()
     }
