@@ -3,20 +3,27 @@
 //! `brine '<target>' <module.function> …` runs functions ([`run`]); nouns look after jobs, minions,
 //! server records and the master. **Invariant:** nothing here opens the master's files, its options apart.
 
+mod caution;
+mod complete;
+mod doc;
 mod doctor;
 mod events;
 mod failure;
 mod jobs;
+mod man;
 mod minions;
 mod options;
+mod pillar;
+mod progress;
 mod run;
 mod servers;
 mod show;
+mod target;
 mod tokens;
 mod watch;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -24,18 +31,20 @@ use std::time::Duration;
 
 use brine_client::{Client, Exit};
 use brine_local::Paths;
+use brine_local::arguments::{self, input::Inputs};
 use brine_local::config::ConfigError;
 use brine_local::file::FileError;
 use brine_protocol::control::JobRequest;
-use brine_protocol::job::{Delivery, Target, TargetKind};
-use brine_protocol::server::RecordTerm;
+use brine_protocol::target::Target;
 use clap::Parser;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::config::Config;
+use caution::{Person, Settled};
 pub use failure::Failure;
 use options::servers::ServerVerb;
+use options::target::TargetVerb;
 use options::{Common, Kind, Noun, NounLine, RunLine, Running};
 use servers::Desk;
 use show::{Show, Wishes};
@@ -44,6 +53,9 @@ use show::{Show, Wishes};
 /// on stderr.
 #[must_use]
 pub fn main(line: Vec<OsString>) -> Exit {
+    if complete::serve(&line) {
+        return Exit::Ok;
+    }
     match try_main(line) {
         Ok(exit) => exit,
         Err(failure) => {
@@ -62,20 +74,35 @@ fn try_main(line: Vec<OsString>) -> Result<Exit, Failure> {
             word.into_string().map_err(|word| Failure::Usage(format!("the argument {word:?} is not UTF-8")))
         })
         .collect::<Result<_, _>>()?;
-    match options::kind(line.get(1..).unwrap_or_default()) {
+    let mut inputs = Inputs::of_process();
+    let kind = options::kind(line.get(1..).unwrap_or_default());
+    let mut line = line;
+    if options::output::goes_on_in_stdin(&line) && !matches!(kind, Kind::Other(..)) {
+        line.extend(inputs.stdin_lines().map_err(arguments::ArgsError::from)?);
+    }
+    match kind {
         Kind::Other(program, words) => Err(hand_over(program, &words)),
         Kind::Noun => match NounLine::try_parse_from(line) {
-            Ok(parsed) => in_runtime(noun(parsed)),
+            Ok(parsed) => in_runtime(noun(parsed, &mut inputs)),
             Err(error) => Ok(explain(&error)),
         },
         Kind::Run => match RunLine::try_parse_from(line) {
-            Ok(parsed) => {
-                let request = request(&parsed)?;
-                in_runtime(order(&parsed.common, &parsed.running, request))
-            }
+            Ok(parsed) => run_line(&parsed, &mut inputs),
             Err(error) => Ok(explain(&error)),
         },
     }
+}
+
+fn run_line(line: &RunLine, inputs: &mut Inputs) -> Result<Exit, Failure> {
+    line.elsewhere.check()?;
+    if line.preview_target {
+        return in_runtime(preview(line));
+    }
+    if line.doc {
+        return in_runtime(doc::run(line));
+    }
+    let request = request(line, inputs)?;
+    in_runtime(order(&line.common, &line.running, request))
 }
 
 /// Help, the version, or what is wrong with the line.
@@ -93,7 +120,7 @@ fn in_runtime(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit,
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
-async fn noun(line: NounLine) -> Result<Exit, Failure> {
+async fn noun(line: NounLine, inputs: &mut Inputs) -> Result<Exit, Failure> {
     let client = line.common.client();
     let style = line.common.style();
     let (mut input, mut out, mut err) = (io::stdin().lock(), io::stdout(), io::stderr());
@@ -102,40 +129,71 @@ async fn noun(line: NounLine) -> Result<Exit, Failure> {
     match line.noun {
         Noun::Jobs { verb } => jobs::run(&client, verb, &style).await,
         Noun::Minions { verb } => minions::run(&client, verb, &style).await,
+        Noun::Target { verb: TargetVerb::Get { flags, expression } } => {
+            target::get(&client, flags.target(&expression)?, &style).await
+        }
         Noun::Server { verb: Some(ServerVerb::Run(what)) } => {
+            // `order` takes the standard input itself.
+            drop(input);
             let target = servers::minion_of(&client, &what.server).await?;
-            let request = job(target, &what.function, &what.words, &what.running)?;
+            let request = job(target, &what.function, &what.words, &what.running, inputs)?;
             order(&line.common, &what.running, request).await
         }
         Noun::Server { verb } => servers::run(desk, verb).await,
         Noun::Token { verb } => tokens::run(desk, verb).await,
-        Noun::Events { tag } => events::run(&client, tag.as_deref(), &style).await,
+        Noun::Pillar { verb } => pillar::run(&client, verb, &style).await,
+        Noun::Events { filters } => events::run(&client, &filters, &style).await,
+        Noun::Completion { shell } => complete::script(shell),
+        Noun::Man(pages) => man::write(&pages.to),
         Noun::Doctor => doctor::run(&client, &style).await,
     }
 }
 
+/// Names whom the target of a line means.
+async fn preview(line: &RunLine) -> Result<Exit, Failure> {
+    let Some(written) = line.words.first() else {
+        return Err(Failure::Usage("--preview-target needs a target".to_owned()));
+    };
+    target::preview(&line.common.client(), line.whom.target(written)?, &line.common.style()).await
+}
+
 /// Has functions run, and shows what comes of it.
 async fn order(common: &Common, running: &Running, request: JobRequest) -> Result<Exit, Failure> {
+    let written = request.target.expression.clone();
+    let done = try_order(common, running, request).await;
+    done.map_err(|failure| target::read_failure(failure, &written))
+}
+
+async fn try_order(common: &Common, running: &Running, request: JobRequest) -> Result<Exit, Failure> {
     let client = common.client();
     let wishes = Wishes {
-        style: common.style(),
+        style: running.place.style(common),
         is_static: running.is_static,
         verbose: running.verbose,
         show_jid: running.show_jid,
         summary: running.summary,
+        hide_missing: running.hide_timeout,
+        progress: columns(running),
     };
-    let show = Show::new(wishes, io::stdout(), io::stderr());
+    let mut show = Show::new(wishes, running.place.open()?, io::stderr());
+    let mut input = io::stdin().lock();
+    let is_there = input.is_terminal() && io::stderr().is_terminal();
+    let person = Person { input: &mut input, err: &mut io::stderr(), is_there };
+    let request = match caution::settle(&client, &running.orders, request, person).await? {
+        Settled::Go(request) => request,
+        Settled::NobodyThere(sentence) => {
+            show.nobody_there(&sentence)?;
+            return Ok(Exit::NoReturn);
+        }
+    };
     if running.is_async {
         return submit(&client, &request, show).await;
     }
-    let timeout = match running.timeout {
-        Some(timeout) => timeout,
-        None => configured_timeout(&common.paths())?,
-    };
+    let timeout = timeout_of(common, running)?;
     run::run(&client, &request, timeout, common.hint_options(), show).await
 }
 
-fn request(line: &RunLine) -> Result<JobRequest, Failure> {
+fn request(line: &RunLine, inputs: &mut Inputs) -> Result<JobRequest, Failure> {
     let (target, function, words) = match line.words.as_slice() {
         [] => {
             return Err(Failure::Usage(
@@ -150,33 +208,28 @@ fn request(line: &RunLine) -> Result<JobRequest, Failure> {
         }
         [target, function, words @ ..] => (target, function, words),
     };
-    if options::is_noun(target) && !line.list && !line.record && !function.contains('.') {
+    if options::is_noun(target) && !line.whom.has_kind() && !function.contains('.') {
         return Err(Failure::Usage(format!(
             "{function:?} is neither a function nor a verb of brine {target}; see: brine {target} --help"
         )));
     }
-    let target = if line.list {
-        // Salt takes a list with spaces as well.
-        let ids: Vec<&str> = target.split([',', ' ']).filter(|id| !id.is_empty()).collect();
-        Target { kind: TargetKind::List, expression: ids.join(",") }
-    } else if line.record {
-        target
-            .parse::<RecordTerm>()
-            .map_err(|error| Failure::Usage(format!("{target:?} names no server records: {error}")))?;
-        Target { kind: TargetKind::Record, expression: target.clone() }
-    } else {
-        Target::glob(target)
-    };
-    job(target, function, words, &line.running)
+    job(line.whom.target(target)?, function, words, &line.running, inputs)
 }
 
-fn job(target: Target, function: &str, words: &[String], running: &Running) -> Result<JobRequest, Failure> {
+fn job(
+    target: Target,
+    function: &str,
+    words: &[String],
+    running: &Running,
+    inputs: &mut Inputs,
+) -> Result<JobRequest, Failure> {
     let limit = running.job_timeout.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
     Ok(JobRequest {
         target,
-        calls: brine_local::arguments::calls(function, words, &running.no_parse)?,
-        delivery: Delivery::Now,
+        calls: arguments::calls(function, words, &running.words.reading(), inputs)?,
+        delivery: running.orders.delivery(),
         job_timeout_ms: limit,
+        batch: running.orders.batch(),
     })
 }
 
@@ -212,8 +265,20 @@ fn configured(paths: &Paths) -> Result<Config, Failure> {
     }
 }
 
-fn configured_timeout(paths: &Paths) -> Result<Duration, Failure> {
-    let timeout = configured(paths)?.timeout;
+/// How wide the line of progress may be; none when nobody asked, or nobody would see it.
+fn columns(running: &Running) -> Option<usize> {
+    if !running.progress || running.is_async || !io::stderr().is_terminal() {
+        return None;
+    }
+    let size = terminal_size::terminal_size_of(io::stderr());
+    Some(size.map_or(80, |(width, _)| usize::from(width.0)))
+}
+
+fn timeout_of(common: &Common, running: &Running) -> Result<Duration, Failure> {
+    if let Some(timeout) = running.timeout {
+        return Ok(timeout);
+    }
+    let timeout = configured(&common.paths())?.timeout;
     Duration::try_from_secs_f64(timeout).ok().filter(|timeout| !timeout.is_zero()).ok_or_else(|| {
         Failure::Usage(format!("option \"timeout\" of master.yaml is no time to wait: {timeout}"))
     })
@@ -243,20 +308,24 @@ fn print(text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use brine_protocol::target::TargetKind;
+
     use super::*;
 
     #[test]
     fn a_noun_without_its_verb_is_explained() {
         let line = RunLine::try_parse_from(["brine", "jobs", "lst"]).expect("a line of words");
         assert_eq!(
-            request(&line).expect_err("no function").to_string(),
+            request(&line, &mut Inputs::of_process()).expect_err("no function").to_string(),
             "\"lst\" is neither a function nor a verb of brine jobs; see: brine jobs --help"
         );
     }
 
     #[test]
     fn a_target_may_be_a_term_over_records() {
-        let parse = |words: [&str; 4]| request(&RunLine::try_parse_from(words).expect("a line of words"));
+        let parse = |words: [&str; 4]| {
+            request(&RunLine::try_parse_from(words).expect("a line of words"), &mut Inputs::of_process())
+        };
         let target = parse(["brine", "-Z", "label.role:files", "test.ping"]).expect("a job").target;
         assert_eq!((target.kind, target.expression.as_str()), (TargetKind::Record, "label.role:files"));
         assert_eq!(

@@ -7,13 +7,17 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use brine_protocol::batch::BatchSize;
+use brine_protocol::control::Caution;
 use brine_protocol::limits::WireLimits;
+use brine_protocol::target::{Expression, Nodegroups, Target, TargetKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::bundles::check_address;
 use crate::hook;
-use crate::roles::{RoleEntry, Roles};
+use crate::pillar;
+use crate::roles::{Blacklist, RoleEntry, Roles};
 
 /// The longest pace of beats, in seconds. Minions take none that is slower.
 const HEARTBEAT_MAX: f64 = 600.0;
@@ -35,6 +39,13 @@ pub struct Config {
     pub keysize: usize,
     /// How long the CLI waits without news before it asks what is going on.
     pub timeout: f64,
+    /// Jobs for more minions than this are confirmed by a person before `brine` submits them; 0 means
+    /// that none is.
+    pub confirm_above: usize,
+    /// Jobs for so many minions or more become batches; 0 means that none does.
+    pub batch_safe_limit: usize,
+    /// How many minions of such a batch run at the same time: a number, or a percentage.
+    pub batch_safe_size: BatchSize,
     /// How long jobs and their returns are kept.
     pub keep_jobs_seconds: u64,
     /// A handed-over order without an answer is `lost` this long after its minion's session ended.
@@ -51,9 +62,17 @@ pub struct Config {
     pub roles: BTreeMap<String, RoleEntry>,
     /// Salt's form of operator entries: user to a list of functions, or of `{target: functions}`.
     pub publisher_acl: BTreeMap<String, Value>,
+    /// Users and functions that no entry of `publisher_acl` allows anything.
+    pub publisher_acl_blacklist: Blacklist,
     /// Whether who is limited to zones sees waiting keys that name no server record: such a key may
     /// be a machine of any zone.
     pub zones_see_unclaimed: bool,
+
+    /// Folders with the pillar files, as a list or under Salt's `base:`; `pillar` beside this file when
+    /// none is named, which need not be there.
+    pub pillar_roots: pillar::Roots,
+    /// Names for sets of minions, for `-N` and `N@`: a compound target each, or the list of its words.
+    pub nodegroups: Nodegroups,
 
     /// A program that runs for each server record that is created, with the event on its standard
     /// input: its absolute path, or a list of that and its arguments.
@@ -126,6 +145,8 @@ pub struct Config {
 
     /// Server records kept at the same time.
     pub servers_max: usize,
+    /// What pillar that was put together may hold in memory, as JSON, in bytes.
+    pub pillar_cache_bytes: usize,
     /// Orders open at the same time, in all.
     pub open_orders_max: usize,
     /// What the arguments of jobs that are open may hold in memory, in bytes.
@@ -145,6 +166,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         let wire = WireLimits::default();
+        let caution = Caution::default();
         Self {
             interface: IpAddr::from([0, 0, 0, 0]),
             publish_port: 4505,
@@ -152,6 +174,9 @@ impl Default for Config {
             master_address: None,
             keysize: 4096,
             timeout: 5.0,
+            confirm_above: caution.confirm_above,
+            batch_safe_limit: caution.batch_safe_limit,
+            batch_safe_size: caution.batch_safe_size,
             keep_jobs_seconds: 86_400,
             lost_after: 3600,
             heartbeat: 10.0,
@@ -160,7 +185,10 @@ impl Default for Config {
             log_level: "info".to_owned(),
             roles: BTreeMap::new(),
             publisher_acl: BTreeMap::new(),
+            publisher_acl_blacklist: Blacklist::default(),
             zones_see_unclaimed: false,
+            pillar_roots: pillar::Roots::default(),
+            nodegroups: Nodegroups::new(),
             server_created_hook: None,
             auto_accept: false,
             autosign_file: None,
@@ -193,6 +221,7 @@ impl Default for Config {
             subscriptions_max: wire.subscriptions_max,
             subscription_bytes_max: wire.subscription_bytes_max,
             servers_max: 100_000,
+            pillar_cache_bytes: 64 * 1024 * 1024,
             open_orders_max: 1_000_000,
             open_orders_bytes_max: 256 * 1024 * 1024,
             orphans_per_minion: 100,
@@ -223,6 +252,7 @@ impl Config {
         }
         positive("timeout", self.timeout > 0.0)?;
         positive("keep_jobs_seconds", self.keep_jobs_seconds > 0)?;
+        positive("batch_safe_size", self.batch_safe_size.of(1) > 0)?;
         positive("connections_per_address", self.connections_per_address > 0)?;
         positive("verify_queue_max", self.verify_queue_max > 0)?;
         positive("pending_max", self.pending_max > 0)?;
@@ -272,7 +302,20 @@ impl Config {
         }
         brine_local::log::check(&self.log_level).map_err(|error| format!("option \"log_level\": {error}"))?;
         self.server_created_hook.as_ref().map_or(Ok(()), hook::Command::check)?;
+        self.check_nodegroups()?;
         self.read_roles().map(drop)
+    }
+
+    /// Reads each nodegroup, with those that it names.
+    fn check_nodegroups(&self) -> Result<(), String> {
+        for name in self.nodegroups.keys() {
+            let group = Target::new(TargetKind::Nodegroup, name);
+            // What is wrong names the group and the column in its text.
+            Expression::parse(&group, &self.nodegroups).map_err(|error| {
+                format!("option \"nodegroups\": {}", brine_local::text::escape(&error.what))
+            })?;
+        }
+        Ok(())
     }
 
     /// Who may do what.
@@ -280,7 +323,17 @@ impl Config {
     /// # Errors
     /// One sentence naming the entry.
     pub fn read_roles(&self) -> Result<Roles, String> {
-        Roles::read(&self.roles, &self.publisher_acl, self.zones_see_unclaimed)
+        Roles::read(&self.roles, &self.publisher_acl, &self.publisher_acl_blacklist, self.zones_see_unclaimed)
+    }
+
+    /// What clients are asked to heed.
+    #[must_use]
+    pub fn caution(&self) -> Caution {
+        Caution {
+            confirm_above: self.confirm_above,
+            batch_safe_limit: self.batch_safe_limit,
+            batch_safe_size: self.batch_safe_size.clone(),
+        }
     }
 
     /// What is handed at once of a backlog, in bytes. The last order of it may go over by a whole

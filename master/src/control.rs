@@ -4,12 +4,15 @@
 //! The caller is who the socket's peer credentials say, never what a request says.
 
 mod caller;
+mod jobs;
 mod keys;
 mod master;
+mod pillar;
 mod reply;
 mod rights;
 mod servers;
 mod streams;
+mod targets;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -18,29 +21,24 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path as Segment, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{delete, get, post};
-use brine_protocol::control::{Health, JobView, JobsQuery, Problem, ProblemKind, Whoami};
+use brine_protocol::control::{Caution, Health, MinionsQuery, Problem, ProblemKind, Whoami};
 use brine_protocol::permission::Verb;
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Jid, MinionId};
 use serde::de::DeserializeOwned;
-use serde_json::json;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::counters::Counters;
 use crate::driver::{Desk, Follow, Waiter};
 use crate::engine::{Answer, Ask, Input, Request};
+use crate::pillar::Source;
 use crate::roles::{Principal, Roles};
 use crate::store::{Store, StoreError};
 use caller::{Caller, Peer};
 use reply::{Reply, json_reply, problem};
-
-/// Jobs listed when nobody says how many, and at most.
-const JOBS_LISTED: usize = 50;
-const JOBS_LISTED_MAX: usize = 10_000;
 
 /// What handlers share.
 pub struct Api {
@@ -52,6 +50,10 @@ pub struct Api {
     pub store: Arc<Store>,
     /// Who may do what.
     pub roles: watch::Receiver<Arc<Roles>>,
+    /// What clients are asked to heed.
+    pub caution: watch::Receiver<Caution>,
+    /// Where pillar is read from.
+    pub pillar: watch::Receiver<Source>,
     /// What is counted.
     pub counters: Arc<Counters>,
     /// The uid this master runs as.
@@ -121,11 +123,15 @@ pub async fn serve(api: Arc<Api>, listener: UnixListener) -> std::io::Result<()>
         .route("/v1/tokens/{id}", delete(servers::revoke_token))
         .route("/v1/minions", get(minions))
         .route("/v1/minions/{id}", get(minion))
-        .route("/v1/jobs", get(jobs).post(submit))
-        .route("/v1/jobs/{jid}", get(job))
-        .route("/v1/jobs/{jid}/follow", get(follow))
-        .route("/v1/jobs/{jid}/kill", post(kill))
-        .route("/v1/jobs/{jid}/probe", post(probe))
+        .route("/v1/minions/{id}/pillar", get(pillar::show))
+        .route("/v1/pillar/check", get(pillar::check))
+        .route("/v1/targets", post(targets::get))
+        .route("/v1/jobs", get(jobs::list).post(jobs::submit))
+        .route("/v1/jobs/{jid}", get(jobs::show))
+        .route("/v1/jobs/{jid}/follow", get(jobs::follow))
+        .route("/v1/jobs/{jid}/kill", post(jobs::kill))
+        .route("/v1/jobs/{jid}/signal", post(jobs::signal))
+        .route("/v1/jobs/{jid}/probe", post(jobs::probe))
         .route("/v1/events", get(events))
         .fallback(async || {
             problem(&Problem::new(ProblemKind::NotFound, "there is no such path; the API is under /v1"))
@@ -217,17 +223,23 @@ async fn health(State(api): State<Arc<Api>>, Caller(principal): Caller) -> Reply
 }
 
 /// Whoever is listed may know as what.
-async fn whoami(Caller(principal): Caller) -> Reply {
+async fn whoami(State(api): State<Arc<Api>>, Caller(principal): Caller) -> Reply {
     json_reply(&Whoami {
         principal: principal.to_string(),
         role: principal.role(),
         verbs: principal.verbs().collect(),
         zones: principal.zones().map(<[String]>::to_vec),
+        caution: api.caution.borrow().clone(),
     })
 }
 
-async fn minions(State(api): State<Arc<Api>>, Caller(principal): Caller) -> Reply {
-    match api.ask(principal, Ask::Minions, None).await? {
+async fn minions(
+    State(api): State<Arc<Api>>,
+    Caller(principal): Caller,
+    query: Result<Query<MinionsQuery>, axum::extract::rejection::QueryRejection>,
+) -> Reply {
+    let Query(query) = query.map_err(|error| bad_query(&error))?;
+    match api.ask(principal, Ask::Minions(query), None).await? {
         Answer::Minions(minions) => json_reply(&minions),
         _ => Err(unexpected().into()),
     }
@@ -240,134 +252,6 @@ async fn minion(
 ) -> Reply {
     match api.ask(principal, Ask::Minion(parse_id(&id)?), None).await? {
         Answer::Minion(minion) => json_reply(&minion),
-        _ => Err(unexpected().into()),
-    }
-}
-
-async fn jobs(
-    State(api): State<Arc<Api>>,
-    Caller(principal): Caller,
-    query: Result<Query<JobsQuery>, axum::extract::rejection::QueryRejection>,
-) -> Reply {
-    principal.may(Verb::JobsOwn)?;
-    let Query(query) = query.map_err(|error| bad_query(&error))?;
-    let limit = query.limit.unwrap_or(JOBS_LISTED);
-    if limit > JOBS_LISTED_MAX {
-        let detail = format!("limit is at most {JOBS_LISTED_MAX}");
-        return Err(Problem::new(ProblemKind::BadRequest, detail).into());
-    }
-    let found = api
-        .read(move |store| {
-            let visible = |job: &brine_protocol::job::Job| principal.may_see_job_of(&job.principal);
-            if query.active {
-                let open: std::collections::BTreeSet<Jid> =
-                    store.open_jobs()?.into_iter().map(|open| open.job.jid).collect();
-                store.jobs(limit, |job| open.contains(&job.jid) && visible(job))
-            } else {
-                store.jobs(limit, visible)
-            }
-        })
-        .await?;
-    json_reply(&found)
-}
-
-async fn submit(
-    State(api): State<Arc<Api>>,
-    Caller(principal): Caller,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Reply {
-    let request = parse_body(&body)?;
-    let idempotency = match headers.get("idempotency-key") {
-        None => None,
-        Some(key) => Some(
-            key.to_str()
-                .map_err(|_| Problem::new(ProblemKind::BadRequest, "Idempotency-Key is not ASCII"))?
-                .to_owned(),
-        ),
-    };
-    let wants_stream = headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.contains("text/event-stream"));
-    let (events, received) = mpsc::unbounded_channel();
-    let follow = wants_stream.then_some(Follow { jid: None, events });
-    let answer = api.ask(principal.clone(), Ask::Submit { request, idempotency }, follow).await?;
-    let Answer::Job { jid, made } = answer else {
-        return Err(unexpected().into());
-    };
-    match made {
-        Some(_) if wants_stream => Ok(streams::live(received)),
-        Some(job) => json_reply(&*job).map(|reply| (StatusCode::CREATED, reply).into_response()),
-        None if wants_stream => streams::follow(&api, principal, jid).await,
-        None => {
-            let job = api.read(move |store| store.job(jid)).await?;
-            let job = job
-                .ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("job {jid} is no longer kept")))?;
-            json_reply(&job)
-        }
-    }
-}
-
-async fn job(State(api): State<Arc<Api>>, Caller(principal): Caller, Segment(jid): Segment<String>) -> Reply {
-    let jid = parse_jid(&jid)?;
-    let job = streams::visible_job(&api, &principal, jid).await?;
-    let Answer::Rows(open) = api.ask(principal, Ask::Presence(jid), None).await? else {
-        return Err(unexpected().into());
-    };
-    // Rows are read after the open ones were listed: a minion that ended meanwhile is in both,
-    // and its row wins.
-    let mut rows = api.read(move |store| store.rows(jid)).await?;
-    for row in open {
-        rows.entry(row.id.clone()).or_insert(row);
-    }
-    let rows = job
-        .minions
-        .iter()
-        .map(|(id, _)| {
-            rows.remove(id).unwrap_or(brine_protocol::control::JobRow {
-                id: id.clone(),
-                ending: None,
-                at: None,
-                late: vec![],
-                presence: None,
-            })
-        })
-        .collect();
-    json_reply(&JobView { job, rows })
-}
-
-async fn follow(
-    State(api): State<Arc<Api>>,
-    Caller(principal): Caller,
-    Segment(jid): Segment<String>,
-) -> Reply {
-    streams::follow(&api, principal, parse_jid(&jid)?).await
-}
-
-async fn kill(
-    State(api): State<Arc<Api>>,
-    Caller(principal): Caller,
-    Segment(jid): Segment<String>,
-) -> Reply {
-    principal.may(Verb::JobsKill)?;
-    let jid = parse_jid(&jid)?;
-    streams::visible_job(&api, &principal, jid).await?;
-    match api.ask(principal, Ask::Kill(jid), None).await? {
-        Answer::Cancelled(ids) => json_reply(&json!({"cancelled": ids})),
-        _ => Err(unexpected().into()),
-    }
-}
-
-async fn probe(
-    State(api): State<Arc<Api>>,
-    Caller(principal): Caller,
-    Segment(jid): Segment<String>,
-) -> Reply {
-    let jid = parse_jid(&jid)?;
-    streams::visible_job(&api, &principal, jid).await?;
-    match api.ask(principal, Ask::Probe(jid), None).await? {
-        Answer::Rows(rows) => json_reply(&json!({"rows": rows})),
         _ => Err(unexpected().into()),
     }
 }

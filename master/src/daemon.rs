@@ -24,6 +24,7 @@ use crate::engine::{Engine, Input, Memory, Settings};
 use crate::gate::{Gate, Ports};
 use crate::hook;
 use crate::master_key::KeyFiles;
+use crate::pillar;
 use crate::reload::{Reach, Reloader, Source};
 use crate::rule_files::{self, RuleFiles};
 use crate::store::{Store, StoreOptions};
@@ -53,8 +54,8 @@ let it in with `brine-key -a ID`, and greet it with `brine '*' test.ping`.
 Each option may be given in the environment as well, which wins over the files: BRINE_RET_PORT=5506
 is `ret_port: 5506`. Lists and maps are written as in YAML; an empty variable counts as none.
 
-SIGHUP reads files and rules again: roles, rules of acceptance, max_minions, server_created_hook and
-log_level change at once, and the log names what needs a restart. SIGTERM and SIGINT stop the master."
+SIGHUP reads files and rules again: roles, nodegroups, pillar, rules of acceptance, max_minions,
+server_created_hook and log_level change at once, and the log names what needs a restart. SIGTERM and SIGINT stop the master."
 )]
 pub struct Arguments {
     /// Folder of master.yaml and master.d/ [default: /etc/brine]
@@ -140,6 +141,7 @@ async fn serve(
         open: store.open_jobs()?,
         facts: store.facts()?,
         idempotency: store.idempotency()?,
+        nodegroups: options.nodegroups.clone(),
         own,
     };
     let settings = Settings {
@@ -149,6 +151,7 @@ async fn serve(
         lost_after: Duration::from_secs(options.lost_after),
         keep_jobs: Duration::from_secs(options.keep_jobs_seconds),
         servers_max: options.servers_max,
+        pillar_cache_bytes: options.pillar_cache_bytes,
         open_orders_max: options.open_orders_max,
         open_bytes_max: options.open_orders_bytes_max,
         message_max: options.message_max,
@@ -161,6 +164,9 @@ async fn serve(
     });
     let mut engine = Engine::new(settings, trust, memory, random, clock.now());
     engine.handle(Input::Rules { rules, problem: None }, clock.now());
+    let pillar_source = pillar::Source::new(&options, &paths);
+    let mut pillar_said = pillar::Said::default();
+    engine.handle(pillar_said.input(pillar_source.read(), false), clock.now());
     for notice in engine.notices() {
         tracing::warn!("{notice}");
     }
@@ -178,9 +184,13 @@ async fn serve(
     let reach = Reach {
         roles: watch::Sender::new(Arc::new(options.read_roles().map_err(anyhow::Error::msg)?)),
         rule_files: other_rule_files,
+        pillar: watch::Sender::new(pillar_source),
+        caution: watch::Sender::new(options.caution()),
         hook: watch::Sender::new(options.server_created_hook.clone()),
         inputs: inputs.clone(),
     };
+    let (pillar_asks, asked) = mpsc::unbounded_channel();
+    tokio::spawn(pillar::watch(reach.pillar.subscribe(), asked, pillar_said, inputs.clone()));
     let hooked = reach.hook.subscribe();
     hook::start(Arc::clone(&desk), engine.last_event(), Arc::clone(&counters), hooked, source.own_uid);
     let api = Arc::new(Api {
@@ -188,6 +198,8 @@ async fn serve(
         desk: Arc::clone(&desk),
         store: Arc::clone(&store),
         roles: reach.roles.subscribe(),
+        caution: reach.caution.subscribe(),
+        pillar: reach.pillar.subscribe(),
         counters: Arc::clone(&counters),
         own_uid: source.own_uid,
         ports: numbers,
@@ -204,6 +216,7 @@ async fn serve(
         counters,
         keys,
         bundles,
+        pillar: pillar_asks,
         master_address: bundles::master_address(&options),
         state: MasterState {
             pid: std::process::id(),

@@ -79,6 +79,8 @@ pub struct Driver {
     pub keys: KeyFiles,
     /// The keys that were made for server records and wait to be fetched.
     pub bundles: Bundles,
+    /// Has the pillar files read again.
+    pub pillar: mpsc::UnboundedSender<()>,
     /// Where minions reach this master, as far as that is known.
     pub master_address: Option<String>,
     /// What the master says about itself in a file.
@@ -166,6 +168,8 @@ impl Driver {
                         Output::CheckRotation(check) => work.check(check),
                         Output::Key(step) => self.on_key_step(step, &mut work),
                         Output::Bundle(step) => self.on_bundle_step(step, &work),
+                        // Nobody reads them any more when the master stops.
+                        Output::ReadPillar => drop(self.pillar.send(())),
                         _ => ordered.push(output),
                     }
                 }
@@ -252,7 +256,11 @@ impl Hands {
     fn perform(&self, output: Output) {
         match output {
             // Done elsewhere: by the writing thread, and beside the loop.
-            Output::Persist(_) | Output::CheckRotation(_) | Output::Key(_) | Output::Bundle(_) => {}
+            Output::Persist(_)
+            | Output::CheckRotation(_)
+            | Output::Key(_)
+            | Output::Bundle(_)
+            | Output::ReadPillar => {}
             Output::Welcome { conn, standing } => self.gate.welcome(conn, standing),
             Output::Send { conn, message } | Output::SendNow { conn, message } => {
                 self.gate.send(conn, &message);

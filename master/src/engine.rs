@@ -11,13 +11,16 @@
 //! an order:      open -> one Ending, for good; reports that come later are kept beside it
 //! ```
 
+mod batches;
 mod broadcast;
 mod enrol;
 mod events;
 mod handing;
 mod jobs;
 mod keys;
+mod minions;
 mod mint;
+mod pillars;
 mod preseed;
 mod refusals;
 mod requests;
@@ -25,6 +28,8 @@ mod rotation;
 mod rules;
 mod servers;
 mod sessions;
+mod settings;
+mod targets;
 mod zones;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -41,15 +46,18 @@ use brine_protocol::control::{Event, JobEvent};
 use brine_protocol::job::Job;
 use brine_protocol::message::{Standing, ToMaster, ToMinion};
 use brine_protocol::permission::Verb;
+use brine_protocol::target::Nodegroups;
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Fingerprint, Jid, MinionId};
 use bytes::Bytes;
 
 use crate::gate::ConnId;
-use crate::store::{Facts, OpenJob, Record};
+use crate::pillar::Tree;
+use crate::store::{Facts, Record};
 use broadcast::Epochs;
 use jobs::Open;
 use mint::Mint;
+use pillars::Pillars;
 use preseed::Preseeds;
 pub use preseed::{BundleDone, BundleStep, BundleWish, MadeKey};
 use refusals::Refusals;
@@ -58,6 +66,7 @@ use rotation::Rotations;
 pub use rotation::{KeyStep, OwnKey, RotationCheck};
 pub use servers::{Find, ServerAnswer, ServerAsk};
 use sessions::Session;
+pub use settings::{Memory, Settings};
 
 /// How long it is remembered that a subscriber was quicker than its session's first frame.
 const EARLY_KEPT: Duration = Duration::from_secs(60);
@@ -148,6 +157,15 @@ pub enum Input {
         rules: Box<Rules>,
         /// Why they cannot, in one sentence.
         problem: Option<String>,
+    },
+    /// The nodegroups from now on.
+    Nodegroups(Nodegroups),
+    /// The pillar files were read.
+    Pillar {
+        /// What they say; or why they cannot be used, in one sentence.
+        tree: Result<Arc<Tree>, String>,
+        /// Whether it was for [`Output::ReadPillar`].
+        asked: bool,
     },
     /// Most keys that may be accepted or suspended from now on; 0 means no limit.
     MaxMinions(usize),
@@ -247,50 +265,8 @@ pub enum Output {
     Key(KeyStep),
     /// Something about a key for a server record. Waits for nothing, for the same reason.
     Bundle(BundleStep),
-}
-
-/// Bounds and times of an engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settings {
-    /// The master's number in its jids.
-    pub node: u8,
-    /// A sign of life at least this often.
-    pub heartbeat: Duration,
-    /// How long a handshake may wait for the other side, each time.
-    pub handshake: Duration,
-    /// An order without an answer is lost this long after its minion's session ended.
-    pub lost_after: Duration,
-    /// How long jobs are kept, and with them the idempotency keys that made them.
-    pub keep_jobs: Duration,
-    /// Orders open at the same time.
-    pub open_orders_max: usize,
-    /// What the orders of open jobs may hold in memory, in bytes.
-    pub open_bytes_max: usize,
-    /// Largest message of a session.
-    pub message_max: usize,
-    /// What is handed at once, in bytes, to a session that begins with a backlog.
-    pub hand_window: usize,
-    /// Server records kept at the same time.
-    pub servers_max: usize,
-}
-
-/// What an engine starts from.
-#[derive(Debug)]
-pub struct Memory {
-    /// The store's random id.
-    pub store: String,
-    /// The newest jid's time.
-    pub last_jid: Timestamp,
-    /// Jobs that are open.
-    pub open: Vec<OpenJob>,
-    /// What is known of minions.
-    pub facts: Vec<(MinionId, Facts)>,
-    /// The id of the newest stored event.
-    pub last_event: u64,
-    /// Idempotency keys.
-    pub idempotency: Vec<(String, [u8; 32], Jid)>,
-    /// The master's own key.
-    pub own: OwnKey,
+    /// Read the pillar files, and say [`Input::Pillar`]. Waits for nothing.
+    ReadPillar,
 }
 
 /// Fills with random bytes: the operating system's in a master, chosen ones in tests.
@@ -320,9 +296,14 @@ pub struct Engine<L: Log = FileLedger> {
     /// The orders that are open for each minion, by delivery number.
     orders: BTreeMap<MinionId, BTreeMap<u64, Jid>>,
     orders_open: usize,
+    /// Batches whose next turn may have come.
+    due: batches::Due,
+    /// The newest job handed to each minion, as far as that happened here.
+    last_jobs: BTreeMap<MinionId, Jid>,
     /// What the orders of open jobs hold in memory, roughly.
     open_bytes: usize,
     facts: BTreeMap<MinionId, Facts>,
+    nodegroups: Nodegroups,
     idempotency: BTreeMap<String, ([u8; 32], Jid)>,
     probes: Vec<requests::Probing>,
     refusals: Refusals,
@@ -332,6 +313,7 @@ pub struct Engine<L: Log = FileLedger> {
     /// Rules may let in keys now that they could not let in before.
     judge_again: bool,
     rotations: Rotations,
+    pillars: Pillars,
     next_event: u64,
     next_sweep: Duration,
     next_forgetting: Duration,
@@ -357,8 +339,11 @@ impl<L: Log> Engine<L> {
             open: BTreeMap::new(),
             orders: BTreeMap::new(),
             orders_open: 0,
+            due: batches::Due::default(),
+            last_jobs: BTreeMap::new(),
             open_bytes: 0,
             facts: memory.facts.into_iter().collect(),
+            nodegroups: memory.nodegroups,
             idempotency: memory.idempotency.into_iter().map(|(k, d, j)| (k, (d, j))).collect(),
             probes: Vec::new(),
             refusals: Refusals::default(),
@@ -367,6 +352,7 @@ impl<L: Log> Engine<L> {
             rules_problem: None,
             judge_again: false,
             rotations: Rotations::new(memory.own, announced, now),
+            pillars: Pillars::default(),
             next_event: memory.last_event.max(u64::try_from(now.wall.0).unwrap_or(1)),
             next_sweep: Duration::ZERO,
             next_forgetting: Duration::ZERO,
@@ -391,6 +377,8 @@ impl<L: Log> Engine<L> {
             Input::Refused { who, verb, subject } => self.note_refused(&who, verb, &subject),
             Input::Disk(problem) => self.disk_problem = problem,
             Input::Rules { rules, problem } => self.on_rules(*rules, problem),
+            Input::Nodegroups(groups) => self.nodegroups = groups,
+            Input::Pillar { tree, asked } => self.on_pillar_read(tree, asked),
             Input::MaxMinions(max) => self.on_max_minions(max),
             Input::RotationChecked { conn, named, checked } => self.on_rotation_checked(conn, named, checked),
             Input::KeyMade(made) => self.on_key_made(made),
@@ -399,6 +387,8 @@ impl<L: Log> Engine<L> {
             Input::Bundle(done) => self.on_bundle(done),
             Input::Tick => self.on_tick(),
         }
+        self.pillar_follows_trust();
+        self.give_turns();
     }
 
     /// The next event has a higher id than this.
@@ -416,7 +406,7 @@ impl<L: Log> Engine<L> {
     #[must_use]
     pub fn next_deadline(&self) -> Duration {
         let probes = self.probes.iter().map(|probe| probe.until);
-        probes.fold(self.next_sweep, Duration::min)
+        probes.chain(self.due.next()).chain(self.pillar_due()).fold(self.next_sweep, Duration::min)
     }
 
     /// Trust, for what is read or saved beside the engine's decisions.
@@ -426,6 +416,7 @@ impl<L: Log> Engine<L> {
 
     fn on_tick(&mut self) {
         self.answer_due_probes();
+        self.read_pillar();
         if self.now.steady < self.next_sweep {
             return;
         }

@@ -11,12 +11,14 @@ use anyhow::Context;
 use brine_local::config::{Environment, Loaded, load_daemon};
 use brine_local::{Paths, log};
 use brine_pki::registry::rules::Rules;
+use brine_protocol::control::Caution;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
 use crate::engine::Input;
 use crate::hook;
+use crate::pillar;
 use crate::roles::Roles;
 use crate::rule_files::RuleFiles;
 
@@ -58,9 +60,10 @@ macro_rules! decide {
 
 decide! {
     // `timeout` is here because only `brine` heeds it, which reads it each time.
-    in_place: timeout, log_level, roles, publisher_acl, zones_see_unclaimed, auto_accept, autosign_file,
-        autoreject_file, autosign_grains_dir, max_minions, server_created_hook;
-    restart: interface, publish_port, ret_port, master_address, servers_max, keysize, keep_jobs_seconds, lost_after, heartbeat, config_rotation,
+    in_place: timeout, confirm_above, batch_safe_limit, batch_safe_size, log_level, roles, publisher_acl, publisher_acl_blacklist, zones_see_unclaimed, auto_accept, autosign_file,
+        autoreject_file, autosign_grains_dir, max_minions, server_created_hook, nodegroups,
+        pillar_roots;
+    restart: pillar_cache_bytes, interface, publish_port, ret_port, master_address, servers_max, keysize, keep_jobs_seconds, lost_after, heartbeat, config_rotation,
         node, open_mode, pending_max, pending_per_id, pending_age, connections_max, connections_per_address,
         connect_rate_per_address, connect_burst_per_address, exempt_addresses, waiting_share_percent,
         descriptors_reserved, handshake_timeout_ms, message_timeout_ms, write_stall_ms, send_queue_max,
@@ -73,7 +76,7 @@ decide! {
 const RULES: [&str; 4] = ["auto_accept", "autosign_file", "autoreject_file", "autosign_grains_dir"];
 
 /// The options behind the roles.
-const ROLES: [&str; 3] = ["roles", "publisher_acl", "zones_see_unclaimed"];
+const ROLES: [&str; 4] = ["roles", "publisher_acl", "publisher_acl_blacklist", "zones_see_unclaimed"];
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone)]
@@ -108,6 +111,10 @@ pub struct Reach {
     pub roles: watch::Sender<Arc<Roles>>,
     /// The files of automatic decisions.
     pub rule_files: mpsc::UnboundedSender<(RuleFiles, Rules)>,
+    /// Where pillar is read from, and when: at each change, though it be to the same.
+    pub pillar: watch::Sender<pillar::Source>,
+    /// What clients are asked to heed.
+    pub caution: watch::Sender<Caution>,
     /// The hook.
     pub hook: watch::Sender<Option<hook::Command>>,
     /// The engine.
@@ -193,6 +200,11 @@ impl Reloader {
         {
             tracing::error!("the files of automatic decisions are no longer looked at: restart the master");
         }
+        if changes.has_any(&["nodegroups"]) {
+            let _ = self.reach.inputs.send(Input::Nodegroups(config.nodegroups.clone())).await;
+        }
+        self.reach.pillar.send_replace(pillar::Source::new(&config, &self.source.paths));
+        self.reach.caution.send_replace(config.caution());
         if changes.has_any(&["server_created_hook"]) {
             self.reach.hook.send_replace(config.server_created_hook.clone());
         }
@@ -276,8 +288,10 @@ mod tests {
                 Value::Bool(truth) => json!(!truth),
                 Value::Number(number) => json!(number.as_f64().expect("a number") as u64 + 1),
                 Value::String(text) if text.parse::<std::net::IpAddr>().is_ok() => json!("127.0.0.9"),
+                Value::String(_) if name == "batch_safe_size" => json!("9"),
                 Value::String(_) => json!("debug"),
                 Value::Array(_) => json!(["127.0.0.9"]),
+                Value::Object(_) if name == "publisher_acl_blacklist" => json!({"users": ["x"]}),
                 Value::Object(_) if name == "roles" => json!({"x": {"role": "viewer"}}),
                 Value::Object(_) => json!({"x": []}),
             };

@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use brine_protocol::control::{Event, Problem, ProblemKind};
-use brine_protocol::job::Call;
+use brine_protocol::job::{Call, canonical, salt_name};
 use brine_protocol::permission::{Role, VERBS, Verb, allows};
 use brine_protocol::{MinionId, glob};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+
+pub use self::acl::{Blacklist, Ids, Words};
 
 /// One entry of the option `roles`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,11 +44,67 @@ fn listed<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Vec<String>>, D:
     }
 }
 
+/// What a name of a minion or function is held against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pattern {
+    /// A glob: the form of the option `roles`.
+    Glob(String),
+    /// A regular expression over functions, of `publisher_acl`.
+    Words(Words),
+    /// A target over ids, of `publisher_acl`.
+    Ids(Ids),
+}
+
+impl Pattern {
+    fn glob(text: &str) -> Self {
+        Pattern::Glob(text.to_owned())
+    }
+
+    fn globs(texts: Option<&Vec<String>>) -> Vec<Self> {
+        texts.map_or_else(
+            || vec![Self::glob("*")],
+            |texts| texts.iter().map(|text| Self::glob(text)).collect(),
+        )
+    }
+
+    fn has_function(&self, name: &str) -> bool {
+        match self {
+            Pattern::Glob(glob) => glob::matches(glob, name),
+            Pattern::Words(words) => words.matches(name),
+            Pattern::Ids(_) => false,
+        }
+    }
+
+    /// Whether this allows a function: by its name here; by Salt's name for it only where that is
+    /// what was written, so that `s*` does not let in all of `brine.*`.
+    fn allows(&self, name: &str) -> bool {
+        let is_written = match self {
+            Pattern::Glob(glob) => glob.starts_with("saltutil"),
+            Pattern::Words(words) => words.as_written().starts_with("saltutil"),
+            Pattern::Ids(_) => false,
+        };
+        self.has_function(name) || is_written && salt_name(name).is_some_and(|name| self.has_function(&name))
+    }
+
+    /// Whether this refuses a function, by any of its names.
+    fn refuses(&self, name: &str) -> bool {
+        self.has_function(name) || salt_name(name).is_some_and(|name| self.has_function(&name))
+    }
+
+    fn has_minion(&self, id: &MinionId) -> bool {
+        match self {
+            Pattern::Glob(glob) => glob::matches(glob, id.as_str()),
+            Pattern::Ids(ids) => ids.matches(id),
+            Pattern::Words(_) => false,
+        }
+    }
+}
+
 /// What an operator may run: some functions on some minions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Rule {
-    targets: Vec<String>,
-    functions: Vec<String>,
+    targets: Vec<Pattern>,
+    functions: Vec<Pattern>,
 }
 
 /// What somebody sees, and decides about.
@@ -68,6 +126,8 @@ struct Rights {
     role: Role,
     reach: Reach,
     rules: Vec<Rule>,
+    /// Functions that no rule allows.
+    refused: Vec<Pattern>,
 }
 
 /// The roles of a master's users, by name.
@@ -75,36 +135,42 @@ struct Rights {
 pub struct Roles(BTreeMap<String, Rights>);
 
 impl Roles {
-    /// Reads the options `roles`, `publisher_acl` and `zones_see_unclaimed`.
+    /// Reads the options `roles`, `publisher_acl`, `publisher_acl_blacklist` and `zones_see_unclaimed`.
     ///
     /// # Errors
     /// One sentence naming the entry.
     pub fn read(
         roles: &BTreeMap<String, RoleEntry>,
         publisher_acl: &BTreeMap<String, Value>,
+        blacklist: &Blacklist,
         sees_unclaimed: bool,
     ) -> Result<Self, String> {
-        let everything = || vec!["*".to_owned()];
         let mut all = BTreeMap::new();
         for (name, entry) in roles {
             let rule = Rule {
-                targets: entry.targets.clone().unwrap_or_else(everything),
-                functions: entry.functions.clone().unwrap_or_else(everything),
+                targets: Pattern::globs(entry.targets.as_ref()),
+                functions: Pattern::globs(entry.functions.as_ref()),
             };
             let reach = match entry.zones.clone() {
                 Some(globs) => Reach::Zones { globs, sees_unclaimed },
                 None => Reach::Everything,
             };
-            all.insert(name.clone(), Rights { role: entry.role, reach, rules: vec![rule] });
+            all.insert(
+                name.clone(),
+                Rights { role: entry.role, reach, rules: vec![rule], refused: Vec::new() },
+            );
         }
+        let refused = blacklist.functions()?;
         for (name, entry) in publisher_acl {
             if all.contains_key(name) {
                 return Err(format!("user {name:?} is in both \"roles\" and \"publisher_acl\""));
             }
-            let rules = acl::read(entry).ok_or_else(|| {
-                format!("option \"publisher_acl\": entry {name:?} has to be a list of functions or of {{target: functions}}")
-            })?;
-            all.insert(name.clone(), Rights { role: Role::Operator, reach: Reach::NoTrust, rules });
+            let rules = acl::read(name, entry)?;
+            if !blacklist.has_user(name)? {
+                let rights =
+                    Rights { role: Role::Operator, reach: Reach::NoTrust, rules, refused: refused.clone() };
+                all.insert(name.clone(), rights);
+            }
         }
         Ok(Self(all))
     }
@@ -145,8 +211,8 @@ impl Roles {
 
 impl Rights {
     fn admin() -> Self {
-        let rule = Rule { targets: vec!["*".to_owned()], functions: vec!["*".to_owned()] };
-        Self { role: Role::Admin, reach: Reach::Everything, rules: vec![rule] }
+        let rule = Rule { targets: Pattern::globs(None), functions: Pattern::globs(None) };
+        Self { role: Role::Admin, reach: Reach::Everything, rules: vec![rule], refused: Vec::new() }
     }
 }
 
@@ -182,6 +248,8 @@ fn reaches_beyond_zones(verb: Verb) -> bool {
         | Verb::KeysList
         | Verb::KeysAct
         | Verb::MinionsList
+        | Verb::TargetsGet
+        | Verb::PillarShow
         | Verb::JobsRun
         | Verb::JobsOwn
         | Verb::JobsKill
@@ -205,6 +273,8 @@ pub(crate) fn is_about_trust(verb: Verb) -> bool {
         Verb::Health
         | Verb::KeysList
         | Verb::MinionsList
+        | Verb::TargetsGet
+        | Verb::PillarShow
         | Verb::JobsRun
         | Verb::JobsOwn
         | Verb::JobsAll
@@ -310,15 +380,16 @@ impl Principal {
         }
         let minions: Vec<&MinionId> = minions.into_iter().collect();
         for call in calls {
+            let name = canonical(&call.function);
             let rules: Vec<&Rule> = self
                 .rights
                 .rules
                 .iter()
-                .filter(|rule| rule.functions.iter().any(|f| glob::matches(f, &call.function)))
+                .filter(|rule| rule.functions.iter().any(|f| f.allows(&name)))
+                .filter(|_| !self.rights.refused.iter().any(|f| f.refuses(&name)))
                 .collect();
-            let refused = minions
-                .iter()
-                .find(|id| !rules.iter().any(|r| r.targets.iter().any(|t| glob::matches(t, id.as_str()))));
+            let refused =
+                minions.iter().find(|id| !rules.iter().any(|r| r.targets.iter().any(|t| t.has_minion(id))));
             if let Some(id) = refused {
                 let function = brine_local::text::escape(&call.function);
                 let detail = format!("{} may not run {function} on {id}", self.name);

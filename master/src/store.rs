@@ -12,21 +12,25 @@
 mod bucket;
 mod buckets;
 mod ceiling;
+mod guard;
+mod list;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use brine_local::file;
-use brine_protocol::control::{Event, JobRow, JobSummary};
+use brine_protocol::control::{Event, JobRow};
 use brine_protocol::job::{Ending, Job};
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Fingerprint, Jid, MinionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use bucket::{Blobs, Bucket, Span, open_guarded, sync};
+use bucket::{Bucket, Span};
 use ceiling::Ceiling;
+use guard::{Blobs, open_guarded, sync};
+pub use list::Page;
 
 /// Something to be written.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +56,7 @@ pub enum Record {
         /// What it said.
         row: Box<Row>,
     },
-    /// A queued order is about to be handed to its minion.
+    /// An order that was queued, or waited for its turn, is about to be handed to its minion.
     Handed {
         /// The job.
         jid: Jid,
@@ -201,7 +205,7 @@ pub struct OpenJob {
     pub job: Arc<Job>,
     /// The minions that have ended.
     pub ended: BTreeSet<MinionId>,
-    /// The minions that a queued order was handed to.
+    /// The minions that an order was handed to which was queued, or waited for its turn.
     pub handed: BTreeSet<MinionId>,
     /// Who killed it, if somebody did.
     pub cancelled_by: Option<String>,
@@ -338,23 +342,6 @@ impl Store {
             bucket.rows(jid, &mut rows)?;
         }
         Ok(rows)
-    }
-
-    /// Jobs, newest first, that `wanted` wants.
-    ///
-    /// # Errors
-    /// A bucket cannot be read.
-    pub fn jobs(&self, limit: usize, wanted: impl Fn(&Job) -> bool) -> Result<Vec<JobSummary>, StoreError> {
-        let mut found = Vec::new();
-        let mut all = self.all();
-        all.reverse();
-        for bucket in all {
-            if found.len() == limit {
-                break;
-            }
-            bucket.jobs(limit - found.len(), &wanted, &mut found)?;
-        }
-        Ok(found)
     }
 
     /// The jobs that are open, as far as rows tell.

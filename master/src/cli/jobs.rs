@@ -2,39 +2,83 @@
 
 use brine_client::{Client, Exit};
 use brine_local::output::{Colour, Format, Style, render_one, render_value, table};
-use brine_protocol::control::{JobRow, JobSummary, JobView, JobsQuery, Presence};
-use brine_protocol::job::{Call, Delivery, Ending, TargetKind};
+use brine_protocol::control::{JobRow, JobSummary, JobView, JobsQuery, JobsState, Presence};
+use brine_protocol::job::{Call, Delivery, Ending};
+use brine_protocol::signal::SignalName;
+use brine_protocol::target::TargetKind;
 use brine_protocol::{Jid, MinionId};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::minions::presence_text;
-use super::options::JobsVerb;
+use super::options::nouns::{JobFilters, JobsVerb};
 use super::watch::reason;
 use super::{document, print};
 
+/// How many jobs are listed when it is not said.
+const LISTED: u32 = 50;
+
+/// The most jobs that a master lists for one request.
+const PAGE: usize = 10_000;
+
 pub(super) async fn run(client: &Client, verb: Option<JobsVerb>, style: &Style) -> Result<Exit, Failure> {
-    match verb.unwrap_or(JobsVerb::List { limit: 50 }) {
-        JobsVerb::List { limit } => {
-            list(client, JobsQuery { active: false, limit: Some(limit) }, style).await
-        }
-        JobsVerb::Active => list(client, JobsQuery { active: true, limit: None }, style).await,
-        JobsVerb::Show { jid } => show(client, parse(&jid)?, style).await,
-        JobsVerb::Kill { jid } => kill(client, parse(&jid)?, style).await,
+    match verb.unwrap_or(JobsVerb::List(JobFilters::default())) {
+        JobsVerb::List(filters) => list(client, query(filters, false), style).await,
+        JobsVerb::Active(filters) => list(client, query(filters, true), style).await,
+        JobsVerb::Last(filters) => last(client, query(filters, false), style).await,
+        JobsVerb::Show { jid } => show(client, jid, style).await,
+        JobsVerb::Kill { jid } => kill(client, jid, style).await,
+        JobsVerb::Term { jid } => signal(client, jid, SignalName::TERM, style).await,
+        JobsVerb::Signal { jid, signal: which } => signal(client, jid, which, style).await,
     }
 }
 
-fn parse(jid: &str) -> Result<Jid, Failure> {
-    jid.parse().map_err(|error: brine_protocol::jid::JidError| Failure::Usage(error.to_string()))
+fn query(filters: JobFilters, active: bool) -> JobsQuery {
+    let JobFilters { function, user, target, minion, since, until, failed, limit } = filters;
+    JobsQuery {
+        active,
+        state: failed.then_some(JobsState::Failed),
+        function,
+        user,
+        target,
+        minion,
+        since,
+        until,
+        before: None,
+        limit: Some(usize::try_from(limit.unwrap_or(LISTED)).unwrap_or(usize::MAX)),
+    }
 }
 
 async fn list(client: &Client, query: JobsQuery, style: &Style) -> Result<Exit, Failure> {
-    let jobs = client.jobs(&query).await?;
+    let jobs = found(client, query).await?;
     match style.format {
         Format::Nested | Format::Txt => print(&list_table(&jobs))?,
         _ => print(&render_value(&document(&jobs), style))?,
     }
     Ok(Exit::Ok)
+}
+
+/// As many as are asked for, page by page: a master reads only so much for one request, and may
+/// have found few of those that match by then.
+async fn found(client: &Client, mut query: JobsQuery) -> Result<Vec<JobSummary>, Failure> {
+    let wanted = query.limit.unwrap_or(PAGE);
+    let mut jobs = Vec::new();
+    loop {
+        query.limit = Some((wanted - jobs.len()).min(PAGE));
+        let page = client.jobs_page(&query).await?;
+        jobs.extend(page.jobs);
+        if page.next.is_none() || jobs.len() >= wanted {
+            return Ok(jobs);
+        }
+        query.before = page.next;
+    }
+}
+
+async fn last(client: &Client, query: JobsQuery, style: &Style) -> Result<Exit, Failure> {
+    match found(client, JobsQuery { limit: Some(1), ..query }).await?.first() {
+        Some(job) => show(client, job.jid, style).await,
+        None => Err(Failure::Usage("there is no such job, or it is no longer kept".to_owned())),
+    }
 }
 
 fn list_table(jobs: &[JobSummary]) -> String {
@@ -75,8 +119,7 @@ fn page(view: &JobView, style: &Style) -> String {
     let job = &view.job;
     let target = match job.target.kind {
         TargetKind::Glob => job.target.expression.clone(),
-        TargetKind::List => format!("-L {}", job.target.expression),
-        TargetKind::Record => format!("-Z {}", job.target.expression),
+        kind => format!("-{} {}", kind.letter(), job.target.expression),
     };
     let open = view.rows.iter().filter(|row| row.ending.is_none()).count();
     let mut head = vec![
@@ -161,6 +204,19 @@ async fn kill(client: &Client, jid: Jid, style: &Style) -> Result<Exit, Failure>
     } else {
         let ids: Vec<&str> = killed.cancelled.iter().map(MinionId::as_str).collect();
         print(&format!("Job {jid} is being ended on: {}\n", ids.join(", ")))?;
+    }
+    Ok(Exit::Ok)
+}
+
+async fn signal(client: &Client, jid: Jid, signal: SignalName, style: &Style) -> Result<Exit, Failure> {
+    let told = client.signal(jid, signal).await?;
+    if style.format.is_for_programs() {
+        print(&render_value(&document(&told), style))?;
+    } else if told.signalled.is_empty() {
+        print("The job runs on no minion that is connected: there is nothing to signal.\n")?;
+    } else {
+        let ids: Vec<&str> = told.signalled.iter().map(MinionId::as_str).collect();
+        print(&format!("{signal} for job {jid} was sent to: {}\n", ids.join(", ")))?;
     }
     Ok(Exit::Ok)
 }

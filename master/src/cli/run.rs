@@ -2,11 +2,15 @@
 
 use std::future::pending;
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use brine_client::{Client, ClientError, Exit, JobStream, Probed};
 use brine_protocol::Jid;
 use brine_protocol::control::{JobEvent, JobRequest, ProblemKind};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::Failure;
@@ -148,7 +152,8 @@ async fn take_up(client: &Client, jid: Jid, patience: Duration) -> Option<JobStr
     None
 }
 
-/// Ctrl-C, or a polite request to stop.
+/// Ctrl-C, or a polite request to stop. The second one ends the program at once, even while it
+/// cannot write what the first one made it say.
 pub(super) struct Interrupt {
     int: Signal,
     term: Signal,
@@ -156,6 +161,12 @@ pub(super) struct Interrupt {
 
 impl Interrupt {
     pub(super) fn new() -> std::io::Result<Self> {
+        let is_second = Arc::new(AtomicBool::new(false));
+        for number in [SIGINT, SIGTERM] {
+            // In this order: the first signal finds the flag down.
+            flag::register_conditional_shutdown(number, Exit::Interrupted.code().into(), is_second.clone())?;
+            flag::register(number, is_second.clone())?;
+        }
         Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())? })
     }
 

@@ -11,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use brine_local::output::{Format, Style};
 use brine_protocol::control::{JobRow, Presence, Problem};
-use brine_protocol::job::{Delivery, Ending, Job, Returned, Target};
+use brine_protocol::job::{Delivery, Ending, Job, Returned};
+use brine_protocol::target::Target;
 use brine_protocol::time::Timestamp;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -113,6 +114,7 @@ impl Table {
             calls: Vec::new(),
             delivery: Delivery::Now,
             job_timeout_ms: None,
+            batch: None,
         };
         let show = Show::new(wishes, self.out.clone(), self.err.clone());
         run(&self.client, &request, timeout, String::new(), show).await
@@ -134,6 +136,7 @@ fn job(ids: &[&str]) -> String {
         target: Target::glob("*"),
         delivery: Delivery::Now,
         job_timeout_ms: None,
+        batch: None,
         principal: String::new(),
         submitted: Timestamp(0),
         number: 1,
@@ -243,6 +246,7 @@ async fn a_reader_that_went_away_ends_it() {
         calls: Vec::new(),
         delivery: Delivery::Now,
         job_timeout_ms: None,
+        batch: None,
     };
     let show = Show::new(Wishes::default(), Closed, io::sink());
     let failure = run(&table.client, &request, LONG, String::new(), show).await.expect_err("a closed pipe");

@@ -23,7 +23,7 @@ use brine_client::prompt::{self, Answer};
 use brine_client::{Client, Exit};
 use brine_local::output::{Format, Style, render_value};
 use brine_protocol::control::{Server, ServersQuery};
-use brine_protocol::job::{Target, TargetKind};
+use brine_protocol::target::{Target, TargetKind};
 use serde::Serialize;
 
 use super::document;
@@ -145,7 +145,7 @@ pub(super) async fn minion_of(client: &Client, text: &str) -> Result<Target, Fai
         )));
     }
     // The record and not the minion: who is linked when the order is given is whom it is for.
-    Ok(Target { kind: TargetKind::Record, expression: format!("id:{}", server.id) })
+    Ok(Target::new(TargetKind::Record, &format!("id:{}", server.id)))
 }
 
 /// Says where to look after a change of which no answer tells whether it was made.

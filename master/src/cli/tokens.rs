@@ -53,16 +53,16 @@ async fn create(desk: &mut Desk<'_>, what: &options::Token) -> Result<Exit, Fail
     desk.warn_exposed("say umask 077 before");
     let id = made.token.id;
     let shown = match desk.style.format {
-        Format::Txt | Format::Quiet => {
+        Format::Txt | Format::ValuesOnly | Format::Quiet => {
             let secret = Secret::from(std::mem::take(&mut made.secret));
             desk.print(&format!("{}\n", secret.expose()))
         }
-        Format::Nested => {
+        Format::Nested | Format::Table | Format::NoReturn => {
             let secret = Secret::from(std::mem::take(&mut made.secret));
             let whom = server.map_or_else(|| whom(&made.token), |server| called(&server));
             desk.print(&page(&made.token, &whom, &secret, &health))
         }
-        Format::Json | Format::Yaml | Format::Raw => desk.show("", &made),
+        Format::Json | Format::Yaml | Format::Raw | Format::Pprint => desk.show("", &made),
     };
     if let Err(failure) = shown {
         // The failure itself is what matters, should this line not reach anybody.

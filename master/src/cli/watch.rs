@@ -11,7 +11,9 @@ use std::time::Duration;
 use brine_client::Exit;
 use brine_protocol::MinionId;
 use brine_protocol::control::{JobEvent, JobRow, Presence};
-use brine_protocol::job::{Ending, Job, Returned, TargetKind};
+use brine_protocol::job::{Delivery, Ending, Job, Returned};
+use brine_protocol::target::{Target, TargetKind};
+use brine_protocol::time::Timestamp;
 
 /// How many ids one note names.
 const NAMED_MAX: usize = 20;
@@ -73,6 +75,10 @@ pub(super) struct Watch {
     given_up: BTreeSet<MinionId>,
     said_running: BTreeSet<MinionId>,
     idle_probes: BTreeMap<MinionId, u32>,
+    /// How many were not connected when the job was made: nothing ran there.
+    offline: usize,
+    /// Not connected, and their order waits for them.
+    queued: BTreeSet<MinionId>,
     summary: Summary,
 }
 
@@ -119,17 +125,8 @@ impl Watch {
 
     /// Names in a list that the master resolved to no minion: asked for, so answered for.
     fn strangers(&self, job: &Job) -> BTreeSet<String> {
-        match job.target.kind {
-            TargetKind::Glob | TargetKind::Record => BTreeSet::new(),
-            TargetKind::List => job
-                .target
-                .expression
-                .split(',')
-                .map(str::trim)
-                .filter(|word| !word.is_empty() && !self.open.iter().any(|id| id.as_str() == *word))
-                .map(str::to_owned)
-                .collect(),
-        }
+        let is_stranger = |name: &&str| !name.is_empty() && !self.open.iter().any(|id| id.as_str() == *name);
+        listed(&job.target).into_iter().filter(is_stranger).map(str::to_owned).collect()
     }
 
     fn row(&mut self, row: JobRow) -> Vec<Output> {
@@ -137,6 +134,7 @@ impl Watch {
             return Vec::new();
         };
         let was_missing = self.given_up.remove(&row.id);
+        self.queued.remove(&row.id);
         if !self.open.remove(&row.id) && !was_missing {
             return Vec::new();
         }
@@ -156,6 +154,7 @@ impl Watch {
             }
             other => {
                 self.summary.missing += 1;
+                self.offline += usize::from(matches!(other, Ending::Offline { .. }));
                 vec![Output::Missing(row.id.to_string(), reason(&other))]
             }
         }
@@ -167,17 +166,60 @@ impl Watch {
             .map(|id| Output::Missing(id.to_string(), "the master does not know how it ended".to_owned()))
             .collect();
         self.summary.missing += outputs.len();
-        outputs.push(self.finish());
+        outputs.extend(self.finish());
         outputs
     }
 
-    fn finish(&self) -> Output {
+    fn finish(&self) -> Vec<Output> {
         let exit = match self.summary {
             Summary { missing: 1.., .. } => Exit::NoReturn,
             Summary { errors: 1.., .. } => Exit::Retcode,
             _ => Exit::Ok,
         };
-        Output::Finish(exit, self.summary)
+        let notes = self.nobody_there().into_iter().chain(self.still_queued());
+        let mut outputs: Vec<Output> = notes.map(Output::Note).collect();
+        outputs.push(Output::Finish(exit, self.summary));
+        outputs
+    }
+
+    /// That the target means minions, and that none of them was there.
+    fn nobody_there(&self) -> Option<String> {
+        let minions = &self.job.as_ref()?.minions;
+        match minions.as_slice() {
+            _ if self.offline == 0 || self.offline < minions.len() => None,
+            [(only, _)] => Some(format!("matched but offline: {only} is not connected; nothing was run")),
+            all => Some(format!(
+                "matched but offline: none of the {} minions that match is connected; nothing was run",
+                all.len()
+            )),
+        }
+    }
+
+    /// Until when the order waits for who is away, if it does.
+    fn queued_until(&self) -> Option<Timestamp> {
+        let job = self.job.as_ref()?;
+        match job.delivery {
+            Delivery::Now => None,
+            Delivery::Queue { ttl_ms } => {
+                let ttl = i64::try_from(ttl_ms.saturating_mul(1000)).unwrap_or(i64::MAX);
+                Some(Timestamp(job.submitted.0.saturating_add(ttl)))
+            }
+        }
+    }
+
+    /// For whom the order waits, and how to learn what came of it.
+    fn still_queued(&self) -> Option<String> {
+        let until = self.queued_until().filter(|_| !self.queued.is_empty())?;
+        Some(format!("queued until {until} for {}; {}", named(self.queued.iter()), self.hint("show")))
+    }
+
+    /// How a job goes on when nobody watches it.
+    fn goes_on(&self, job: &Job) -> String {
+        match (&job.batch, self.queued_until()) {
+            (Some(batch), _) => format!("goes on, {} at a time", batch.size),
+            (None, Some(until)) => format!("goes on, and is queued until {until} for who is away"),
+            (None, None) => "goes on".to_owned(),
+        }
     }
 
     fn probed(&mut self, rows: Vec<JobRow>, after: Duration) -> Vec<Output> {
@@ -196,6 +238,10 @@ impl Watch {
                     }
                     continue;
                 }
+                Presence::Waiting => {
+                    self.idle_probes.remove(&id);
+                    continue;
+                }
                 Presence::Up => {
                     let probes = self.idle_probes.entry(id.clone()).or_default();
                     *probes += 1;
@@ -205,8 +251,17 @@ impl Watch {
                     "connected, but not running this job".to_owned()
                 }
                 Presence::Silent { since } => format!("silent since {since}"),
-                Presence::Offline { since: Some(since) } => format!("offline since {since}"),
-                Presence::Offline { since: None } => "offline".to_owned(),
+                Presence::Offline { since } => {
+                    let offline =
+                        since.map_or("offline".to_owned(), |since| format!("offline since {since}"));
+                    match self.queued_until() {
+                        None => offline,
+                        Some(until) => {
+                            self.queued.insert(id.clone());
+                            format!("{offline}; queued until {until}")
+                        }
+                    }
+                }
             };
             outputs.push(Output::Missing(id.to_string(), why));
             self.open.remove(&id);
@@ -222,7 +277,7 @@ impl Watch {
             )));
         }
         if self.job.is_some() && self.open.is_empty() {
-            outputs.push(self.finish());
+            outputs.extend(self.finish());
         }
         outputs
     }
@@ -234,8 +289,9 @@ impl Watch {
                 self.options
             ),
             Some(job) => format!(
-                "interrupted; job {} goes on\n  look: {}\n  kill: {}\n  still out: {}",
+                "interrupted; job {} {}\n  look: {}\n  kill: {}\n  still out: {}",
                 job.jid,
+                self.goes_on(job),
                 self.hint("show"),
                 self.hint("kill"),
                 self.still_out()
@@ -264,6 +320,23 @@ impl Watch {
     }
 }
 
+/// The names that a target lists: whoever has one of these names is meant. In a compound these are the
+/// words `L@…`, as long as nothing else can take a name out again.
+fn listed(target: &Target) -> Vec<&str> {
+    let names = |list| -> Vec<&str> { str::split(list, ',').map(str::trim).collect() };
+    match target.kind {
+        TargetKind::List => names(&target.expression),
+        TargetKind::Compound => {
+            let words = || target.expression.split_whitespace();
+            if words().any(|word| matches!(word, "and" | "not")) {
+                return Vec::new();
+            }
+            words().filter_map(|word| word.strip_prefix("L@")).flat_map(names).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Why a minion gave no return, for the brackets behind `Minion did not return.`
 pub(super) fn reason(ending: &Ending) -> String {
     let reason = ending.reason().unwrap_or_default();
@@ -284,217 +357,4 @@ fn named<'a>(ids: impl ExactSizeIterator<Item = &'a MinionId>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use brine_protocol::job::{Delivery, Target};
-    use brine_protocol::time::Timestamp;
-    use serde_json::json;
-
-    use super::*;
-
-    fn id(text: &str) -> MinionId {
-        text.parse().expect("an id")
-    }
-
-    fn job(target: Target, ids: &[&str]) -> JobEvent {
-        JobEvent::Job(Box::new(Job {
-            jid: "20261122060732123407".parse().expect("a jid"),
-            calls: Vec::new(),
-            target,
-            delivery: Delivery::Now,
-            job_timeout_ms: None,
-            principal: "unix:0 (root)".to_owned(),
-            submitted: Timestamp(0),
-            number: 1,
-            minions: ids.iter().map(|i| (id(i), 1)).collect(),
-        }))
-    }
-
-    fn watching(ids: &[&str]) -> Watch {
-        let mut watch = Watch::new(String::new());
-        assert_eq!(watch.handle(Input::Event(job(Target::glob("*"), ids))).len(), 1);
-        watch
-    }
-
-    fn returned(retcode: i32) -> Returned {
-        Returned { value: json!(true), retcode, duration_ms: 1, truncated: false }
-    }
-
-    fn row(name: &str, ending: Option<Ending>, presence: Option<Presence>) -> JobRow {
-        JobRow { id: id(name), ending, at: None, late: Vec::new(), presence }
-    }
-
-    fn ended(name: &str, ending: Ending) -> Input {
-        Input::Event(JobEvent::Row(Box::new(row(name, Some(ending), None))))
-    }
-
-    fn probed(rows: &[(&str, Presence)]) -> Input {
-        let rows = rows.iter().map(|(name, presence)| row(name, None, Some(presence.clone()))).collect();
-        Input::Probed { rows, after: Duration::from_millis(5003) }
-    }
-
-    fn exit(outputs: &[Output]) -> Option<Exit> {
-        match outputs.last() {
-            Some(Output::Finish(exit, _)) => Some(*exit),
-            _ => None,
-        }
-    }
-
-    fn missing(name: &str, why: &str) -> Output {
-        Output::Missing(name.to_owned(), why.to_owned())
-    }
-
-    #[test]
-    fn exit_codes() {
-        let fine = || Ending::Returned(returned(0));
-        let bad = || Ending::Returned(returned(3));
-        let gone = || Ending::Offline { since: None };
-        for (first, second, expected) in [
-            (fine(), fine(), Exit::Ok),
-            (fine(), bad(), Exit::Retcode),
-            (fine(), gone(), Exit::NoReturn),
-            (bad(), gone(), Exit::NoReturn),
-            (fine(), Ending::TimedOut { after_ms: 1500 }, Exit::Retcode),
-        ] {
-            let mut watch = watching(&["m1", "m2"]);
-            watch.handle(ended("m1", first));
-            watch.handle(ended("m2", second));
-            assert_eq!(exit(&watch.handle(Input::Event(JobEvent::End))), Some(expected));
-        }
-    }
-
-    #[test]
-    fn rows_are_shown_once_with_their_reason() {
-        let mut watch = watching(&["m1", "m2", "m3"]);
-        assert_eq!(
-            watch.handle(ended("m1", Ending::Returned(returned(0)))),
-            [Output::Return(id("m1"), returned(0))]
-        );
-        assert_eq!(watch.handle(ended("m1", Ending::Returned(returned(0)))), []);
-        assert_eq!(watch.handle(ended("m9", Ending::Expired)), []);
-        let since = Some(Timestamp(0));
-        assert_eq!(
-            watch.handle(ended("m2", Ending::Offline { since })),
-            [missing("m2", "offline since 1970-01-01T00:00:00.000000Z")]
-        );
-        assert_eq!(
-            watch.handle(Input::Event(JobEvent::End)),
-            [
-                missing("m3", "the master does not know how it ended"),
-                Output::Finish(Exit::NoReturn, Summary { targeted: 3, returned: 1, missing: 2, errors: 0 }),
-            ]
-        );
-    }
-
-    #[test]
-    fn running_is_waited_for_and_said_once() {
-        let mut watch = watching(&["m1", "m3"]);
-        watch.handle(ended("m1", Ending::Returned(returned(0))));
-        assert_eq!(watch.handle(Input::Quiet), [Output::Probe]);
-        assert_eq!(
-            watch.handle(probed(&[("m3", Presence::Running)])),
-            [Output::Note("still running after 5 s: m3; brine jobs show 20261122060732123407".to_owned())]
-        );
-        for _ in 0..9 {
-            assert_eq!(watch.handle(probed(&[("m3", Presence::Running)])), []);
-        }
-        watch.handle(ended("m3", Ending::Returned(returned(0))));
-        assert_eq!(exit(&watch.handle(Input::Event(JobEvent::End))), Some(Exit::Ok));
-    }
-
-    #[test]
-    fn silent_and_gone_are_named_and_left() {
-        let mut watch = watching(&["m1", "m2", "m3"]);
-        let since = Timestamp(0);
-        let outputs = watch.handle(probed(&[
-            ("m1", Presence::Silent { since }),
-            ("m2", Presence::Offline { since: Some(since) }),
-            ("m3", Presence::Running),
-        ]));
-        assert_eq!(outputs[0], missing("m1", "silent since 1970-01-01T00:00:00.000000Z"));
-        assert_eq!(outputs[1], missing("m2", "offline since 1970-01-01T00:00:00.000000Z"));
-        assert_eq!(exit(&outputs), None);
-        // One comes back while another still runs; its return counts.
-        assert_eq!(
-            watch.handle(ended("m1", Ending::Returned(returned(0)))),
-            [Output::Return(id("m1"), returned(0))]
-        );
-        // The other ends as what it was named for.
-        assert_eq!(watch.handle(ended("m2", Ending::Lost { why: "x".to_owned() })), []);
-        watch.handle(ended("m3", Ending::Returned(returned(0))));
-        assert_eq!(
-            watch.handle(Input::Event(JobEvent::End)),
-            [Output::Finish(Exit::NoReturn, Summary { targeted: 3, returned: 2, missing: 1, errors: 0 })]
-        );
-    }
-
-    #[test]
-    fn only_silent_ones_left_is_the_end() {
-        let mut watch = watching(&["m1"]);
-        let outputs = watch.handle(probed(&[("m1", Presence::Silent { since: Timestamp(0) })]));
-        assert_eq!(exit(&outputs), Some(Exit::NoReturn));
-    }
-
-    #[test]
-    fn idle_ones_get_a_second_chance() {
-        let mut watch = watching(&["m1"]);
-        assert_eq!(watch.handle(probed(&[("m1", Presence::Up)])), []);
-        let outputs = watch.handle(probed(&[("m1", Presence::Up)]));
-        assert_eq!(outputs[0], missing("m1", "connected, but not running this job"));
-        assert_eq!(exit(&outputs), Some(Exit::NoReturn));
-    }
-
-    #[test]
-    fn a_probe_that_crosses_a_row_changes_nothing() {
-        let mut watch = watching(&["m1", "m2"]);
-        watch.handle(ended("m1", Ending::Returned(returned(0))));
-        assert_eq!(watch.handle(probed(&[("m1", Presence::Silent { since: Timestamp(0) })])), []);
-        let rows = vec![row("m2", Some(Ending::Returned(returned(0))), None)];
-        assert_eq!(watch.handle(Input::Probed { rows, after: Duration::ZERO }), []);
-    }
-
-    #[test]
-    fn names_of_a_list_that_nobody_has() {
-        let mut watch = Watch::new(String::new());
-        let target = Target { kind: TargetKind::List, expression: "m1, nosuch,".to_owned() };
-        let outputs = watch.handle(Input::Event(job(target, &["m1"])));
-        assert_eq!(outputs[1], missing("nosuch", "no accepted key has this id"));
-        watch.handle(ended("m1", Ending::Returned(returned(0))));
-        assert_eq!(
-            watch.handle(Input::Event(JobEvent::End)),
-            [Output::Finish(Exit::NoReturn, Summary { targeted: 2, returned: 1, missing: 1, errors: 0 })]
-        );
-    }
-
-    #[test]
-    fn interruption_says_how_to_go_on() {
-        let mut watch = Watch::new(" --root-dir /r".to_owned());
-        assert!(
-            matches!(&watch.handle(Input::Interrupt)[0], Output::Note(text) if text.contains("jobs list --root-dir /r"))
-        );
-        watch.handle(Input::Event(job(Target::glob("*"), &["m1", "m2"])));
-        watch.handle(ended("m1", Ending::Returned(returned(0))));
-        let outputs = watch.handle(Input::Interrupt);
-        let Output::Note(text) = &outputs[0] else { panic!("{outputs:?}") };
-        assert_eq!(
-            text,
-            "interrupted; job 20261122060732123407 goes on\n  look: brine jobs show 20261122060732123407 --root-dir /r\n  \
-             kill: brine jobs kill 20261122060732123407 --root-dir /r\n  still out: m2"
-        );
-        assert_eq!(exit(&outputs), Some(Exit::Interrupted));
-    }
-
-    #[test]
-    fn a_stream_taken_up_again_repeats_nothing() {
-        let mut watch = watching(&["m1", "m2"]);
-        watch.handle(ended("m1", Ending::Returned(returned(0))));
-        assert_eq!(watch.handle(Input::Event(job(Target::glob("*"), &["m1", "m2"]))), []);
-        assert_eq!(watch.handle(ended("m1", Ending::Returned(returned(0)))), []);
-        assert_eq!(exit(&watch.handle(Input::Lost)), Some(Exit::Unreachable));
-    }
-
-    #[test]
-    fn many_ids_are_not_all_named() {
-        let ids: Vec<MinionId> = (0..25).map(|i| id(&format!("m{i}"))).collect();
-        assert!(named(ids.iter()).ends_with("m19, and 5 more"));
-    }
-}
+mod tests;

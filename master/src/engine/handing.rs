@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use brine_pki::ledger::Log;
-use brine_protocol::job::{Delivery, Ending, Job, Target, TargetKind};
+use brine_protocol::job::{Delivery, Ending, Job};
 use brine_protocol::message::{Cancel, Order, ToMinion};
 use brine_protocol::{Jid, MinionId};
 
@@ -35,7 +35,11 @@ impl<L: Log> Engine<L> {
         let is_for_all = job.minions.len() == self.trust.registry().accepted().count();
         let mut subscribers = self.sessions.values().filter(|session| session.is_subscribed());
         let fits_all = subscribers.all(|session| fits(size, session.message_max));
-        let by_broadcast = is_for_all && fits_all && live.iter().any(|(_, _, subscribed)| *subscribed);
+        // A pillar that has changed is told over each session: a broadcast could overtake it.
+        let expression = self.open.get(&job.jid).and_then(|open| open.expression.as_ref());
+        let is_about_pillar = expression.is_some_and(|expression| expression.uses().pillar);
+        let is_any = live.iter().any(|(_, _, subscribed)| *subscribed);
+        let by_broadcast = is_for_all && fits_all && is_any && !is_about_pillar;
         if by_broadcast {
             self.broadcast(&ToMinion::Order(Box::new(self.order(job, None))));
         }
@@ -44,6 +48,19 @@ impl<L: Log> Engine<L> {
                 let order = self.order(job, Some(id));
                 self.send(conn, ToMinion::Order(Box::new(order)));
             }
+        }
+    }
+
+    /// Hands a job to one of its minions if that is live.
+    pub(super) fn hand_one(&mut self, job: &Job, id: &MinionId) {
+        let size = self.open.get(&job.jid).map_or(0, |open| open.order_bytes);
+        let Some((conn, max)) = self.live(id).map(|session| (session.conn, session.message_max)) else {
+            return;
+        };
+        if !self.refuse_too_large(job.jid, id, size, max) {
+            self.note_handed(job.jid, id);
+            let order = self.order(job, Some(id));
+            self.send(conn, ToMinion::Order(Box::new(order)));
         }
     }
 
@@ -59,6 +76,8 @@ impl<L: Log> Engine<L> {
             if let Some(by) = open.cancelled_by.clone() {
                 // Good for an order that runs, one that waits, and one that never arrived.
                 self.send(conn, ToMinion::Cancel(Cancel { jid, number, by }));
+            } else if open.turns.as_ref().is_some_and(|turns| !turns.is_out(id)) {
+                self.ready_for_turn(jid, id);
             } else if !taken.contains(&number) {
                 waiting.push_back((number, jid));
             }
@@ -114,18 +133,20 @@ impl<L: Log> Engine<L> {
         true
     }
 
-    /// Remembers, before it is sent, that an order may run from here on. A now-mode order needs
-    /// no record: that it is open says so.
+    /// Remembers, before it is sent, that an order may run from here on. One that goes out at once
+    /// needs no record: that it is open says so.
     fn note_handed(&mut self, jid: Jid, id: &MinionId) {
         let Some(open) = self.open.get_mut(&jid) else {
             return;
         };
-        let is_queued = open.job.delivery != Delivery::Now;
+        let is_recorded = is_held_back(&open.job);
         let Some(waits) = open.minions.get_mut(id).filter(|waits| !waits.handed) else {
             return;
         };
         waits.handed = true;
-        if is_queued {
+        let last = self.last_jobs.entry(id.clone()).or_insert(jid);
+        *last = jid.max(*last);
+        if is_recorded {
             self.output(Output::Persist(Record::Handed { jid, id: id.clone() }));
         }
     }
@@ -143,7 +164,7 @@ impl<L: Log> Engine<L> {
             jid: job.jid,
             number: job.number,
             calls: job.calls.clone(),
-            target: sent_target(&job.target, to),
+            target: self.sent_target(job, to),
             job_timeout_ms: job.job_timeout_ms,
             expires_in_ms,
             principal: job.principal.clone(),
@@ -151,13 +172,9 @@ impl<L: Log> Engine<L> {
     }
 }
 
-/// The target that a minion is sent and checks again: of records it knows nothing.
-fn sent_target(target: &Target, to: Option<&MinionId>) -> Target {
-    match (target.kind, to) {
-        (TargetKind::Glob | TargetKind::List, _) => target.clone(),
-        (TargetKind::Record, Some(id)) => Target::list(id.as_str()),
-        (TargetKind::Record, None) => Target::glob("*"),
-    }
+/// Whether an order may be open for a while before it is handed out.
+pub(super) fn is_held_back(job: &Job) -> bool {
+    job.delivery != Delivery::Now || job.batch.is_some()
 }
 
 fn fits(size: usize, message_max: usize) -> bool {

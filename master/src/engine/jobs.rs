@@ -7,13 +7,16 @@ use std::time::Duration;
 use brine_pki::ledger::Log;
 use brine_protocol::control::{JobEvent, JobRequest, JobRow, Problem, ProblemKind};
 use brine_protocol::id::ID_MAX;
-use brine_protocol::job::{CALLS_MAX, Call, Delivery, Ending, Job, Target, TargetKind};
+use brine_protocol::job::{CALLS_MAX, Call, Delivery, Ending, Job, canonical};
 use brine_protocol::message::{Cancel, Return, Stored, ToMinion, is_repeatable};
-use brine_protocol::server::RecordTerm;
+use brine_protocol::target::{Expression, Target};
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Jid, MinionId};
+use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::batches::{self, Turns};
+use super::handing::is_held_back;
 use super::mint::delivery_number;
 use super::{Engine, Now, Output};
 use crate::gate::ConnId;
@@ -34,9 +37,13 @@ pub(super) const ORDER_SLACK: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) job: Arc<Job>,
+    /// What its target means; none where that cannot be read any more.
+    pub(super) expression: Option<Expression>,
     /// Who killed the job, if somebody did: a minion that did not hear it then hears it when it is
     /// back, instead of the order.
     pub(super) cancelled_by: Option<String>,
+    /// Whose turn it is, in a batch.
+    pub(super) turns: Option<Turns>,
     /// What the order takes on the wire, roughly, in bytes.
     pub(super) order_bytes: usize,
     /// Minions that have not ended, with the key generation that the order is for, and when the
@@ -73,8 +80,12 @@ impl<L: Log> Engine<L> {
         let mut minions = BTreeMap::new();
         for (id, generation) in &open.job.minions {
             if !open.ended.contains(id) {
-                // A now-mode order that is open was for a minion with a session: it may have run.
-                let handed = open.job.delivery == Delivery::Now || open.handed.contains(id);
+                // What goes out at once and is open was for a minion with a session: it may have run.
+                let handed = !is_held_back(&open.job) || open.handed.contains(id);
+                if handed {
+                    let last = self.last_jobs.entry(id.clone()).or_insert(open.job.jid);
+                    *last = open.job.jid.max(*last);
+                }
                 minions.insert(id.clone(), Waits { generation: *generation, handed, lost_at });
                 self.orders.entry(id.clone()).or_default().insert(open.job.number, open.job.jid);
                 self.orders_open += 1;
@@ -87,9 +98,14 @@ impl<L: Log> Engine<L> {
             .filter(|(id, waits)| !self.trust.is_accepted(id, waits.generation))
             .map(|(id, _)| id.clone())
             .collect();
-        let order_bytes = order_bytes(&open.job.calls, &open.job.target);
+        let expression = self.read_target(&open.job.target).ok();
+        let order_bytes = order_bytes(&open.job.calls, expression.as_ref());
         self.open_bytes += order_bytes;
-        self.open.insert(jid, Open { job: open.job, cancelled_by: open.cancelled_by, order_bytes, minions });
+        let cancelled_by = open.cancelled_by;
+        let job = Arc::clone(&open.job);
+        self.open
+            .insert(jid, Open { job: open.job, expression, cancelled_by, turns: None, order_bytes, minions });
+        self.resume_turns(&job);
         for id in gone {
             let by = "the master: its key is no longer accepted".to_owned();
             self.end(jid, &id, Ending::Cancelled { by });
@@ -108,21 +124,19 @@ impl<L: Log> Engine<L> {
     }
 
     /// Makes a job of a request: stored first, then sent.
-    pub(super) fn submit(&mut self, request: JobRequest, by: &Principal) -> Result<Arc<Job>, Problem> {
+    pub(super) fn submit(&mut self, mut request: JobRequest, by: &Principal) -> Result<Arc<Job>, Problem> {
+        // What is judged, stored and run has one name.
+        for call in &mut request.calls {
+            call.function = canonical(&call.function).into_owned();
+        }
         check(&request, self.settings.message_max)?;
         if let Some(problem) = &self.disk_problem {
             return Err(Problem::new(ProblemKind::Degraded, problem.clone()));
         }
-        let minions: Vec<(MinionId, u64)> = self
-            .accepted_for(by)
-            .filter(|(id, _)| request.target.matches(id, self.record_of(id)))
-            .map(|(id, generation)| (id.clone(), generation))
-            .collect();
-        if minions.is_empty() {
-            let target = brine_local::text::escape(&request.target.expression);
-            let detail = format!("no accepted minion matches {target:?}");
-            return Err(Problem::new(ProblemKind::NothingMatched, detail));
-        }
+        let expression = self.read_target(&request.target)?;
+        check_size(order_bytes(&request.calls, Some(&expression)), self.settings.message_max)?;
+        let minions = self.resolve(by, &request.target, &expression)?;
+        batches::check(&request, minions.len())?;
         by.may_run(&request.calls, minions.iter().map(|(id, _)| id))?;
         if self.orders_open + minions.len() > self.settings.open_orders_max {
             let detail = format!(
@@ -149,6 +163,7 @@ impl<L: Log> Engine<L> {
             target: request.target,
             delivery: request.delivery,
             job_timeout_ms: request.job_timeout_ms,
+            batch: request.batch,
             principal: by.to_string(),
             submitted: self.now.wall,
             number: delivery_number(jid),
@@ -173,10 +188,18 @@ impl<L: Log> Engine<L> {
             self.orders.entry(id.clone()).or_default().insert(job.number, job.jid);
         }
         self.orders_open += waits.len();
-        let order_bytes = order_bytes(&job.calls, &job.target);
+        let expression = self.read_target(&job.target).ok();
+        let order_bytes = order_bytes(&job.calls, expression.as_ref());
         self.open_bytes += order_bytes;
-        self.open
-            .insert(job.jid, Open { job: Arc::clone(job), cancelled_by: None, order_bytes, minions: waits });
+        let open = Open {
+            job: Arc::clone(job),
+            expression,
+            cancelled_by: None,
+            turns: None,
+            order_bytes,
+            minions: waits,
+        };
+        self.open.insert(job.jid, open);
 
         for (id, _) in &job.minions {
             if job.delivery == Delivery::Now && !self.is_connected(id) {
@@ -184,7 +207,10 @@ impl<L: Log> Engine<L> {
                 self.end(job.jid, id, Ending::Offline { since });
             }
         }
-        self.hand_over(job);
+        match job.batch {
+            Some(_) => self.begin_turns(job),
+            None => self.hand_over(job),
+        }
     }
 
     /// A minion's session has ended: its orders have so long to find another. A now-mode order
@@ -214,18 +240,28 @@ impl<L: Log> Engine<L> {
         let Now { wall, steady } = self.now;
         let mut expired = Vec::new();
         let mut lost = Vec::new();
+        let mut absent = Vec::new();
         for (jid, open) in &self.open {
             let is_past = open.expires().is_some_and(|at| at <= wall);
             for (id, waits) in &open.minions {
                 if !waits.handed && is_past {
                     expired.push((*jid, id.clone()));
-                } else if waits.handed && waits.lost_at.is_some_and(|at| at <= steady) {
+                } else if waits.lost_at.is_none_or(|at| at > steady) {
+                    continue;
+                } else if waits.handed {
                     lost.push((*jid, id.clone()));
+                } else if open.job.delivery == Delivery::Now {
+                    absent.push((*jid, id.clone()));
                 }
             }
         }
         for (jid, id) in expired {
             self.end(jid, &id, Ending::Expired);
+        }
+        // Only of a batch, and only when the master was started again in the middle of it.
+        for (jid, id) in absent {
+            let since = self.facts.get(&id).map(|facts| facts.last_seen);
+            self.end(jid, &id, Ending::Offline { since });
         }
         for (jid, id) in lost {
             let why = format!(
@@ -278,6 +314,7 @@ impl<L: Log> Engine<L> {
             }
         }
         self.orders_open -= 1;
+        self.turn_ended(jid, id, &ending);
         let at = self.now.wall;
         let row = Box::new(Row { ending: ending.clone(), at });
         self.output(Output::Persist(Record::Row { jid, id: id.clone(), row }));
@@ -320,35 +357,48 @@ impl<L: Log> Engine<L> {
         lowest.copied().unwrap_or(self.mint.last_number() + 1)
     }
 
-    /// Ends a job before its time: connected minions are told and say how it ended, the others
-    /// are cancelled here and now.
+    /// Ends a job before its time: connected minions are told and say how it ended, the others, and
+    /// those whose turn in a batch has not come, are cancelled here and now.
     pub(super) fn cancel(&mut self, jid: Jid, by: &Principal) -> Vec<MinionId> {
         let Some(open) = self.open.get_mut(&jid) else {
             return Vec::new();
         };
         open.cancelled_by = Some(by.to_string());
         let number = open.job.number;
-        let minions: Vec<MinionId> = open.minions.keys().cloned().collect();
+        let turns = open.turns.as_ref();
+        let has_turn = |id: &MinionId| turns.is_none_or(|turns| turns.is_out(id));
+        let minions: Vec<(MinionId, bool)> =
+            open.minions.keys().map(|id| (id.clone(), has_turn(id))).collect();
         self.output(Output::Persist(Record::Cancelled { jid, by: by.to_string() }));
-        for id in &minions {
-            match self.live(id).map(|session| session.conn) {
+        for (id, has_turn) in &minions {
+            match self.live(id).map(|session| session.conn).filter(|_| *has_turn) {
                 Some(conn) => self.send(conn, ToMinion::Cancel(Cancel { jid, number, by: by.to_string() })),
                 None => self.end(jid, id, Ending::Cancelled { by: by.to_string() }),
             }
         }
-        minions
+        minions.into_iter().map(|(id, _)| id).collect()
     }
 }
 
-/// What an order takes on the wire, but for its envelope, or here if that is more: a minion is
-/// not sent a target over records, but its own id.
-fn order_bytes(calls: &[Call], target: &Target) -> usize {
-    let size = |json: Result<Vec<u8>, _>| json.map_or(usize::MAX / 4, |json: Vec<u8>| json.len());
-    let sent = match target.kind {
-        TargetKind::Glob | TargetKind::List => 0,
-        TargetKind::Record => size(serde_json::to_vec(&Target::list(""))) + ID_MAX,
-    };
-    size(serde_json::to_vec(calls)) + size(serde_json::to_vec(target)).max(sent)
+/// What an order takes on the wire, but for its envelope: the target that a minion is sent may be
+/// longer than what was written, and where that cannot be read any more it is the minion's id.
+fn order_bytes(calls: &[Call], expression: Option<&Expression>) -> usize {
+    let target = expression.map_or(ID_MAX + json_bytes(&Target::list("")), Expression::sent_max);
+    json_bytes(calls) + target
+}
+
+fn json_bytes<T: Serialize + ?Sized>(what: &T) -> usize {
+    serde_json::to_vec(what).map_or(usize::MAX / 4, |json| json.len())
+}
+
+/// Refuses an order that no message carries.
+fn check_size(size: usize, message_max: usize) -> Result<(), Problem> {
+    let max = message_max - ORDER_SLACK;
+    if size > max {
+        let detail = format!("target and arguments have {size} bytes, an order carries at most {max}");
+        return Err(Problem::new(ProblemKind::BadRequest, detail));
+    }
+    Ok(())
 }
 
 /// How deep arrays and objects lie inside each other.
@@ -380,12 +430,6 @@ fn check(request: &JobRequest, message_max: usize) -> Result<(), Problem> {
             ));
         }
     }
-    let target = &request.target;
-    if target.kind == TargetKind::Record
-        && let Err(error) = target.expression.parse::<RecordTerm>()
-    {
-        return bad(error.to_string());
-    }
     if request.job_timeout_ms == Some(0) {
         return bad("a job timeout has to be greater than 0".to_owned());
     }
@@ -402,10 +446,6 @@ fn check(request: &JobRequest, message_max: usize) -> Result<(), Problem> {
     if depth > NESTED_MAX {
         return bad(format!("an argument is nested {depth} deep, at most {NESTED_MAX} is taken"));
     }
-    let size = order_bytes(&request.calls, &request.target);
-    let max = message_max - ORDER_SLACK;
-    if size > max {
-        return bad(format!("target and arguments have {size} bytes, an order carries at most {max}"));
-    }
-    Ok(())
+    // Before the target is read: what is too large as it is written is not worth reading.
+    check_size(json_bytes(&request.calls) + json_bytes(&request.target), message_max)
 }

@@ -161,6 +161,7 @@ impl<L: Log> Engine<L> {
                 if matches!(done.was, Verdict::Accepted { .. } | Verdict::Suspended) {
                     // A later owner of the id sees nothing of this one.
                     self.facts.remove(id);
+                    self.last_jobs.remove(id);
                     self.output(Output::Persist(Record::Forget(id.clone())));
                 }
                 self.close_waiting(&key, "key_deleted");

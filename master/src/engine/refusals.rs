@@ -105,10 +105,13 @@ impl Ask {
             Ask::WithdrawRotation => Some((Verb::MasterRotate, "withdraw".to_owned())),
             Ask::Keys(_)
             | Ask::History(_)
-            | Ask::Minions
+            | Ask::Minions(_)
             | Ask::Minion(_)
+            | Ask::Pillar(_)
+            | Ask::Targets(_)
             | Ask::Submit { .. }
             | Ask::Kill(_)
+            | Ask::Signal(..)
             | Ask::Presence(_)
             | Ask::Probe(_)
             | Ask::Follow(_)

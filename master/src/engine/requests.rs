@@ -7,11 +7,12 @@ use std::time::Duration;
 use brine_pki::ledger::Log;
 use brine_protocol::control::{
     Decision, ImportRequest, JobRequest, JobRow, Key, KeyActRequest, KeyActResult, KeysQuery, MasterRotation,
-    Minion, Presence, Problem, ProblemKind, RotateMaster,
+    Matched, Minion, MinionPillar, MinionsQuery, Presence, Problem, ProblemKind, RotateMaster, TargetRequest,
 };
 use brine_protocol::job::Job;
 use brine_protocol::message::ToMinion;
 use brine_protocol::permission::Verb;
+use brine_protocol::signal::SignalName;
 use brine_protocol::{Fingerprint, Jid, MinionId};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -58,9 +59,13 @@ pub enum Ask {
     /// Take in keys.
     Import(ImportRequest),
     /// List minions.
-    Minions,
+    Minions(MinionsQuery),
     /// Show one minion, with its grains.
     Minion(MinionId),
+    /// Show what pillar a minion gets, and from which files.
+    Pillar(MinionId),
+    /// Say which minions a target means.
+    Targets(TargetRequest),
     /// Make a job.
     Submit {
         /// What is wanted.
@@ -70,6 +75,8 @@ pub enum Ask {
     },
     /// End a job.
     Kill(Jid),
+    /// Signal the processes of a job.
+    Signal(Jid, SignalName),
     /// What is known of the minions of a job that have not ended.
     Presence(Jid),
     /// The same, after asking them for a sign of life.
@@ -103,6 +110,10 @@ pub enum Answer {
     Minions(Vec<Minion>),
     /// One minion.
     Minion(Box<Minion>),
+    /// What pillar a minion gets.
+    Pillar(Box<MinionPillar>),
+    /// The minions that a target means.
+    Targets(Matched),
     /// The job that was made, or that the idempotency key had made before.
     Job {
         /// Which.
@@ -112,6 +123,8 @@ pub enum Answer {
     },
     /// The minions for which a job is being ended.
     Cancelled(Vec<MinionId>),
+    /// The minions that were told to signal a job.
+    Signalled(Vec<MinionId>),
     /// Rows of minions that have not ended.
     Rows(Vec<JobRow>),
     /// Whether the job is open: rows will come only if it is.
@@ -197,9 +210,9 @@ impl<L: Log> Engine<L> {
                 by.may(Verb::KeysImport)?;
                 Ok(Some((Answer::Acted(self.import(&request, by)?), true)))
             }
-            Ask::Minions => {
+            Ask::Minions(query) => {
                 by.may(Verb::MinionsList)?;
-                now(Answer::Minions(self.accepted_for(by).map(|(id, _)| self.minion(id)).collect()))
+                now(Answer::Minions(self.minions(by, &query)))
             }
             Ask::Minion(minion) => {
                 by.may(Verb::MinionsList)?;
@@ -211,6 +224,11 @@ impl<L: Log> Engine<L> {
                 shown.grains = self.facts.get(&minion).map(|facts| facts.grains.clone());
                 now(Answer::Minion(Box::new(shown)))
             }
+            Ask::Pillar(minion) => now(Answer::Pillar(Box::new(self.show_pillar(by, &minion)?))),
+            Ask::Targets(request) => {
+                by.may(Verb::TargetsGet)?;
+                now(Answer::Targets(self.matched(by, &request)?))
+            }
             Ask::Submit { request, idempotency } => {
                 self.on_submit(id, by, request, idempotency).map(|()| None)
             }
@@ -218,6 +236,11 @@ impl<L: Log> Engine<L> {
                 by.may(Verb::JobsKill)?;
                 self.may_see(by, jid)?;
                 Ok(Some((Answer::Cancelled(self.cancel(jid, by)), true)))
+            }
+            Ask::Signal(jid, signal) => {
+                by.may(Verb::JobsKill)?;
+                self.may_see(by, jid)?;
+                now(Answer::Signalled(self.signal(jid, signal, by)))
             }
             Ask::Presence(jid) => {
                 self.may_see(by, jid)?;
@@ -237,7 +260,8 @@ impl<L: Log> Engine<L> {
                 let is_live = |session: &&Session| session.is_live() && self.sees_minion(by, &session.id);
                 let sessions = self.sessions.values().filter(is_live).count();
                 let problems = self.disk_problem.iter().chain(&self.rules_problem);
-                let problems = problems.chain(self.rotations.problems()).cloned().collect();
+                let mut problems: Vec<String> = problems.chain(self.rotations.problems()).cloned().collect();
+                problems.extend(self.pillar_problems(by));
                 let (notices, fingerprint) = (self.notices_to(Some(by)), self.fingerprint());
                 now(Answer::Health { sessions, keys, problems, notices, fingerprint })
             }
@@ -323,16 +347,6 @@ impl<L: Log> Engine<L> {
         self.trust.registry().accepted().filter(move |(id, _)| self.sees_minion(by, id))
     }
 
-    fn minion(&self, id: &MinionId) -> Minion {
-        Minion {
-            id: id.clone(),
-            presence: self.presence(id, None),
-            address: self.address(id),
-            version: self.facts.get(id).map(|facts| facts.version.clone()),
-            grains: None,
-        }
-    }
-
     /// Rows of the minions that have not ended. With `unanswered`, a connected minion that is in
     /// it did not answer a probe and is silent.
     fn open_rows(&self, jid: Jid, unanswered: Option<&BTreeSet<MinionId>>) -> Vec<JobRow> {
@@ -344,7 +358,7 @@ impl<L: Log> Engine<L> {
             let is_unanswered = unanswered.is_some_and(|asked| asked.contains(id));
             let presence = match self.heard_at(id) {
                 Some(heard) if is_unanswered => Presence::Silent { since: heard.wall },
-                Some(_) | None => self.presence(id, Some(jid)),
+                Some(_) | None => self.presence_in(id, jid),
             };
             rows.push(JobRow {
                 id: id.clone(),

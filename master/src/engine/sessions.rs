@@ -10,6 +10,7 @@ use brine_pki::waiting::WaitingKey;
 use brine_protocol::control::Presence;
 use brine_protocol::limits::WireLimits;
 use brine_protocol::message::{Beat, Knock, Standing, Start, Stored, ToMaster, ToMinion};
+use brine_protocol::time::Timestamp;
 use brine_protocol::{Fingerprint, Jid, MinionId};
 use serde_json::json;
 
@@ -39,10 +40,14 @@ pub(super) struct Session {
     address: String,
     stage: Stage,
     subscribed: bool,
+    /// When it went live.
+    pub(super) since: Timestamp,
     heard: Now,
     pub(super) running: BTreeSet<Jid>,
     /// Largest message that the minion takes.
     pub(super) message_max: usize,
+    /// SHA-256 of the pillar that it was told last.
+    pub(super) pillar: Option<[u8; 32]>,
     pub(super) backlog: Backlog,
 }
 
@@ -97,9 +102,11 @@ impl<L: Log> Engine<L> {
             address: address.to_string(),
             stage: Stage::Waiting,
             subscribed: self.early_subscribers.remove(&conn).is_some(),
+            since: self.now.wall,
             heard: self.now,
             running: BTreeSet::new(),
             message_max: WireLimits::default().message_max,
+            pillar: None,
             backlog: Backlog::new(),
         };
         for dropped in &knocked.dropped {
@@ -178,6 +185,7 @@ impl<L: Log> Engine<L> {
             }
             (Stage::Live { .. }, ToMaster::Rotate(rotate)) => self.on_rotate(conn, *rotate),
             (Stage::Live { .. }, ToMaster::Learned(learned)) => self.on_learned(&id, learned),
+            (Stage::Live { .. }, ToMaster::RefreshPillar(refresh)) => self.on_refresh_pillar(conn, refresh),
             // Said again in its Start.
             (Stage::Waiting | Stage::Starting { .. }, ToMaster::Learned(_)) => {}
             (Stage::Live { .. }, ToMaster::Grains(grains)) => {
@@ -187,6 +195,7 @@ impl<L: Log> Engine<L> {
                     let facts = Box::new(facts.clone());
                     self.output(Output::Persist(Record::Facts(id.clone(), facts)));
                     self.passing_event(format!("brine/minion/{id}/grains"), json!({}));
+                    self.pillar_may_differ(conn, &id);
                 }
             }
             // Sent before the acceptance reached it.
@@ -197,6 +206,7 @@ impl<L: Log> Engine<L> {
                 | ToMaster::Start(_)
                 | ToMaster::Return(_)
                 | ToMaster::Grains(_)
+                | ToMaster::RefreshPillar(_)
                 | ToMaster::Rotate(_),
             ) => self.output(Output::Cut { conn, why: "message_out_of_turn" }),
         }
@@ -218,6 +228,7 @@ impl<L: Log> Engine<L> {
 
     pub(super) fn on_closed(&mut self, conn: ConnId, why: &'static str) {
         self.early_subscribers.remove(&conn);
+        self.forget_pillar_of(conn);
         let Some(session) = self.sessions.remove(&conn) else {
             return;
         };
@@ -265,6 +276,7 @@ impl<L: Log> Engine<L> {
             return;
         };
         session.stage = Stage::Live { generation };
+        session.since = self.now.wall;
         if let Some(max) = start.message_max {
             session.message_max = usize::try_from(max).unwrap_or(usize::MAX);
         }
@@ -289,6 +301,8 @@ impl<L: Log> Engine<L> {
         self.facts.insert(id.clone(), facts.clone());
         self.output(Output::Persist(Record::Facts(id.clone(), Box::new(facts))));
 
+        // First of all: orders wait on the minion for the Stored behind it, broadcasts too.
+        self.pillar_may_differ(conn, &id);
         let stored = Stored { store: self.store.clone(), numbers: vec![], floor: self.floor(&id) };
         self.send(conn, ToMinion::Stored(stored));
         self.catch_up(conn, start.successor);

@@ -1,16 +1,20 @@
 //! The engine against a small world: no sockets, no disk, time by hand.
 
+mod batches;
 mod broadcasts;
 mod enrol;
 mod full;
 mod keys;
+mod names;
 mod orders;
 mod pages;
+mod pillars;
 mod preseed;
 mod requests;
 mod rotation;
 mod rules;
 mod servers;
+mod targets;
 mod zones;
 
 use super::*;
@@ -23,12 +27,14 @@ use brine_pki::waiting::WaitingLimits;
 use brine_protocol::control::{
     Act, JobRequest, KeyActRequest, KeyName, KeyState, KeysQuery, Presence, Problem, ProblemKind,
 };
-use brine_protocol::job::{Call, Delivery, Ending, Returned, Target};
+use brine_protocol::job::{Call, Delivery, Ending, Returned};
 use brine_protocol::message::{Beat, Knock, Order, Return, Start, ToMinion};
+use brine_protocol::target::Target;
 use brine_protocol::{Secret, ServerId};
 use serde_json::Map;
 
 use crate::roles::{Principal, Roles};
+use crate::store::OpenJob;
 
 struct World {
     engine: Engine<MemoryLedger>,
@@ -139,6 +145,7 @@ fn memory() -> Memory {
         open: vec![],
         facts: vec![],
         idempotency: vec![],
+        nodegroups: Default::default(),
         own: OwnKey { fingerprint: fingerprint("master"), problem: None, notice: None },
     }
 }
@@ -155,6 +162,7 @@ fn settings() -> Settings {
         message_max: 1024 * 1024,
         hand_window: 100_000,
         servers_max: 10,
+        pillar_cache_bytes: 10_000,
     }
 }
 
@@ -269,6 +277,7 @@ fn request(target: &str, function: &str) -> JobRequest {
         calls: vec![Call { function: function.to_owned(), arguments: vec![], keywords: Map::new() }],
         delivery: Delivery::Now,
         job_timeout_ms: None,
+        batch: None,
     }
 }
 

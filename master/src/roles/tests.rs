@@ -7,7 +7,7 @@ use serde_json::json;
 fn roles(yaml_like: Value, acl: Value) -> Roles {
     let roles = serde_json::from_value(yaml_like).expect("roles");
     let acl = serde_json::from_value(acl).expect("acl");
-    Roles::read(&roles, &acl, false).expect("readable")
+    Roles::read(&roles, &acl, &Default::default(), false).expect("readable")
 }
 
 fn call(function: &str) -> Call {
@@ -38,6 +38,8 @@ fn verb_by_role() {
          keys_import  yes  no  no\n\
          master_rotate yes  no  no\n\
          minions_list yes yes yes\n\
+         targets_get  yes yes yes\n\
+         pillar_show  yes  no  no\n\
          jobs_run     yes yes  no\n\
          jobs_own     yes yes yes\n\
          jobs_all     yes  no yes\n\
@@ -94,9 +96,9 @@ fn salts_publisher_acl_is_read_as_operators() {
     assert!(bob.may(Verb::KeysList).is_ok() && bob.may(Verb::ServersList).is_ok());
     let both = serde_json::from_value(json!({"bob": {"role": "viewer"}})).expect("roles");
     let acl = serde_json::from_value(json!({"bob": ["test.ping"]})).expect("acl");
-    assert!(Roles::read(&both, &acl, false).is_err());
+    assert!(Roles::read(&both, &acl, &Default::default(), false).is_err());
     let acl = serde_json::from_value(json!({"bob": "test.ping"})).expect("acl");
-    assert!(Roles::read(&BTreeMap::new(), &acl, false).is_err());
+    assert!(Roles::read(&BTreeMap::new(), &acl, &Default::default(), false).is_err());
 }
 
 #[test]
@@ -172,7 +174,7 @@ fn waiting_keys_of_nobody_are_shown_to_zones_by_an_option() {
     let entries =
         serde_json::from_value(json!({"zoe": {"role": "operator", "zones": ["Dijon"]}})).expect("roles");
     for sees in [false, true] {
-        let roles = Roles::read(&entries, &BTreeMap::new(), sees).expect("readable");
+        let roles = Roles::read(&entries, &BTreeMap::new(), &Default::default(), sees).expect("readable");
         assert_eq!(roles.principal(1000, Some("zoe"), 7).expect("zoe").sees_unclaimed(), sees);
         assert!(roles.principal(0, None, 7).expect("root").sees_unclaimed());
     }
@@ -182,7 +184,7 @@ fn waiting_keys_of_nobody_are_shown_to_zones_by_an_option() {
 fn what_is_heard_of_by_whom() {
     let entries = json!({"zoe": {"role": "operator", "zones": ["Dijon"]}, "olga": {"role": "operator"}});
     let entries = serde_json::from_value(entries).expect("roles");
-    let read = |sees| Roles::read(&entries, &BTreeMap::new(), sees).expect("readable");
+    let read = |sees| Roles::read(&entries, &BTreeMap::new(), &Default::default(), sees).expect("readable");
     let who = |sees, name| read(sees).principal(1000, Some(name), 7).expect("listed");
     let (zoe, curious, olga) = (who(false, "zoe"), who(true, "zoe"), who(false, "olga"));
     let root = read(false).principal(0, None, 7).expect("root");

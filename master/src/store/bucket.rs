@@ -4,7 +4,7 @@
 //! j/<jid>              job, JSON
 //! o/<jid>              empty: the job is open for somebody
 //! r/<jid>/<minion>     mark, then row, JSON: the final state
-//! h/<jid>/<minion>     empty: a queued order was handed to the minion
+//! h/<jid>/<minion>     empty: an order that was held back was handed to the minion
 //! c/<jid>              who killed the job, while it is open
 //! l/<jid>/<minion>/<n> row, JSON: a later report
 //! x/<minion>/<jid>     row, JSON: a return of a job that is not known here
@@ -15,17 +15,16 @@
 //! needs no JSON. One batch is atomic because there is one tree.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ffi::OsString;
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use brine_local::file;
-use brine_protocol::control::{Event, JobRow, JobSummary};
+use brine_protocol::control::{Event, JobRow};
 use brine_protocol::job::Job;
 use brine_protocol::{Jid, MinionId};
 
+use super::guard::{Blobs, open_guarded, set_aside, sync};
 use super::{OpenJob, Record, Row, StoreError};
 
 /// Late reports kept per row: a minion that repeats itself differently is broken.
@@ -66,102 +65,57 @@ impl std::fmt::Display for Span {
     }
 }
 
-/// Opens a database, and mends what is known to happen to sled 0.34 after a crash: a damaged
-/// snapshot is rebuilt from the log; a database that cannot be opened even so is set aside.
-/// Gives no database, and says so, in that last case.
-pub(super) fn open_guarded(
-    path: &Path,
-    cache_bytes: u64,
-    holds: &str,
-) -> Result<(Option<sled::Db>, Option<String>), StoreError> {
-    let open = || {
-        catch_unwind(AssertUnwindSafe(|| {
-            sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None).open()
-        }))
-    };
-    match open() {
-        Ok(Ok(db)) => return Ok((Some(db), None)),
-        Ok(Err(sled::Error::Io(error))) => return Err(StoreError::database(path, &error)),
-        Ok(Err(_)) => {
-            for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
-                if entry.file_name().to_string_lossy().starts_with("snap.") {
-                    std::fs::remove_file(entry.path()).map_err(|error| StoreError::database(path, &error))?;
-                }
-            }
-            if let Ok(Ok(db)) = open() {
-                let said = format!(
-                    "{}: a damaged snapshot was rebuilt from the log; nothing is lost",
-                    path.display()
-                );
-                return Ok((Some(db), Some(said)));
-            }
-        }
-        Err(_panic) => {}
-    }
-    set_aside(path, holds).map(|said| (None, Some(said)))
-}
-
-/// Takes a folder out of the way, and says so.
-fn set_aside(path: &Path, holds: &str) -> Result<String, StoreError> {
-    let aside = aside(path);
-    std::fs::rename(path, &aside).map_err(|error| StoreError::database(path, &error))?;
-    Ok(format!("{} is damaged and was set aside as {}: it holds {holds}", path.display(), aside.display()))
-}
-
-fn aside(path: &Path) -> PathBuf {
-    (1..)
-        .map(|n| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(format!(".damaged-{n}"));
-            // A folder that is set aside is no bucket any more.
-            let name = PathBuf::from(name);
-            let file =
-                name.file_name().unwrap_or_default().to_string_lossy().replace("jobs-", "damaged-jobs-");
-            name.with_file_name(file)
-        })
-        .find(|name| !name.exists())
-        .expect("some number is free")
-}
-
-/// What sled keeps in files of their own because it is large, as far as it was flushed. sled
-/// itself never flushes these.
+/// What the rows of a job come to.
 #[derive(Debug, Default)]
-pub(super) struct Blobs(pub(super) Mutex<BTreeSet<OsString>>);
-
-impl Blobs {
-    fn sync(&self, folder: &Path) -> std::io::Result<()> {
-        let mut flushed = self.0.lock().expect("no holder panics");
-        let mut found = BTreeSet::new();
-        for entry in std::fs::read_dir(folder)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if !flushed.contains(&name) {
-                match File::open(entry.path()) {
-                    Ok(file) => file.sync_data()?,
-                    // sled has removed it meanwhile.
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                    Err(error) => return Err(error),
-                }
-            }
-            found.insert(name);
-        }
-        if !found.is_subset(&flushed) {
-            File::open(folder)?.sync_all()?;
-        }
-        *flushed = found;
-        Ok(())
-    }
+pub(super) struct Tally {
+    /// Minions that have ended.
+    pub(super) ended: usize,
+    /// Those of them that ended with a retcode other than 0, or without one.
+    pub(super) failed: usize,
+    /// What was read for it.
+    pub(super) bytes: usize,
 }
 
-/// Makes everything written so far durable. sled's own flush on Linux starts the write-out and
-/// does not wait for the disk, so its log file is synced through a second descriptor.
-pub(super) fn sync(db: &sled::Db, path: &Path, blobs: &Blobs) -> Result<(), StoreError> {
-    db.flush().map_err(|error| StoreError::broken(path, &error))?;
-    blobs
-        .sync(&path.join("blobs"))
-        .and_then(|()| File::open(path.join("db")))
-        .and_then(|file| file.sync_data())
-        .map_err(|error| StoreError::database(path, &error))
+/// The jids of a bucket, newest first.
+pub(super) struct Jids {
+    bucket: Arc<Bucket>,
+    keys: Box<dyn Iterator<Item = sled::Result<sled::IVec>>>,
+    first: Option<Jid>,
+}
+
+impl Jids {
+    /// Of all jobs or of the open ones, from this jid up to that one, which is not included.
+    pub(super) fn new(bucket: Arc<Bucket>, is_active: bool, from: &str, to: &str) -> Self {
+        let tree = if is_active { "o" } else { "j" };
+        let (from, to) = (format!("{tree}/{from}"), format!("{tree}/{to}"));
+        // A range that ends before it begins is a fault to sled.
+        let keys: Box<dyn Iterator<Item = sled::Result<sled::IVec>>> = if from < to {
+            Box::new(bucket.db.range(from..to).keys().rev())
+        } else {
+            Box::new(std::iter::empty())
+        };
+        Self { bucket, keys, first: None }
+    }
+
+    pub(super) fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    /// The next one.
+    pub(super) fn peek(&mut self) -> Result<Option<Jid>, StoreError> {
+        if self.first.is_none()
+            && let Some(key) = self.keys.next()
+        {
+            let key = key.map_err(|error| self.bucket.failed(&error))?;
+            self.first = Some(self.bucket.jid_of(&key)?);
+        }
+        Ok(self.first)
+    }
+
+    /// Goes on behind it.
+    pub(super) fn pass(&mut self) {
+        self.first = None;
+    }
 }
 
 #[derive(Debug)]
@@ -321,11 +275,7 @@ impl Bucket {
     }
 
     pub(super) fn job(&self, jid: Jid) -> Result<Option<Job>, StoreError> {
-        let key = format!("j/{jid}");
-        match self.db.get(&key).map_err(|error| self.failed(&error))? {
-            Some(value) => serde_json::from_slice(&value).map(Some).map_err(|_| self.damaged(key.as_bytes())),
-            None => Ok(None),
-        }
+        Ok(self.sized_job(jid)?.map(|(job, _)| job))
     }
 
     pub(super) fn rows(&self, jid: Jid, rows: &mut BTreeMap<MinionId, JobRow>) -> Result<(), StoreError> {
@@ -359,41 +309,26 @@ impl Bucket {
             .ok_or_else(|| self.damaged(key))
     }
 
-    pub(super) fn jobs(
-        &self,
-        limit: usize,
-        wanted: &impl Fn(&Job) -> bool,
-        found: &mut Vec<JobSummary>,
-    ) -> Result<(), StoreError> {
-        let mut taken = 0;
-        for item in self.db.scan_prefix("j/").rev() {
-            if taken == limit {
-                break;
-            }
-            let (key, value) = item.map_err(|error| self.failed(&error))?;
-            let job: Job = serde_json::from_slice(&value).map_err(|_| self.damaged(&key))?;
-            if !wanted(&job) {
-                continue;
-            }
-            let (mut ended, mut failed) = (0, 0);
-            for row in self.db.scan_prefix(format!("r/{}/", job.jid)) {
-                let (_, value) = row.map_err(|error| self.failed(&error))?;
-                ended += 1;
-                failed += usize::from(value.first() != Some(&b'+'));
-            }
-            found.push(JobSummary {
-                jid: job.jid,
-                functions: job.functions(),
-                target: job.target.expression.clone(),
-                principal: job.principal.clone(),
-                submitted: job.submitted,
-                minions: job.minions.len(),
-                open: job.minions.len().saturating_sub(ended),
-                failed,
-            });
-            taken += 1;
+    /// A job with the size that it has here.
+    pub(super) fn sized_job(&self, jid: Jid) -> Result<Option<(Job, usize)>, StoreError> {
+        let key = format!("j/{jid}");
+        let Some(value) = self.db.get(&key).map_err(|error| self.failed(&error))? else {
+            return Ok(None);
+        };
+        let job = serde_json::from_slice(&value).map_err(|_| self.damaged(key.as_bytes()))?;
+        Ok(Some((job, value.len())))
+    }
+
+    /// The rows of a job, counted.
+    pub(super) fn tally(&self, jid: Jid) -> Result<Tally, StoreError> {
+        let mut tally = Tally::default();
+        for row in self.db.scan_prefix(format!("r/{jid}/")) {
+            let (key, value) = row.map_err(|error| self.failed(&error))?;
+            tally.ended += 1;
+            tally.failed += usize::from(value.first() != Some(&b'+'));
+            tally.bytes += key.len() + value.len();
         }
-        Ok(())
+        Ok(tally)
     }
 
     pub(super) fn open_jobs(&self, open: &mut Vec<OpenJob>) -> Result<(), StoreError> {

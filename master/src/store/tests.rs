@@ -1,5 +1,9 @@
+mod list;
+
 use super::*;
-use brine_protocol::job::{Call, Delivery, Returned, Target};
+use brine_protocol::control::JobsQuery;
+use brine_protocol::job::{Call, Delivery, Returned};
+use brine_protocol::target::Target;
 
 const DAY: i64 = 86_400;
 const T0: i64 = 1_795_305_600; // 2026-11-22T00:00:00Z
@@ -36,6 +40,7 @@ fn job(seconds: i64, minions: &[&str]) -> Arc<Job> {
         target: Target::glob("*"),
         delivery: Delivery::Now,
         job_timeout_ms: None,
+        batch: None,
         principal: "unix:0 (root)".to_owned(),
         submitted: jid.time(),
         number: jid.time().0 as u64,
@@ -99,7 +104,7 @@ fn keeps_jobs_rows_and_facts_across_a_restart() {
             cancelled_by: Some("ann".to_owned()),
         }]
     );
-    let list = store.jobs(10, |_| true).expect("reads");
+    let list = store.list(&JobsQuery::default(), 10, |_| true).expect("reads").jobs;
     let shown: Vec<_> = list.iter().map(|s| (s.jid, s.open, s.failed)).collect();
     assert_eq!(shown, vec![(second.jid, 0, 1), (first.jid, 1, 0)], "newest first");
     assert_eq!(store.last_jid().expect("reads"), second.jid.time());
@@ -132,7 +137,11 @@ fn orphans_have_a_quota() {
         .add(&mut batch, &report(&job(T0 + 50, &[]), "b", row(1, 0)), 3)
         .expect("another minion has its own");
     bucket.apply(batch).expect("applies");
-    assert_eq!(store.jobs(10, |_| true).expect("reads"), vec![], "orphans are no jobs");
+    assert_eq!(
+        store.list(&JobsQuery::default(), 10, |_| true).expect("reads").jobs,
+        vec![],
+        "orphans are no jobs"
+    );
     assert_eq!(bucket.orphans("a"), 3);
     assert_eq!(bucket.orphans("b"), 1);
 }

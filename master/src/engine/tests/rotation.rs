@@ -391,7 +391,7 @@ fn who_may_and_what_is_refused_before_a_key_is_made() {
     assert_eq!(problem(&world.start_rotation(year + 1)).kind, ProblemKind::BadRequest);
     let roles = serde_json::json!({"alice": {"role": "operator"}});
     let roles: std::collections::BTreeMap<_, _> = serde_json::from_value(roles).expect("roles");
-    let roles = Roles::read(&roles, &Default::default(), false).expect("roles");
+    let roles = Roles::read(&roles, &Default::default(), &Default::default(), false).expect("roles");
     let alice = roles.principal(1000, Some("alice"), 0).expect("alice");
     assert!(alice.may(Verb::Health).is_ok());
     for ask in

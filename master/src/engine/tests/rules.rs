@@ -227,7 +227,7 @@ fn keys_come_from_elsewhere() {
     let many = ImportRequest { keys: vec![request.keys[2].clone(); 1001], reason: None };
     assert_eq!(problem(&world.ask(Ask::Import(many))).kind, ProblemKind::BadRequest);
     let entry = serde_json::from_value(serde_json::json!({"alice": {"role": "operator"}})).expect("roles");
-    let roles = Roles::read(&entry, &BTreeMap::new(), false).expect("roles");
+    let roles = Roles::read(&entry, &BTreeMap::new(), &Default::default(), false).expect("roles");
     let alice = roles.principal(1000, Some("alice"), 0).expect("alice");
     assert_eq!(problem(&world.ask_as(alice, Ask::Import(request))).kind, ProblemKind::Forbidden);
 }

@@ -16,7 +16,8 @@ pub(super) fn request(name: &str) -> ServerRequest {
 /// Zoe is limited to Dijon.
 pub(super) fn zoe() -> Principal {
     let entry = serde_json::from_value(json!({"zoe": {"role": "operator", "zones": ["Dijon"]}}));
-    let roles = Roles::read(&entry.expect("roles"), &BTreeMap::new(), false).expect("roles");
+    let roles =
+        Roles::read(&entry.expect("roles"), &BTreeMap::new(), &Default::default(), false).expect("roles");
     roles.principal(1000, Some("zoe"), 0).expect("zoe")
 }
 
@@ -442,7 +443,7 @@ fn who_is_limited_to_zones_acts_only_on_its_own() {
     assert_eq!(kind(&world.server_as(zoe(), keep(KeyFate::Keep))), Forbidden);
     assert_eq!(world.server_as(zoe(), keep(KeyFate::Reject)).tags()[0], "brine/key/web1/rejected");
     let viewer = serde_json::from_value(json!({"vera": {"role": "viewer"}})).expect("roles");
-    let roles = Roles::read(&viewer, &BTreeMap::new(), false).expect("roles");
+    let roles = Roles::read(&viewer, &BTreeMap::new(), &Default::default(), false).expect("roles");
     let vera = roles.principal(1001, Some("vera"), 0).expect("vera");
     assert!(world.names(vera.clone(), Find::default()).len() == 3);
     assert_eq!(kind(&world.server_as(vera, ServerAsk::Create(None, Box::new(request("a"))))), Forbidden);

@@ -18,7 +18,7 @@ use crate::engine::servers::{Find, ServerAnswer, ServerAsk};
 
 fn who(entry: &Value, sees_unclaimed: bool) -> Principal {
     let entries = serde_json::from_value(json!({"zoe": entry})).expect("roles");
-    let roles = Roles::read(&entries, &BTreeMap::new(), sees_unclaimed).expect("roles");
+    let roles = Roles::read(&entries, &BTreeMap::new(), &Default::default(), sees_unclaimed).expect("roles");
     roles.principal(1000, Some("zoe"), 0).expect("zoe")
 }
 
@@ -160,7 +160,7 @@ fn what_is_shown_of_keys_and_minions() {
     let curious = who(&json!({"role": "operator", "zones": ["Dijon"]}), true);
     assert_eq!(world.keys_of(&curious), ["md", "wd", "we", "wu"], "zones_see_unclaimed");
 
-    let out = world.ask_as(zoe(), Ask::Minions);
+    let out = world.ask_as(zoe(), Ask::Minions(Default::default()));
     let Answer::Minions(minions) = out.answer() else { panic!("{out:?}") };
     assert_eq!(minions.iter().map(|minion| minion.id.as_str()).collect::<Vec<_>>(), ["md"]);
     for (name, shown) in

@@ -1,6 +1,6 @@
 //! Jobs and events: whom they reach.
 
-use brine_protocol::job::TargetKind;
+use brine_protocol::target::TargetKind;
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn jobs_reach_what_is_seen_and_are_seen_by_whose_they_are() {
 #[test]
 fn targets_over_records_are_resolved_here() {
     let by_record = |expression: &str| {
-        let target = Target { kind: TargetKind::Record, expression: expression.to_owned() };
+        let target = Target::new(TargetKind::Record, expression);
         Ask::Submit { request: JobRequest { target, ..request("*", "cmd.run") }, idempotency: None }
     };
     let mut world = World::zoned();
@@ -82,7 +82,7 @@ fn what_an_order_over_records_takes_is_counted_as_it_is_sent() {
     world.done(pair(1, &name, false));
     let small = ToMaster::Start(Box::new(Start { message_max: Some(4096 + 250), ..*start_of() }));
     world.frame(1, small);
-    let target = Target { kind: TargetKind::Record, expression: "zone:Dijon".to_owned() };
+    let target = Target::new(TargetKind::Record, "zone:Dijon");
     let request = JobRequest { target, ..request("*", "cmd.run") };
     let out = world.ask(Ask::Submit { request, idempotency: None });
     assert!(matches!(&out.endings()[..], [(_, Ending::Refused { .. })]), "{out:?}");
