@@ -42,6 +42,9 @@ pub enum Entry {
         functions: String,
         /// SHA-256 of calls and target, in hex.
         digest: String,
+        /// For an order to reboot: the id of the boot it was taken in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot: Option<String>,
     },
     /// A process of a job was started.
     Pid {
@@ -102,6 +105,8 @@ pub enum Stage {
     Open {
         /// SHA-256 of what it was ordered to do, in hex.
         digest: String,
+        /// For an order to reboot: the id of the boot it was taken in.
+        boot: Option<String>,
         /// Every process it was seen to start.
         processes: Vec<Process>,
     },
@@ -235,9 +240,9 @@ impl Book {
                     self.store = Some(id.clone());
                 }
             }
-            Entry::Open { number, jid, functions, digest } => {
+            Entry::Open { number, jid, functions, digest, boot } => {
                 self.taken.insert(*number, *jid);
-                let stage = Stage::Open { digest: digest.clone(), processes: Vec::new() };
+                let stage = Stage::Open { digest: digest.clone(), boot: boot.clone(), processes: Vec::new() };
                 self.hold(*jid, *number, functions.clone(), stage, false, OPEN_BYTES);
             }
             Entry::Pid { jid, pid, start } => {
@@ -331,9 +336,9 @@ impl Held {
             Stage::Ended(returned) => {
                 vec![Entry::End { returned: returned.clone(), foreign: self.is_foreign }]
             }
-            Stage::Open { digest, processes } => {
-                let (functions, digest) = (self.functions.clone(), digest.clone());
-                let open = Entry::Open { number: self.number, jid, functions, digest };
+            Stage::Open { digest, boot, processes } => {
+                let (functions, digest, boot) = (self.functions.clone(), digest.clone(), boot.clone());
+                let open = Entry::Open { number: self.number, jid, functions, digest, boot };
                 let pids = processes.iter().map(|p| Entry::Pid { jid, pid: p.pid, start: p.start });
                 std::iter::once(open).chain(pids).collect()
             }
@@ -358,7 +363,17 @@ pub(crate) mod tests {
     }
 
     fn open(number: u64) -> Entry {
-        Entry::Open { number, jid: jid(number), functions: "cmd.run".into(), digest: "d1".into() }
+        opened(number, "cmd.run", None)
+    }
+
+    pub(crate) fn opened(number: u64, functions: &str, boot: Option<&str>) -> Entry {
+        Entry::Open {
+            number,
+            jid: jid(number),
+            functions: functions.into(),
+            digest: format!("d{number}"),
+            boot: boot.map(str::to_owned),
+        }
     }
 
     fn store(id: &str) -> Entry {
@@ -425,7 +440,7 @@ pub(crate) mod tests {
             open(1),
             end(2),
             store("new"),
-            open(4),
+            opened(4, "system.reboot", Some("b1")),
             pid,
             end(5),
             stored(&[5, 8], 3),

@@ -88,18 +88,25 @@ fn host(text: &str) -> Result<Host, String> {
 pub enum Command {
     /// Run a function here, without a master
     ///
-    /// Arguments are typed as on the master: `3` is a number, `name=value` a keyword argument.
+    /// Arguments are typed as on the master: `3` is a number, `name=value` a keyword argument, `name:=value`
+    /// one in JSON; `@file` is the text of a file, `@-` that of the standard input, and `@@x` the text @x.
     /// Put `--` before an argument that begins with a dash. Exits with 11 when the function's retcode is not 0.
     #[command(after_help = "\
 Examples:
   brine-minion call test.ping
   brine-minion call cmd.run 'uname -r' cwd=/tmp
+  brine-minion call 'test.arg(1, x=[a, b])' a whole call in one word
+  brine-minion call cmd.run cat stdin=@file
   brine-minion call grains.items --out json
   brine-minion call sys.doc cmd.run         what a function does")]
     Call {
-        /// The form of the output: nested, json, yaml, txt, raw or quiet
+        /// The form of the output: nested, json, yaml, txt, raw, pprint, newline_values_only, table,
+        /// no_return or quiet
         #[arg(long, value_name = "FORM", default_value = "nested")]
         out: Format,
+        /// Read more arguments from the standard input, one a line: they do not show in ps
+        #[arg(long)]
+        args_stdin: bool,
         /// The function, as in test.ping
         #[arg(value_name = "FUNCTION")]
         function: String,

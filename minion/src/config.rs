@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::enrolment::{Claim, Token, TokenFile};
+use crate::host_id::RemoveDomain;
 
 /// Room that sealing, framing and a message's fields take around a return.
 pub(crate) const MESSAGE_OVERHEAD: usize = 16 * 1024;
@@ -34,6 +35,12 @@ pub struct Options {
     pub master_port: Option<u16>,
     /// This minion's id; the host name when not given.
     pub id: Option<MinionId>,
+    /// Whether the host name, where it is the id, is taken in lower case.
+    pub minion_id_lowercase: bool,
+    /// Which domain is cut off the host name where that is the id: one by name, or with true any.
+    pub minion_id_remove_domain: RemoveDomain,
+    /// The domain put behind a host name without one, where that is the id.
+    pub append_domain: Option<String>,
     /// Fingerprint of the master's key. Without it the first master that answers is trusted.
     pub master_finger: Option<Fingerprint>,
     /// The server record that this minion says it is, told while its key waits.
@@ -85,6 +92,9 @@ impl Default for Options {
             ret_port: 4506,
             master_port: None,
             id: None,
+            minion_id_lowercase: false,
+            minion_id_remove_domain: RemoveDomain::default(),
+            append_domain: None,
             master_finger: None,
             server: None,
             enrolment_token: None,

@@ -7,25 +7,25 @@ use anyhow::{Context, Result, bail};
 use brine_local::config::Environment;
 use brine_local::file::{self, FileError, Lock};
 use brine_local::{Paths, init, log};
-use brine_protocol::MinionId;
 use brine_protocol::message::{CLAIM_MAX, Knock};
 use serde_json::{Map, Value};
 
 use crate::adopt;
 use crate::cli::{Cli, Command};
-use crate::config::{self, Options};
+use crate::config;
 use crate::driver::{self, Parts, Signals};
 use crate::engine::Engine;
 use crate::enrolment;
 use crate::grains::{Grains, VERSION};
-use crate::identity::{self, Keyring};
+use crate::host_id::id;
+use crate::identity::Keyring;
 use crate::journal::{Found, Journal};
 use crate::probe::{self, Probe};
 use crate::reload::{self, Source};
 use crate::running::World;
 use crate::session::Identity;
 use crate::trust::Trust;
-use crate::{call, leftovers, rotation, tell};
+use crate::{call, leftovers, pillar, rotation, tell};
 
 /// Does what the command line says. Gives the exit code.
 ///
@@ -55,11 +55,13 @@ pub fn main(cli: Cli) -> Result<u8> {
             let source = adopt::Source::new(paths.root(), pki, config);
             print(&adopt::run(&paths, &options()?, &source)?)
         }
-        Some(Command::Call { out, function, arguments }) => {
+        Some(Command::Call { out, args_stdin, function, arguments }) => {
             let options = options()?;
             log::init(common.log_level.as_deref().unwrap_or("warning"))?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(call::run(&paths, &options, id(&options)?, &function, &arguments, out))
+            let line =
+                call::Line { function: &function, words: arguments, has_more: args_stdin, format: out };
+            runtime.block_on(call::run(&paths, &options, id(&options)?, line))
         }
         None => {
             let loaded = config::load_with(&paths, &environment)?;
@@ -79,13 +81,6 @@ pub fn main(cli: Cli) -> Result<u8> {
             })?;
             Ok(0)
         }
-    }
-}
-
-fn id(options: &Options) -> Result<MinionId> {
-    match &options.id {
-        Some(id) => Ok(id.clone()),
-        None => identity::id_from_host(),
     }
 }
 
@@ -134,14 +129,16 @@ fn serve(mut source: Source) -> Result<()> {
         enrolment::say_readable(paths);
     }
 
-    let settings = reload::settings(&id, options, &all, token.clone());
+    let settings = reload::settings(&id, options, paths, &all, token.clone());
     let (rotator, asks) = rotation::channel();
+    let (pillar, pillar_asks) = pillar::channel();
     let world = World {
         id: id.clone(),
         grains,
         output_max: options.output_max,
         journal: book.id().to_owned(),
         keys: Arc::new(rotator),
+        pillar,
     };
     let parts = Parts {
         engine: Engine::new(settings, book, (*all).clone()),
@@ -156,6 +153,7 @@ fn serve(mut source: Source) -> Result<()> {
         dialer: reload::dialer(options),
         world,
         asks,
+        pillar_asks,
         keysize: options.keysize.bits(),
         reconnect_max: options.reconnect_max.duration(),
         grains_max: reload::grains_max(options),

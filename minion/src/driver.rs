@@ -4,6 +4,7 @@
 //! other outputs are performed, in order. So nothing is promised that is not on disk, and a crowd
 //! of orders costs one flush.
 
+mod pillar;
 mod reload;
 mod rotation;
 mod say;
@@ -20,10 +21,12 @@ use tokio::sync::{mpsc, watch};
 
 use crate::backoff::{Backoff, Setback};
 use crate::engine::{Engine, Hangup, Input, Output};
+use crate::functions::Jobs;
 use crate::journal::Journal;
 use crate::net::Dialer;
+use crate::pillar::Ask;
 use crate::reload::{Next, Source};
-use crate::rotation::Ask;
+use crate::rotation::Ask as AskKey;
 use crate::running::{Table, World};
 use crate::session::{self, Command, Event, Identity, SessionError};
 use reload::Reload;
@@ -63,7 +66,9 @@ pub struct Parts {
     /// What jobs get.
     pub world: World,
     /// Jobs that ask for another key.
-    pub asks: mpsc::UnboundedReceiver<Ask>,
+    pub asks: mpsc::UnboundedReceiver<AskKey>,
+    /// Jobs that ask for the pillar anew.
+    pub pillar_asks: mpsc::UnboundedReceiver<Ask>,
     /// Size of the keys made, in bits.
     pub keysize: usize,
     /// Longest pause while the master cannot be reached.
@@ -95,6 +100,7 @@ struct Driver {
     table: Table,
     rotation: Rotation,
     reload: Reload,
+    pillar_waiting: pillar::Waiting,
     inputs: mpsc::UnboundedSender<Input>,
     ends: mpsc::UnboundedSender<(u64, SessionError)>,
     backoff: Backoff,
@@ -108,6 +114,7 @@ struct Driver {
 enum Woken {
     Input(Input),
     Rotation(Done),
+    PillarAsk(Ask),
     Event(Option<Event>),
     SessionEnd((u64, SessionError)),
     Grains,
@@ -134,6 +141,7 @@ pub async fn run(parts: Parts, signals: Signals) {
         table: Table::default(),
         rotation,
         reload,
+        pillar_waiting: pillar::Waiting::default(),
         inputs,
         ends,
         backoff,
@@ -153,6 +161,7 @@ pub async fn run(parts: Parts, signals: Signals) {
             Some(input) = from_jobs.recv() => Woken::Input(input),
             Some(ask) = driver.parts.asks.recv() => Woken::Rotation(Done::Asked(ask)),
             Some(done) = rotations.recv() => Woken::Rotation(done),
+            Some(ask) = driver.parts.pillar_asks.recv() => Woken::PillarAsk(ask),
             event = next_event(driver.link.as_mut()) => Woken::Event(event),
             Some(end) = session_ends.recv() => Woken::SessionEnd(end),
             Ok(()) = grains.changed() => Woken::Grains,
@@ -177,9 +186,13 @@ impl Driver {
         from_jobs: &mut mpsc::UnboundedReceiver<Input>,
         grains: &mut watch::Receiver<Arc<Map<String, Value>>>,
     ) {
+        // What a job changed is told before that the job ended: whoever waits for its end may target
+        // the new grains at once.
+        self.tell_grains(grains);
         match woken {
             Woken::Input(input) => self.handle(input),
             Woken::Rotation(done) => self.on_rotation(done),
+            Woken::PillarAsk(ask) => self.on_pillar_ask(ask),
             Woken::Event(Some(event)) => self.on_event(event),
             // The session's end comes with its reason, unless its thread crashed.
             Woken::Event(None) => {
@@ -218,6 +231,7 @@ impl Driver {
         }
         for _ in 0..BATCH {
             if let Ok(input) = from_jobs.try_recv() {
+                self.tell_grains(grains);
                 self.handle(input);
             } else if let Some(event) = self.link.as_mut().and_then(|link| link.events.try_recv().ok()) {
                 self.on_event(event);
@@ -232,6 +246,14 @@ impl Driver {
             tracing::info!(%jid, state = ending.name(), "job ended");
         }
         self.parts.engine.handle(input, Instant::now());
+    }
+
+    /// Takes up a change of the grains that nobody has looked at yet.
+    fn tell_grains(&mut self, grains: &mut watch::Receiver<Arc<Map<String, Value>>>) {
+        if grains.has_changed().unwrap_or(false) {
+            let now = grains.borrow_and_update().clone();
+            self.on_grains(&now);
+        }
     }
 
     fn on_grains(&mut self, grains: &Map<String, Value>) {
@@ -405,6 +427,10 @@ impl Driver {
                 tracing::info!(%jid, by, "job is cancelled");
                 self.table.cancel(jid, &by);
             }
+            Output::Signal { jid, signal, by } => {
+                tracing::info!(%jid, %signal, by, "job is signalled");
+                self.table.signal(jid, signal, &by);
+            }
             Output::Hangup(why) => {
                 if why != Hangup::Stopping {
                     self.say(format!("closing the session: {why}"), false);
@@ -417,6 +443,7 @@ impl Driver {
             Output::Rotate { jid } => self.ask_master(jid),
             Output::Promote(fingerprint) => self.promote(fingerprint),
             Output::Discard { fingerprint, why } => self.discard(fingerprint, &why),
+            Output::Pillar { held, ask, problem } => self.on_pillar(held, ask, problem.as_deref()),
             Output::Note(note) => say_note(&note),
         }
     }

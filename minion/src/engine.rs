@@ -14,6 +14,7 @@
 //! returns are kept in memory only.
 
 mod jobs;
+mod pillar;
 mod rotation;
 mod session;
 
@@ -23,10 +24,12 @@ use std::time::{Duration, Instant};
 
 use brine_protocol::job::{Call, Ending};
 use brine_protocol::message::{Knock, Order, Return, Standing, ToMaster, ToMinion};
+use brine_protocol::signal::SignalName;
 use brine_protocol::{Fingerprint, Jid, MinionId};
 use serde_json::{Map, Value};
 
 use crate::book::{Book, Entry, Process};
+use crate::pillar::Held;
 
 /// Beats that may be missed before a session is given up.
 pub const BEATS_MISSED_MAX: u32 = 3;
@@ -65,6 +68,8 @@ pub struct Settings {
     pub spool_max: u64,
     /// Most jobs at a time.
     pub process_count_max: usize,
+    /// The kernel's id of the present boot, where it tells.
+    pub boot: Option<String>,
 }
 
 /// Everything that can wake a minion.
@@ -120,6 +125,8 @@ pub enum Input {
     },
     /// The grains are these now.
     Grains(Map<String, Value>),
+    /// A job wants the pillar anew; the number of its asking.
+    RefreshPillar(u64),
     /// The deadline of [`Engine::next_deadline`] may have come.
     Tick,
     /// The minion is to stop.
@@ -168,6 +175,15 @@ pub enum Output {
         /// Who or what.
         by: String,
     },
+    /// Signal the processes of a job.
+    Signal {
+        /// The job.
+        jid: Jid,
+        /// Which.
+        signal: SignalName,
+        /// Who sends it.
+        by: String,
+    },
     /// Close the session.
     Hangup(Hangup),
     /// Sign the handover to the next key, and send it over the session.
@@ -183,6 +199,15 @@ pub enum Output {
         fingerprint: Fingerprint,
         /// The master's reason.
         why: String,
+    },
+    /// The pillar is this from now on.
+    Pillar {
+        /// The pillar.
+        held: Held,
+        /// The last asking that this answers.
+        ask: Option<u64>,
+        /// Why it is not what the master's files say, as the master puts it.
+        problem: Option<String>,
     },
     /// Something worth a line in the log.
     Note(Note),
@@ -287,6 +312,9 @@ pub struct Engine {
     settings: Settings,
     book: Book,
     grains: Map<String, Value>,
+    pillar: Held,
+    /// A job's asking for the pillar that is unanswered.
+    pillar_asked: Option<u64>,
     session: Session,
     running: BTreeMap<Jid, Running>,
     queue: VecDeque<Queued>,
@@ -310,6 +338,8 @@ impl Engine {
             settings,
             book,
             grains,
+            pillar: Held::default(),
+            pillar_asked: None,
             session: Session::None,
             running: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -347,6 +377,7 @@ impl Engine {
             Input::Spawned { jid, process } => self.on_spawned(jid, process),
             Input::Settings { settings, is_token_new } => self.on_settings(*settings, is_token_new, now),
             Input::Grains(grains) => self.on_grains(grains),
+            Input::RefreshPillar(ask) => self.on_refresh_pillar(ask),
             Input::Tick => self.on_tick(now),
             Input::Stop => {
                 if !matches!(self.session, Session::None) {

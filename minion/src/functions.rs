@@ -6,46 +6,77 @@
 //! **Invariant:** dropping the future of [`run`] ends everything the call owns: process groups
 //! are killed, computations stop. A job's timeout and its cancellation rest on that.
 
+mod archive;
 mod bind;
 mod brine;
 mod cmd;
 mod context;
+mod cron;
+mod disk;
+mod elsewhere;
+mod environ;
+mod file;
 mod fit;
 mod grains;
+mod group;
+mod hashutil;
+mod hosts;
+mod mount;
+mod network;
+mod pillar;
+mod pkg;
 mod process;
+mod ps;
+mod random;
+mod service;
+mod status;
 mod sys;
+mod sysctl;
+mod system;
 mod test;
+mod tool;
+mod user;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::time::Instant;
 
-use brine_protocol::job::{CALLS_MAX, Call, Returned};
+use brine_protocol::job::{CALLS_MAX, Call, Returned, canonical};
 use serde_json::{Map, Value};
 
 use self::bind::Bound;
-pub use self::context::{Context, Jobs, NoJobs, OUTPUT_MAX, OnPid, RunningJob};
+pub use self::context::{Context, Jobs, NoJobs, OUTPUT_MAX, OnPid, RunningJob, Signalled};
+pub use self::environ::Environment;
 pub use self::process::{Spawned, start_ticks};
+pub use self::tool::search_path;
 
 /// The retcode of a function that is not there. Salt's is non-zero as well; one of its own keeps
 /// "no such function" apart from "the function failed".
 pub const UNAVAILABLE: i32 = 254;
 
 /// A function of the table.
+#[derive(Clone)]
 pub struct Function {
     /// `module.function`.
     pub name: &'static str,
-    /// What it does, its arguments, an example.
-    pub doc: &'static str,
+    /// What it does: a first sentence, and more if there is more to know.
+    pub summary: &'static str,
     /// Its named parameters, positional ones first.
     pub parameters: &'static [Parameter],
-    /// Whether it takes any further arguments, positional and by keyword.
-    pub is_variadic: bool,
-    body: fn(Context, Bound) -> Running,
+    /// What any further arguments are; none when it takes none.
+    pub rest: Option<&'static str>,
+    /// What comes back, with types and units, and how it fails; empty where the summary says it.
+    pub returns: &'static str,
+    /// Function and arguments of an example, as behind `brine '*'`.
+    pub example: &'static str,
+    body: Body,
 }
 
+type Body = fn(Context, Bound) -> Running;
+
 /// A named parameter of a function.
+#[derive(Debug)]
 pub struct Parameter {
     /// Its name, as in `name=value`.
     pub name: &'static str,
@@ -53,18 +84,61 @@ pub struct Parameter {
     pub default: Option<&'static str>,
     /// Whether it can only be given by keyword.
     pub is_keyword_only: bool,
+    /// What it is, and in brackets its type and unit.
+    pub doc: &'static str,
 }
 
-const fn required(name: &'static str) -> Parameter {
-    Parameter { name, default: None, is_keyword_only: false }
+const fn required(name: &'static str, doc: &'static str) -> Parameter {
+    Parameter { name, default: None, is_keyword_only: false, doc }
 }
 
-const fn optional(name: &'static str, default: &'static str) -> Parameter {
-    Parameter { name, default: Some(default), is_keyword_only: false }
+const fn optional(name: &'static str, default: &'static str, doc: &'static str) -> Parameter {
+    Parameter { name, default: Some(default), is_keyword_only: false, doc }
 }
 
-const fn keyword(name: &'static str, default: &'static str) -> Parameter {
-    Parameter { name, default: Some(default), is_keyword_only: true }
+const fn keyword(name: &'static str, default: &'static str, doc: &'static str) -> Parameter {
+    Parameter { name, default: Some(default), is_keyword_only: true, doc }
+}
+
+impl Function {
+    const fn new(name: &'static str, body: Body, summary: &'static str) -> Self {
+        Self { name, summary, parameters: &[], rest: None, returns: "", example: name, body }
+    }
+
+    const fn takes(self, parameters: &'static [Parameter]) -> Self {
+        Self { parameters, ..self }
+    }
+
+    const fn takes_more(self, rest: &'static str) -> Self {
+        Self { rest: Some(rest), ..self }
+    }
+
+    const fn returns(self, returns: &'static str) -> Self {
+        Self { returns, ..self }
+    }
+
+    const fn example(self, example: &'static str) -> Self {
+        Self { example, ..self }
+    }
+
+    /// Everything there is to know before calling it, as `sys.doc` shows it.
+    #[must_use]
+    pub fn doc(&self) -> String {
+        let mut doc = self.summary.to_owned();
+        if !self.parameters.is_empty() || self.rest.is_some() {
+            doc.push_str("\n\nArguments:");
+            for Parameter { name, doc: what, .. } in self.parameters {
+                doc.push_str(&format!("\n    {name}: {what}"));
+            }
+            if let Some(rest) = self.rest {
+                doc.push_str(&format!("\n    {rest}"));
+            }
+        }
+        if !self.returns.is_empty() {
+            doc.push_str(&format!("\n\nReturns:\n    {}", self.returns));
+        }
+        doc + &format!("\n\nExample:\n    brine '*' {}", self.example)
+    }
 }
 
 type Running = Pin<Box<dyn Future<Output = Result<Outcome, Fault>> + Send>>;
@@ -98,7 +172,9 @@ impl Fault {
     fn into_outcome(self, function: &Function) -> Outcome {
         let name = function.name;
         let text = match self {
-            Fault::Arguments(why) => format!("Passed invalid arguments to {name}: {why}\n\n{}", function.doc),
+            Fault::Arguments(why) => {
+                format!("Passed invalid arguments to {name}: {why}\n\n{}", function.doc())
+            }
             Fault::Invocation(why) => format!("ERROR executing '{name}': {why}"),
             Fault::Execution(why) => format!("ERROR: {why}"),
         };
@@ -110,8 +186,32 @@ impl Fault {
 #[must_use]
 pub fn table() -> &'static [Function] {
     static TABLE: LazyLock<Vec<Function>> = LazyLock::new(|| {
-        let modules =
-            [test::functions(), cmd::functions(), grains::functions(), sys::functions(), brine::functions()];
+        let modules = [
+            archive::functions(),
+            brine::functions(),
+            cmd::functions(),
+            cron::functions(),
+            disk::functions(),
+            environ::functions(),
+            file::functions(),
+            grains::functions(),
+            group::functions(),
+            hashutil::functions(),
+            hosts::functions(),
+            mount::functions(),
+            network::functions(),
+            pillar::functions(),
+            pkg::functions(),
+            ps::functions(),
+            random::functions(),
+            service::functions(),
+            status::functions(),
+            sys::functions(),
+            sysctl::functions(),
+            system::functions(),
+            test::functions(),
+            user::functions(),
+        ];
         let mut table: Vec<Function> = modules.into_iter().flatten().collect();
         table.sort_by_key(|function| function.name);
         table
@@ -121,7 +221,8 @@ pub fn table() -> &'static [Function] {
 
 fn find(name: &str) -> Option<&'static Function> {
     let table = table();
-    let at = table.binary_search_by_key(&name, |function| function.name).ok()?;
+    let name = canonical(name);
+    let at = table.binary_search_by_key(&&*name, |function| function.name).ok()?;
     Some(&table[at])
 }
 
@@ -178,7 +279,10 @@ fn free_name(values: &Map<String, Value>, function: &str) -> String {
 
 async fn run_one(call: &Call, context: &Context) -> Outcome {
     let Some(function) = find(&call.function) else {
-        let value = format!("'{}' is not available.", call.function);
+        let value = match elsewhere::nearest(&canonical(&call.function)) {
+            Some(nearest) => format!("'{}' is not available: {nearest}.", call.function),
+            None => format!("'{}' is not available.", call.function),
+        };
         return Outcome { retcode: UNAVAILABLE, ..Outcome::from(value) };
     };
     let result = match bind::bind(function, call) {

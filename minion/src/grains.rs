@@ -237,7 +237,7 @@ pub fn collect(id: &MinionId) -> Map<String, Value> {
 
 /// The name of `uid` in the text of `/etc/passwd`; the number itself for a user from elsewhere,
 /// since asking a directory service could block the start.
-fn user_name(passwd: &str, uid: u32) -> String {
+pub(crate) fn user_name(passwd: &str, uid: u32) -> String {
     passwd
         .lines()
         .find_map(|line| {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use brine_local::file;
 use brine_pki::key::{KeyError, PrivateKey};
-use brine_protocol::{Fingerprint, MinionId};
+use brine_protocol::Fingerprint;
 
 const KEY_FILE_MAX: u64 = 16 * 1024;
 
@@ -237,21 +237,6 @@ fn make_key(bits: usize) -> Result<PrivateKey> {
         eprintln!("... made in {:.1} s", started.elapsed().as_secs_f64());
     }
     Ok(key)
-}
-
-/// The id for a host name, when no option says one.
-///
-/// # Errors
-/// The host name is no minion id.
-pub fn id_from_host() -> Result<MinionId> {
-    let host = nix::unistd::gethostname().context("cannot read the host name")?;
-    let host = host.to_string_lossy();
-    host.parse::<MinionId>().map_err(|error| {
-        let host = brine_local::text::escape(&host);
-        anyhow::anyhow!(
-            "the host name {host:?} cannot be this minion's id: {error}; give one with the option `id`"
-        )
-    })
 }
 
 #[cfg(test)]

@@ -211,7 +211,7 @@ fn decode(line: &[u8]) -> Option<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::book::tests::{end, jid};
+    use crate::book::tests::{end, jid, opened};
 
     const MAX: u64 = 1 << 20;
 
@@ -219,16 +219,11 @@ mod tests {
         vec![
             Entry::Journal { version: VERSION, id: "6f1c".into() },
             Entry::Store { id: "5a0e".into() },
-            Entry::Open { number: 7, jid: jid(7), functions: "cmd.run".into(), digest: "d7".into() },
+            opened(7, "cmd.run", None),
             Entry::Pid { jid: jid(7), pid: 4711, start: Some(123_456) },
             end(7),
             Entry::Stored { numbers: vec![7], floor: 3 },
-            Entry::Open {
-                number: 9,
-                jid: jid(9),
-                functions: "cmd.run,test.ping".into(),
-                digest: "d9".into(),
-            },
+            opened(9, "cmd.run,test.ping", None),
         ]
     }
 

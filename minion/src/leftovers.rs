@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
     use crate::book::Entry;
-    use crate::book::tests::jid;
+    use crate::book::tests::{jid, opened};
 
     fn sleeper(mark: Option<(&str, u64)>) -> Child {
         let mut command = Command::new("sleep");
@@ -135,7 +135,7 @@ mod tests {
 
     fn book(journal: &str, process: Option<(u32, Option<u64>)>) -> Book {
         let mut book = Book::new(journal.into());
-        book.apply(&Entry::Open { number: 1, jid: jid(1), functions: "cmd.run".into(), digest: "d".into() });
+        book.apply(&opened(1, "cmd.run", None));
         if let Some((pid, start)) = process {
             book.apply(&Entry::Pid { jid: jid(1), pid, start });
         }

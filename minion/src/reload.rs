@@ -15,6 +15,7 @@ use brine_protocol::message::Knock;
 use brine_protocol::{MinionId, Secret};
 use serde_json::{Map, Value};
 
+use crate::boot;
 use crate::config::{self, Options};
 use crate::daemon::knock;
 use crate::engine::Settings;
@@ -67,7 +68,7 @@ decide! {
         enrolment_token_file, autosign_grains, connect_timeout, handshake_timeout, stall_timeout, return_max,
         message_max, frames_max, ready_max;
     // The id is who the minion is; the journal is opened with room for the spool.
-    restart: id, spool_max,
+    restart: id, minion_id_lowercase, minion_id_remove_domain, append_domain, spool_max,
 }
 
 /// Where the configuration comes from, and what of it is in effect.
@@ -123,7 +124,7 @@ impl Source {
         // The last that can fail, so that it is all or nothing.
         grains.configure(options.grains.clone())?;
         let is_token_new = token != self.token;
-        let settings = settings(&self.id, &options, &all, token.clone());
+        let settings = settings(&self.id, &options, &self.paths, &all, token.clone());
         Ok(Next {
             changes,
             settings,
@@ -161,6 +162,7 @@ pub fn grains_max(options: &Options) -> usize {
 pub fn settings(
     id: &MinionId,
     options: &Options,
+    paths: &Paths,
     grains: &Map<String, Value>,
     token: Option<Secret>,
 ) -> Settings {
@@ -176,6 +178,7 @@ pub fn settings(
         message_max: options.message_max,
         spool_max: options.spool_max,
         process_count_max: options.process_count_max,
+        boot: boot::id(paths.root()),
     }
 }
 

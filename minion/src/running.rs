@@ -5,16 +5,22 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use brine_protocol::job::Ending;
+use brine_protocol::signal::SignalName;
 use brine_protocol::{Jid, MinionId};
 use futures_util::FutureExt;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::book::Process;
 use crate::engine::{Input, Job};
-use crate::functions::{self, Context, Jobs, RunningJob};
+use crate::functions::{
+    self, Context, Environment, Jobs, RunningJob, Signalled, Spawned, search_path, start_ticks,
+};
 use crate::grains::Grains;
 use crate::leftovers::{MARK_JID, MARK_JOURNAL};
+use crate::pillar::Pillars;
 use crate::rotation::KeyChange;
 
 /// What every job gets.
@@ -30,11 +36,15 @@ pub struct World {
     pub journal: String,
     /// Who changes the minion's key.
     pub keys: Arc<dyn KeyChange>,
+    /// Its pillar.
+    pub pillar: Arc<Pillars>,
 }
 
 struct Entry {
     shown: RunningJob,
     order: u64,
+    /// Processes that it has started and that may still be there.
+    processes: Vec<Spawned>,
     kill: Option<oneshot::Sender<String>>,
     task: Option<AbortHandle>,
 }
@@ -43,6 +53,7 @@ struct Entry {
 struct Entries {
     jobs: BTreeMap<Jid, Entry>,
     next: u64,
+    environment: Environment,
 }
 
 /// The jobs that run. Cheap to clone.
@@ -70,7 +81,9 @@ impl Table {
             let mut entries = self.lock();
             entries.next += 1;
             let order = entries.next;
-            entries.jobs.insert(jid, Entry { shown, order, kill: Some(kill), task: None });
+            entries
+                .jobs
+                .insert(jid, Entry { shown, order, processes: Vec::new(), kill: Some(kill), task: None });
         }
         let context = self.context(jid, world, inputs.clone());
         let table = self.clone();
@@ -93,14 +106,19 @@ impl Table {
             output_max: world.output_max,
             jobs: Arc::new(self.clone()),
             keys: Arc::clone(&world.keys),
+            pillar: Arc::clone(&world.pillar),
             job: Some(jid),
             on_pid: Arc::new(move |spawned| {
                 if let Some(entry) = table.lock().jobs.get_mut(&jid) {
                     entry.shown.pid = Some(spawned.pid);
+                    entry.processes.retain(is_there);
+                    entry.processes.push(spawned);
                 }
                 let process = Process { pid: spawned.pid, start: spawned.start_ticks };
                 let _ = inputs.send(Input::Spawned { jid, process });
             }),
+            path: search_path(),
+            environment: self.lock().environment.clone(),
             marker: vec![
                 (MARK_JOURNAL.to_owned(), world.journal.clone()),
                 (MARK_JID.to_owned(), jid.to_string()),
@@ -136,6 +154,39 @@ impl Jobs for Table {
 
     fn kill(&self, jid: Jid) -> bool {
         self.cancel(jid, "brine.kill_job")
+    }
+
+    fn signal(&self, jid: Jid, signal: SignalName, by: &str) -> Signalled {
+        let mut entries = self.lock();
+        let Some(entry) = entries.jobs.get_mut(&jid) else {
+            return Signalled::Nothing;
+        };
+        entry.processes.retain(is_there);
+        if let Some(last) = entry.processes.last() {
+            for process in &entry.processes {
+                send(process.pid, signal);
+            }
+            return Signalled::Sent(last.pid);
+        }
+        drop(entries);
+        if signal.is_for_ending() && self.cancel(jid, &format!("signal {signal} from {by}")) {
+            return Signalled::Ended;
+        }
+        Signalled::Nothing
+    }
+}
+
+/// Whether a process is the one that was started: its number may be somebody else's by now.
+fn is_there(process: &Spawned) -> bool {
+    process.start_ticks.is_some() && start_ticks(process.pid) == process.start_ticks
+}
+
+/// Signals a process and all that it has started: it leads a group of its own.
+fn send(pid: u32, signal: SignalName) {
+    let name = format!("SIG{signal}");
+    if let (Ok(pid), Ok(signal)) = (i32::try_from(pid), name.parse::<Signal>()) {
+        // It fails when nobody is left to hear it.
+        let _ = killpg(Pid::from_raw(pid), signal);
     }
 }
 
@@ -187,6 +238,7 @@ mod tests {
             output_max: 4096,
             journal: "j-test".into(),
             keys: Arc::new(crate::rotation::NoMaster),
+            pillar: Arc::default(),
         }
     }
 
@@ -226,6 +278,54 @@ mod tests {
         assert!(!table.kill(jid(3)));
         assert_eq!(end(&mut inputs).await, (jid(3), Ending::Cancelled { by: "brine.kill_job".into() }));
         assert!(table.running().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_signal_reaches_the_whole_group_of_a_running_process_and_nobody_else() {
+        let (table, world) = (Table::default(), world());
+        let (tell, mut inputs) = mpsc::unbounded_channel();
+        let script = "trap 'echo caught; kill $!; exit 7' USR1; sleep 60 & echo ready >&2; wait";
+        table.start(job(1, "cmd.run", json!(script), None), &world, tell.clone());
+        let Some(Input::Spawned { process, .. }) = inputs.recv().await else { panic!("no process") };
+        let usr1: SignalName = "USR1".parse().unwrap();
+        assert_eq!(table.signal(jid(2), usr1, "ann"), Signalled::Nothing);
+        // Until the shell has set its trap, the signal would end it.
+        let status = format!("/proc/{}/status", process.pid);
+        let catches = || {
+            let text = std::fs::read_to_string(&status).unwrap_or_default();
+            let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:")).map(str::trim);
+            mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).is_some_and(|mask| mask & (1 << 9) != 0)
+        };
+        while !catches() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(table.signal(jid(1), usr1, "ann"), Signalled::Sent(process.pid));
+        let (_, ending) = end(&mut inputs).await;
+        let Ending::Returned(returned) = ending else { panic!("{ending:?}") };
+        assert_eq!(returned.retcode, 7, "{}", returned.value);
+        assert!(returned.value.as_str().unwrap().contains("caught"), "{}", returned.value);
+        assert_eq!(table.signal(jid(1), usr1, "ann"), Signalled::Nothing, "it is over");
+    }
+
+    #[tokio::test]
+    async fn a_job_without_a_process_is_ended_by_what_ends_processes() {
+        let (table, world) = (Table::default(), world());
+        let (tell, mut inputs) = mpsc::unbounded_channel();
+        table.start(job(1, "test.sleep", json!(60), None), &world, tell);
+        let usr1: SignalName = "USR1".parse().unwrap();
+        assert_eq!(table.signal(jid(1), usr1, "ann"), Signalled::Nothing);
+        assert_eq!(table.signal(jid(1), SignalName::TERM, "ann"), Signalled::Ended);
+        let by = "signal TERM from ann".to_owned();
+        assert_eq!(end(&mut inputs).await, (jid(1), Ending::Cancelled { by }));
+    }
+
+    #[test]
+    fn a_number_that_is_somebody_elses_by_now_is_not_signalled() {
+        let pid = std::process::id();
+        let ours = start_ticks(pid);
+        assert!(is_there(&Spawned { pid, start_ticks: ours }));
+        assert!(!is_there(&Spawned { pid, start_ticks: ours.map(|ticks| ticks + 1) }));
+        assert!(!is_there(&Spawned { pid, start_ticks: None }));
     }
 
     #[tokio::test]

@@ -5,27 +5,39 @@ use std::time::{Duration, Instant};
 use brine_protocol::Jid;
 use brine_protocol::job::{CALLS_MAX, Ending, Returned};
 use brine_protocol::message::{Cancel, Order, Return, is_meant, is_repeatable};
-use serde_json::Value;
+use brine_protocol::signal::Signal;
+use brine_protocol::target::{Expression, Known, Nodegroups, Target};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
     Engine, FLEETING_MAX, Fleeting, HELD_MAX, Job, Note, Output, QUEUE_MAX, Queued, Running, Session,
     functions,
 };
-use crate::book::{Entry, Process, Stage};
+use crate::book::{Entry, Held, Process, Stage};
+
+/// How many terms of a target a refusal names.
+const TERMS_NAMED: usize = 8;
+
+/// The function that ends with the machine.
+const REBOOT: &str = "system.reboot";
 
 impl Engine {
     /// Ends what an earlier run of this minion left open.
     pub(super) fn interrupt_open_jobs(&mut self) {
-        let open: Vec<(Jid, u64, String)> = self
+        let ending = |held: &Held| match &held.stage {
+            Stage::Open { boot, .. } => {
+                Some(unfinished(&held.functions, boot.as_ref(), self.settings.boot.as_ref()))
+            }
+            Stage::Ended(_) => None,
+        };
+        let open: Vec<(Jid, u64, String, Ending)> = self
             .book
             .jobs()
-            .filter(|(_, held)| !held.is_ended())
-            .map(|(jid, held)| (jid, held.number, held.functions.clone()))
+            .filter_map(|(jid, held)| Some((jid, held.number, held.functions.clone(), ending(held)?)))
             .collect();
-        for (jid, number, functions) in open {
-            let why = "the minion stopped while the job ran".to_owned();
-            self.end_on_disk(jid, number, functions, Ending::Interrupted { why });
+        for (jid, number, functions, ending) in open {
+            self.end_on_disk(jid, number, functions, ending);
         }
     }
 
@@ -77,7 +89,9 @@ impl Engine {
             }
             self.fleeting.insert(jid, Fleeting { number, returned: None });
         } else {
-            self.record(Entry::Open { number, jid, functions, digest });
+            let is_reboot = order.calls.iter().any(|call| call.function == REBOOT);
+            let boot = self.settings.boot.clone().filter(|_| is_reboot);
+            self.record(Entry::Open { number, jid, functions, digest, boot });
         }
         let job = Job {
             jid,
@@ -96,12 +110,14 @@ impl Engine {
     }
 
     fn objection(&self, order: &Order) -> Option<String> {
-        if !is_meant(order, &self.settings.id) {
-            Some(format!(
-                "no longer matches: {} is not in the target {:?}",
-                self.settings.id,
-                order.target.to_string()
-            ))
+        let known = Known {
+            id: &self.settings.id,
+            grains: Some(&self.grains),
+            pillar: Some(&self.pillar),
+            record: None,
+        };
+        if !is_meant(order, &known) {
+            Some(why_not(&order.target, &known))
         } else if order.calls.is_empty() || order.calls.len() > CALLS_MAX {
             Some(format!("a job has 1 to {CALLS_MAX} functions, this one {}", order.calls.len()))
         } else {
@@ -171,6 +187,14 @@ impl Engine {
         }
     }
 
+    /// What does not run has nobody to hear a signal.
+    pub(super) fn on_signal(&mut self, signal: Signal) {
+        let Signal { jid, number, signal, by } = signal;
+        if self.running.get(&jid).is_some_and(|running| running.number == number) {
+            self.put(Output::Signal { jid, signal, by });
+        }
+    }
+
     pub(super) fn cancel_all(&mut self, by: &str) {
         for Queued { number, job, .. } in std::mem::take(&mut self.queue) {
             self.end_on_disk(job.jid, number, job.functions(), Ending::Cancelled { by: by.to_owned() });
@@ -229,6 +253,41 @@ impl Engine {
         shorten(&mut returned, self.settings.return_max);
         Box::new(returned)
     }
+}
+
+/// How a job ended that an earlier run of this minion left open: an order to reboot, and nothing
+/// else, is done when the machine has booted since it was taken.
+fn unfinished(functions: &str, taken_in: Option<&String>, present: Option<&String>) -> Ending {
+    let is_rebooted = taken_in.zip(present).is_some_and(|(taken_in, present)| taken_in != present);
+    if is_rebooted && functions == REBOOT {
+        let value = json!({"rebooted": true});
+        // For how long is not known: the clocks before and after a boot may differ.
+        return Ending::Returned(Returned { value, retcode: 0, duration_ms: 0, truncated: false });
+    }
+    let why = if is_rebooted {
+        "the machine rebooted while the job ran, and what its other functions gave is lost"
+    } else {
+        "the minion stopped while the job ran"
+    };
+    Ending::Interrupted { why: why.to_owned() }
+}
+
+/// Why a target does not mean this minion, whom the master took to be meant.
+fn why_not(target: &Target, known: &Known<'_>) -> String {
+    let expression = match Expression::parse(target, &Nodegroups::new()) {
+        Ok(expression) => expression,
+        Err(error) => return format!("its target {:?} cannot be read here: {error}", target.to_string()),
+    };
+    let said = format!("no longer matches: {} is not in the target {:?}", known.id, target.to_string());
+    let terms = expression.explain(known);
+    if terms.len() < 2 {
+        return said;
+    }
+    let fails = terms.iter().any(|(_, holds)| !holds);
+    let (what, guilty) = if fails { ("does not hold", false) } else { ("holds", true) };
+    let guilty = terms.iter().filter(|(_, holds)| *holds == guilty).take(TERMS_NAMED);
+    let guilty: Vec<&str> = guilty.map(|(term, _)| term.as_str()).collect();
+    format!("{said}: {what}: {}", guilty.join(", "))
 }
 
 /// SHA-256 of what an order would do, in hex: the same jid never means two things.

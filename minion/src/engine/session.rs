@@ -41,6 +41,7 @@ impl Engine {
                     self.session = Session::Live(beats, Live::default());
                     self.start();
                     self.ask_for_next();
+                    self.ask_for_pillar();
                 }
                 true
             }
@@ -53,6 +54,7 @@ impl Engine {
                     _ => "the master: this minion's key is not accepted",
                 };
                 self.cancel_all(by);
+                self.forget_pillar();
                 false
             }
         }
@@ -85,12 +87,18 @@ impl Engine {
             // The session itself reads epochs and configs; here they are a sign of life like a beat.
             ToMinion::Beat | ToMinion::Epoch(_) | ToMinion::Config(_) => {}
             ToMinion::TokenRefused(refused) => self.note(Note::TokenRefused(refused.why)),
-            ToMinion::Order(_) | ToMinion::Stored(_) | ToMinion::Cancel(_) | ToMinion::Rotated(_)
+            ToMinion::Order(_)
+            | ToMinion::Stored(_)
+            | ToMinion::Cancel(_)
+            | ToMinion::Signal(_)
+            | ToMinion::Rotated(_)
+            | ToMinion::Pillar(_)
                 if !is_live =>
             {
                 self.note(Note::NotLive);
             }
             ToMinion::Rotated(rotated) => self.on_rotated(rotated),
+            ToMinion::Pillar(pillar) => self.on_pillar(*pillar),
             ToMinion::Order(order) => match &mut self.session {
                 Session::Live(_, live) if !live.is_numbered => {
                     live.early.push(*order);
@@ -103,6 +111,7 @@ impl Engine {
             },
             ToMinion::Stored(stored) => self.on_stored(stored, now),
             ToMinion::Cancel(cancel) => self.on_cancel(&cancel, now),
+            ToMinion::Signal(signal) => self.on_signal(signal),
         }
     }
 

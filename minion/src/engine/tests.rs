@@ -1,10 +1,15 @@
 //! Tables of inputs and outputs.
 
+mod pillar;
+mod reboot;
 mod reload;
 mod rotation;
+mod signals;
+mod targets;
 
-use brine_protocol::job::{Returned, Target};
+use brine_protocol::job::Returned;
 use brine_protocol::message::{Cancel, Epoch, Stored};
+use brine_protocol::target::Target;
 use serde_json::json;
 
 use super::*;
@@ -27,6 +32,7 @@ fn settings() -> Settings {
         message_max: 1 << 20,
         spool_max: 20_000,
         process_count_max: 2,
+        boot: Some("boot-1".into()),
     }
 }
 
@@ -124,6 +130,7 @@ fn words(outputs: &[Output]) -> Vec<String> {
             Output::Send(ToMaster::Learned(_)) => "learned".into(),
             Output::Run(job) => format!("run {}", job.functions()),
             Output::Kill { by, .. } => format!("kill by {by}"),
+            Output::Signal { signal, by, .. } => format!("signal {signal} by {by}"),
             Output::Hangup(why) => format!("hang up: {why:?}"),
             Output::Rotate { jid } => format!("ask for next {}", jid.is_some()),
             Output::Promote(key) => format!("promote {}", key.0[0]),
@@ -133,6 +140,8 @@ fn words(outputs: &[Output]) -> Vec<String> {
             Output::Note(Note::NotLive) => "not live".into(),
             Output::Note(Note::Refused { .. }) => "refused".into(),
             Output::Note(Note::TokenRefused(why)) => format!("note token refused: {why}"),
+            Output::Send(ToMaster::RefreshPillar(refresh)) => format!("refresh pillar {}", refresh.ask),
+            Output::Pillar { held, ask, .. } => format!("pillar {} {ask:?}", held.len()),
             Output::Note(Note::StoreChanged) => "store changed".into(),
         })
         .collect()

@@ -24,7 +24,7 @@ pub(super) fn bind(function: &Function, call: &Call) -> Result<Bound, Fault> {
     let known = |key: &str| function.parameters.iter().any(|parameter| parameter.name == key);
     let (named, extra): (Map<_, _>, Map<_, _>) =
         call.keywords.clone().into_iter().partition(|(key, _)| known(key));
-    if !function.is_variadic && !extra.is_empty() {
+    if function.rest.is_none() && !extra.is_empty() {
         let list: Vec<String> =
             extra.iter().map(|(key, value)| format!("{key}={}", text_of(value))).collect();
         return Err(Fault::Invocation(format!(
@@ -34,7 +34,7 @@ pub(super) fn bind(function: &Function, call: &Call) -> Result<Bound, Fault> {
     }
     let positional: Vec<&Parameter> = function.parameters.iter().filter(|p| !p.is_keyword_only).collect();
     let given = call.arguments.len();
-    if !function.is_variadic && given > positional.len() {
+    if function.rest.is_none() && given > positional.len() {
         return Err(Fault::Arguments(too_many(name, &positional, given)));
     }
     let mut values = named;
@@ -138,7 +138,8 @@ mod tests {
 
     fn function(parameters: &'static [Parameter], is_variadic: bool) -> Function {
         let body = |_, _| -> super::super::Running { unreachable!("binding runs nothing") };
-        Function { name: "mod.fun", doc: "Doc.", parameters, is_variadic, body }
+        let function = Function::new("mod.fun", body, "Doc.").takes(parameters);
+        if is_variadic { function.takes_more("anything") } else { function }
     }
 
     fn call(arguments: Value, keywords: Value) -> Call {
@@ -149,7 +150,7 @@ mod tests {
         }
     }
 
-    const THREE: &[Parameter] = &[required("a"), optional("b", "5"), keyword("k", "null")];
+    const THREE: &[Parameter] = &[required("a", ""), optional("b", "5", ""), keyword("k", "null", "")];
 
     #[test]
     fn binds() {
@@ -173,8 +174,8 @@ mod tests {
     #[test]
     fn refuses() {
         const NONE: &[Parameter] = &[];
-        const ONE: &[Parameter] = &[required("text")];
-        const MANY: &[Parameter] = &[required("a"), required("b"), required("c")];
+        const ONE: &[Parameter] = &[required("text", "")];
+        const MANY: &[Parameter] = &[required("a", ""), required("b", ""), required("c", "")];
         let arguments = |text: &str| Fault::Arguments(text.to_owned());
         let invalid =
             |text: &str| Fault::Invocation(format!("The following keyword arguments are not valid: {text}"));
@@ -210,7 +211,7 @@ mod tests {
 
     #[test]
     fn typed_values() {
-        const P: &[Parameter] = &[required("p")];
+        const P: &[Parameter] = &[required("p", "")];
         let bound = |value: Value| bind(&function(P, false), &call(json!([value]), json!({}))).unwrap();
         assert_eq!(bound(json!("x")).text("p"), Ok("x".to_owned()));
         assert_eq!(bound(json!(5)).text("p"), Ok("5".to_owned()));

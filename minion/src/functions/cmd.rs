@@ -18,12 +18,9 @@ use super::{Context, Fault, Function, Outcome, Parameter, keyword, required, tex
 
 const SHELL: &str = "/bin/sh";
 
-/// Where programs are looked for when the minion itself was given no `PATH`.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// What a service manager tells the minion and nobody else: a child that answers in its place
 /// would confuse the two.
-const NOT_INHERITED: [&str; 8] = [
+pub(super) const NOT_INHERITED: [&str; 8] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_PID",
     "WATCHDOG_USEC",
@@ -36,36 +33,16 @@ const NOT_INHERITED: [&str; 8] = [
 ];
 
 const PARAMETERS: &[Parameter] = &[
-    required("cmd"),
-    keyword("cwd", "null"),
-    keyword("env", "null"),
-    keyword("runas", "null"),
-    keyword("shell", "null"),
-    keyword("python_shell", "null"),
-    keyword("stdin", "null"),
-    keyword("timeout", "null"),
-    keyword("umask", "null"),
+    required("cmd", "the command; a text for the shell, or a list of program and arguments (text or list)"),
+    keyword("cwd", "null", "absolute folder to run in; the user's home when not given (text)"),
+    keyword("env", "null", "environment variables on top of the minion's (map)"),
+    keyword("runas", "null", "user to run as (text)"),
+    keyword("shell", "null", "shell to use, /bin/sh when not given (text)"),
+    keyword("python_shell", "null", "False splits a text into words and runs it without a shell (boolean)"),
+    keyword("stdin", "null", "what the command reads; nothing when not given (text)"),
+    keyword("timeout", "null", "kill it and its children after so long (seconds)"),
+    keyword("umask", "null", "permission bits to withhold, in octal, as 077 (number or text)"),
 ];
-
-macro_rules! doc {
-    ($first:literal, $example:literal) => {
-        concat!(
-            $first,
-            "\n\nArguments:\n\
-            \x20   cmd: the command; a text for the shell, or a list of program and arguments (text or list)\n\
-            \x20   cwd: absolute folder to run in; the user's home when not given (text)\n\
-            \x20   env: environment variables on top of the minion's (map)\n\
-            \x20   runas: user to run as (text)\n\
-            \x20   shell: shell to use, /bin/sh when not given (text)\n\
-            \x20   python_shell: False splits a text into words and runs it without a shell (boolean)\n\
-            \x20   stdin: what the command reads; nothing when not given (text)\n\
-            \x20   timeout: kill it and its children after so many seconds (number)\n\
-            \x20   umask: permission bits to withhold, in octal, as 077 (number or text)\n\n\
-            Example:\n    brine '*' ",
-            $example
-        )
-    };
-}
 
 /// Which part of what a command left behind is the value.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -79,14 +56,15 @@ enum Answer {
 
 pub(super) fn functions() -> Vec<Function> {
     macro_rules! function {
-        ($name:literal, $answer:ident, $is_shell:literal, $doc:expr) => {
-            Function {
-                name: $name,
-                doc: $doc,
-                parameters: PARAMETERS,
-                is_variadic: false,
-                body: |context, bound| Box::pin(run(context, bound, Answer::$answer, $is_shell)),
-            }
+        ($name:literal, $answer:ident, $is_shell:literal, $summary:literal, $returns:literal, $example:literal) => {
+            Function::new(
+                $name,
+                |context, bound| Box::pin(run(context, bound, Answer::$answer, $is_shell)),
+                $summary,
+            )
+            .takes(PARAMETERS)
+            .returns($returns)
+            .example($example)
         };
     }
     vec![
@@ -94,51 +72,96 @@ pub(super) fn functions() -> Vec<Function> {
             "cmd.run",
             Merged,
             false,
-            doc!(
-                "Runs a command and returns its output, stdout and stderr in the order of writing.",
-                "cmd.run 'uname -r'"
-            )
+            "Runs a command and returns its output.",
+            "stdout and stderr in the order of writing (text); the retcode is the command's",
+            "cmd.run 'uname -r'"
         ),
         function!(
             "cmd.shell",
             Merged,
             true,
-            doc!(
-                "Runs a command in a shell, always, and returns its output as cmd.run does.",
-                "cmd.shell 'ls /tmp | wc -l'"
-            )
+            "Runs a command in a shell, always, and returns its output as cmd.run does.",
+            "stdout and stderr in the order of writing (text); the retcode is the command's",
+            "cmd.shell 'ls /tmp | wc -l'"
         ),
         function!(
             "cmd.run_all",
             All,
             false,
-            doc!(
-                "Runs a command and returns a map of pid, retcode, stdout and stderr.",
-                "cmd.run_all 'ls /nowhere'"
-            )
+            "Runs a command and returns all that came of it.",
+            "{pid, retcode, stdout, stderr}",
+            "cmd.run_all 'ls /nowhere'"
         ),
         function!(
             "cmd.run_stdout",
             Stdout,
             false,
-            doc!("Runs a command and returns its standard output only.", "cmd.run_stdout 'df -h /'")
+            "Runs a command and returns its standard output only.",
+            "text",
+            "cmd.run_stdout 'df -h /'"
         ),
         function!(
             "cmd.run_stderr",
             Stderr,
             false,
-            doc!("Runs a command and returns its standard error only.", "cmd.run_stderr 'ls /nowhere'")
+            "Runs a command and returns its standard error only.",
+            "text",
+            "cmd.run_stderr 'ls /nowhere'"
         ),
         function!(
             "cmd.retcode",
             Retcode,
             false,
-            doc!(
-                "Runs a command and returns its exit code; -N when signal N ended it.",
-                "cmd.retcode 'test -e /etc/motd'"
-            )
+            "Runs a command and returns its exit code.",
+            "integer; -N when signal N ended it. It is what was asked for and no failure: the job's retcode is 0 unless the command timed out",
+            "cmd.retcode 'test -e /etc/motd'"
         ),
+        Function::new(
+            "cmd.which",
+            |context, bound| Box::pin(which(context, bound)),
+            "Returns where a program is.",
+        )
+        .takes(PROGRAM)
+        .returns("its path (text); None when it is in no folder of the search path")
+        .example("cmd.which sh"),
+        Function::new(
+            "cmd.has_exec",
+            |context, bound| Box::pin(has_exec(context, bound)),
+            "Returns whether a program is there.",
+        )
+        .takes(PROGRAM)
+        .example("cmd.has_exec sh"),
+        Function::new(
+            "cmd.which_bin",
+            |context, bound| Box::pin(which_bin(context, bound)),
+            "Returns where the first of several programs is.",
+        )
+        .takes(const { &[required("cmds", "names of programs (list)")] })
+        .returns("its path (text); None when there is none of them")
+        .example("cmd.which_bin '[pip3, pip]'"),
     ]
+}
+
+const PROGRAM: &[Parameter] = &[required("cmd", "name of the program (text)")];
+
+async fn which(context: Context, mut bound: Bound) -> Result<Outcome, Fault> {
+    Ok(Outcome::from(path_of(&bound.text("cmd")?, &context)))
+}
+
+async fn has_exec(context: Context, mut bound: Bound) -> Result<Outcome, Fault> {
+    Ok(Outcome::from(!path_of(&bound.text("cmd")?, &context).is_null()))
+}
+
+async fn which_bin(context: Context, mut bound: Bound) -> Result<Outcome, Fault> {
+    let Value::Array(names) = bound.value("cmds") else {
+        return Err(Fault::Invocation("'cmds' needs a list of names".to_owned()));
+    };
+    let found = names.iter().map(|name| path_of(&text_of(name), &context)).find(|path| !path.is_null());
+    Ok(Outcome::from(found.unwrap_or_default()))
+}
+
+fn path_of(program: &str, context: &Context) -> Value {
+    super::tool::find(program, &context.path).map_or(Value::Null, |path| json!(path.display().to_string()))
 }
 
 async fn run(context: Context, mut bound: Bound, answer: Answer, is_shell: bool) -> Result<Outcome, Fault> {
@@ -159,8 +182,9 @@ async fn run(context: Context, mut bound: Bound, answer: Answer, is_shell: bool)
     let cwd = folder(request.cwd.as_deref(), home.as_deref())?;
     let mut env = Vec::new();
     if std::env::var_os("PATH").is_none() {
-        env.push(("PATH".to_owned(), PATH.to_owned()));
+        env.push(("PATH".to_owned(), super::tool::PATH.to_owned()));
     }
+    env.extend(context.environment.set());
     if let Some(account) = &account {
         env.extend(account.environment());
     }
@@ -170,7 +194,7 @@ async fn run(context: Context, mut bound: Bound, answer: Answer, is_shell: bool)
         argv: request.argv(become_user, setpriv.as_deref()),
         cwd,
         env,
-        env_remove: NOT_INHERITED.map(str::to_owned).to_vec(),
+        env_remove: NOT_INHERITED.map(str::to_owned).into_iter().chain(context.environment.unset()).collect(),
         stdin: request.stdin.clone(),
         is_merged: answer == Answer::Merged,
         timeout: request.timeout.as_ref().map(|(limit, _)| *limit).filter(|limit| !limit.is_zero()),
@@ -210,7 +234,9 @@ fn value(request: &Request, finished: &Finished, answer: Answer) -> Outcome {
         Answer::All => finished.stdout.is_cut || finished.stderr.is_cut,
         Answer::Retcode => false,
     };
-    Outcome { value, retcode, truncated: is_cut && !timed_out }
+    // Who asks for an exit code gets it as an answer, whatever it is.
+    let is_answer = answer == Answer::Retcode && !timed_out;
+    Outcome { value, retcode: if is_answer { 0 } else { retcode }, truncated: is_cut && !timed_out }
 }
 
 /// The arguments, understood.

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use brine_protocol::signal::SignalName;
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Jid, MinionId};
 
+use super::environ::Environment;
 use super::process::Spawned;
 use crate::grains::Grains;
+use crate::pillar::Pillars;
 use crate::rotation::{KeyChange, NoMaster};
 
 /// The default of [`Context::output_max`], in bytes: a full return fits into a message.
@@ -28,10 +31,16 @@ pub struct Context {
     pub jobs: Arc<dyn Jobs>,
     /// Who changes the minion's key.
     pub keys: Arc<dyn KeyChange>,
+    /// The minion's pillar.
+    pub pillar: Arc<Pillars>,
     /// The job this is about; none for a local call.
     pub job: Option<Jid>,
     /// Told of each process started, so that the journal can name it.
     pub on_pid: OnPid,
+    /// Where programs are looked for, folders separated by `:`.
+    pub path: String,
+    /// Environment variables that jobs set for those after them.
+    pub environment: Environment,
     /// Environment variables put into each process started, so that what is left of a job can be
     /// found after a crash.
     pub marker: Vec<(String, String)>,
@@ -47,8 +56,11 @@ impl Context {
             output_max: OUTPUT_MAX,
             jobs: Arc::new(NoJobs),
             keys: Arc::new(NoMaster),
+            pillar: Arc::default(),
             job: None,
             on_pid: Arc::new(|_| {}),
+            path: super::tool::search_path(),
+            environment: Environment::default(),
             marker: Vec::new(),
         }
     }
@@ -76,6 +88,21 @@ pub trait Jobs: Send + Sync {
 
     /// Ends a job. False when it does not run here.
     fn kill(&self, jid: Jid) -> bool;
+
+    /// Signals the processes of a job; one without any is ended by signals that are there for that,
+    /// as cancelled by this.
+    fn signal(&self, jid: Jid, signal: SignalName, by: &str) -> Signalled;
+}
+
+/// What a signal to a job came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signalled {
+    /// The job does not run, or has no process for which this signal means something.
+    Nothing,
+    /// The job is being ended.
+    Ended,
+    /// It was sent to all of the job's processes; the one that was started last.
+    Sent(u32),
 }
 
 /// No jobs: the world of a local call.
@@ -89,5 +116,9 @@ impl Jobs for NoJobs {
 
     fn kill(&self, _jid: Jid) -> bool {
         false
+    }
+
+    fn signal(&self, _jid: Jid, _signal: SignalName, _by: &str) -> Signalled {
+        Signalled::Nothing
     }
 }

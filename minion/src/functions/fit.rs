@@ -34,6 +34,33 @@ pub(super) fn fit(value: &mut Value, max: usize) -> bool {
     true
 }
 
+/// Keeps the entries of a list or a map, from the front, that have at most `max` bytes as JSON
+/// together. True when some were left out.
+pub(super) fn keep_first(value: &mut Value, max: usize) -> bool {
+    // Brackets; a comma for each entry is counted with it.
+    let mut room = max.saturating_sub(2);
+    let mut fits = |bytes: usize| {
+        let is_room = bytes <= room;
+        room = room.saturating_sub(bytes + 1);
+        is_room
+    };
+    match value {
+        Value::Array(list) => {
+            let kept = list.iter().take_while(|entry| fits(size(entry))).count();
+            let is_cut = kept < list.len();
+            list.truncate(kept);
+            is_cut
+        }
+        Value::Object(map) => {
+            let kept = map.iter().take_while(|(key, entry)| fits(text_size(key) + 1 + size(entry))).count();
+            let is_cut = kept < map.len();
+            *map = std::mem::take(map).into_iter().take(kept).collect();
+            is_cut
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
 /// The largest size per text with which all together stay within `room`.
 fn share(sizes: &mut [usize], mut room: usize) -> usize {
     sizes.sort_unstable();
@@ -147,6 +174,23 @@ mod tests {
             let mut value = json!("é\u{1f600}".repeat(100));
             assert!(fit(&mut value, max));
             assert!(size(&value) <= max, "{max}");
+        }
+    }
+
+    #[test]
+    fn the_first_entries_are_kept() {
+        let list = Value::from((0..100).map(|n| format!("entry {n}")).collect::<Vec<_>>());
+        let map: serde_json::Map<_, _> = (0..100).map(|n| (format!("{n}"), json!({"a": n}))).collect();
+        for whole in [list, Value::Object(map)] {
+            let all = size(&whole);
+            for max in [0, 2, 100, 500, all - 1, all] {
+                let mut value = whole.clone();
+                assert_eq!(keep_first(&mut value, max), max < all, "{max}");
+                assert!(size(&value) <= max.max(2), "{max}");
+            }
+            let mut value = whole.clone();
+            keep_first(&mut value, 500);
+            assert!(size(&value) > 450);
         }
     }
 

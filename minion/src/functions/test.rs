@@ -14,90 +14,83 @@ use crate::grains::VERSION;
 const FIB_MAX: u64 = 93;
 
 pub(super) fn functions() -> Vec<Function> {
-    macro_rules! function {
-        ($name:literal, [$($parameter:expr),*], $is_variadic:literal, $body:path, $doc:literal) => {
-            Function {
-                name: $name,
-                doc: $doc,
-                parameters: const { &[$($parameter),*] },
-                is_variadic: $is_variadic,
-                body: |_, bound| Box::pin($body(bound)),
-            }
-        };
-    }
     vec![
-        function!(
+        Function::new(
             "test.ping",
-            [],
-            false,
-            yes,
-            "Returns True: the minion is there and takes orders.\n\nExample:\n    brine '*' test.ping"
+            |_, _| Box::pin(yes()),
+            "Returns True: the minion is there and takes orders.",
         ),
-        function!("test.true", [], false, yes, "Returns True.\n\nExample:\n    brine '*' test.true"),
-        function!(
-            "test.false",
-            [],
-            false,
-            no,
-            "Returns False, with the retcode 0.\n\nExample:\n    brine '*' test.false"
-        ),
-        function!(
-            "test.version",
-            [],
-            false,
-            version,
-            "Returns the minion's version.\n\nExample:\n    brine '*' test.version"
-        ),
-        function!(
-            "test.echo",
-            [required("text")],
-            false,
-            echo,
-            "Returns its argument.\n\nArguments:\n    text: anything (any)\n\nExample:\n    brine '*' test.echo 'foo bar baz quo qux'"
-        ),
-        function!(
+        Function::new("test.true", |_, _| Box::pin(yes()), "Returns True."),
+        Function::new("test.false", |_, _| Box::pin(no()), "Returns False, with the retcode 0."),
+        Function::new("test.version", |_, _| Box::pin(version()), "Returns the minion's version."),
+        Function::new("test.echo", |_, bound| Box::pin(echo(bound)), "Returns its argument.")
+            .takes(const { &[required("text", "anything (any)")] })
+            .example("test.echo 'foo bar baz quo qux'"),
+        Function::new(
             "test.arg",
-            [],
-            true,
-            arg,
-            "Returns all its arguments, to show how they arrive.\n\nArguments:\n    any, positional and by keyword\n\n\
-             Example:\n    brine '*' test.arg 1 \"two\" 3.1 txt=\"hello\" wow='{a: 1, b: \"hello\"}'"
-        ),
-        function!(
-            "test.sleep",
-            [required("length")],
-            false,
-            sleep,
-            "Waits, then returns True.\n\nArguments:\n    length: seconds to wait (number)\n\nExample:\n    brine '*' test.sleep 20"
-        ),
-        function!(
+            |_, bound| Box::pin(arg(bound)),
+            "Returns all its arguments, to show how they arrive.",
+        )
+        .takes_more("any, positional and by keyword")
+        .returns("{args: [value…], kwargs: {name: value}}")
+        .example("test.arg 1 \"two\" 3.1 txt=\"hello\" wow='{a: 1, b: \"hello\"}'"),
+        Function::new("test.sleep", |_, bound| Box::pin(sleep(bound)), "Waits, then returns True.")
+            .takes(const { &[required("length", "how long to wait (seconds)")] })
+            .example("test.sleep 20"),
+        Function::new(
             "test.rand_sleep",
-            [optional("max", "60")],
-            false,
-            rand_sleep,
-            "Waits for a random time, then returns True.\n\nArguments:\n    max: longest wait in seconds, 60 when not given (number)\n\n\
-             Example:\n    brine '*' test.rand_sleep 20"
-        ),
-        function!(
+            |_, bound| Box::pin(rand_sleep(bound)),
+            "Waits for a random time, then returns True.",
+        )
+        .takes(const { &[optional("max", "60", "longest wait, 60 when not given (seconds)")] })
+        .example("test.rand_sleep 20"),
+        Function::new(
             "test.fib",
-            [required("num")],
-            false,
-            fib,
-            "Computes a Fibonacci number the slow way, to load a processor; returns it and the seconds it took.\n\n\
-             Arguments:\n    num: which one, 0 to 93 (integer)\n\nExample:\n    brine '*' test.fib 30"
-        ),
+            |_, bound| Box::pin(fib(bound)),
+            "Computes a Fibonacci number the slow way, to load a processor.",
+        )
+        .takes(const { &[required("num", "which one, 0 to 93 (integer)")] })
+        .returns("[number, seconds it took]")
+        .example("test.fib 30"),
+        Function::new(
+            "test.arg_clean",
+            |_, bound| Box::pin(arg(bound)),
+            "Returns all its arguments, as test.arg does.",
+        )
+        .takes_more("any, positional and by keyword")
+        .returns("{args: [value…], kwargs: {name: value}}")
+        .example("test.arg_clean 1 two x=3"),
+        Function::new("test.kwarg", |_, bound| Box::pin(kwarg(bound)), "Returns its keyword arguments.")
+            .takes_more("any, by keyword")
+            .returns("{name: value}")
+            .example("test.kwarg num=1 txt=two"),
+        Function::new(
+            "test.retcode",
+            |_, bound| Box::pin(retcode(bound)),
+            "Returns True with a retcode, to try how that is told.",
+        )
+        .takes(const { &[optional("code", "42", "the retcode, 42 when not given (integer)")] })
+        .example("test.retcode 3"),
+        Function::new(
+            "test.exception",
+            |_, bound| Box::pin(exception(bound)),
+            "Fails, to try how that is told.",
+        )
+        .takes(const { &[optional("message", "\"Test Exception\"", "what is said then (text)")] })
+        .returns("never: it always fails with the message")
+        .example("test.exception 'Oh noes!'"),
     ]
 }
 
-async fn yes(_: Bound) -> Result<Outcome, Fault> {
+async fn yes() -> Result<Outcome, Fault> {
     Ok(Outcome::from(true))
 }
 
-async fn no(_: Bound) -> Result<Outcome, Fault> {
+async fn no() -> Result<Outcome, Fault> {
     Ok(Outcome::from(false))
 }
 
-async fn version(_: Bound) -> Result<Outcome, Fault> {
+async fn version() -> Result<Outcome, Fault> {
     Ok(Outcome::from(VERSION))
 }
 
@@ -107,6 +100,24 @@ async fn echo(mut bound: Bound) -> Result<Outcome, Fault> {
 
 async fn arg(bound: Bound) -> Result<Outcome, Fault> {
     Ok(Outcome::from(json!({"args": bound.rest, "kwargs": bound.extra})))
+}
+
+async fn kwarg(bound: Bound) -> Result<Outcome, Fault> {
+    match bound.rest.len() {
+        0 => Ok(Outcome::from(Value::Object(bound.extra))),
+        1 => Err(Fault::Arguments("kwarg() takes 0 positional arguments but 1 was given".to_owned())),
+        more => Err(Fault::Arguments(format!("kwarg() takes 0 positional arguments but {more} were given"))),
+    }
+}
+
+async fn retcode(mut bound: Bound) -> Result<Outcome, Fault> {
+    let code = bound.value("code").as_i64().and_then(|code| i32::try_from(code).ok());
+    let retcode = code.ok_or_else(|| Fault::Invocation("'code' needs a whole number".to_owned()))?;
+    Ok(Outcome { retcode, ..Outcome::from(true) })
+}
+
+async fn exception(mut bound: Bound) -> Result<Outcome, Fault> {
+    Err(Fault::Execution(bound.text("message")?))
 }
 
 async fn sleep(mut bound: Bound) -> Result<Outcome, Fault> {
@@ -166,4 +177,37 @@ fn fibonacci(num: u64, stop: &AtomicBool) -> u64 {
         return num;
     }
     fibonacci(num - 1, stop) + fibonacci(num - 2, stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::{assert_shape, call, context, returned};
+
+    #[tokio::test]
+    async fn shapes_and_retcodes() {
+        let context = context();
+        for (function, args, keywords, retcode) in [
+            ("test.ping", json!([]), json!({}), 0),
+            ("test.true", json!([]), json!({}), 0),
+            ("test.false", json!([]), json!({}), 0),
+            ("test.version", json!([]), json!({}), 0),
+            ("test.echo", json!(["x"]), json!({}), 0),
+            ("test.arg", json!([1]), json!({"a": 2}), 0),
+            ("test.arg_clean", json!([1]), json!({"a": 2}), 0),
+            ("test.kwarg", json!([]), json!({"a": 2}), 0),
+            ("test.sleep", json!([0]), json!({}), 0),
+            ("test.rand_sleep", json!([0]), json!({}), 0),
+            ("test.fib", json!([10]), json!({}), 0),
+            ("test.retcode", json!([]), json!({}), 42),
+            ("test.retcode", json!([3]), json!({}), 3),
+        ] {
+            let result = returned(&[call(function, args.clone(), keywords)], &context).await;
+            assert_eq!(result.retcode, retcode, "{function} {args}: {}", result.value);
+            assert_shape(function, &result.value);
+        }
+        let failed = returned(&[call("test.exception", json!(["Oh noes!"]), json!({}))], &context).await;
+        assert_eq!((failed.value, failed.retcode), (json!("ERROR: Oh noes!"), 1));
+    }
 }

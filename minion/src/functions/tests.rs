@@ -21,9 +21,21 @@ fn the_table_is_sound() {
                     parameter.name
                 );
             }
-            let line = format!("\n    {}:", parameter.name);
-            assert!(function.doc.contains(&line), "{} does not describe {}", function.name, parameter.name);
+            let doc = parameter.doc;
+            assert!(doc.ends_with(')') && doc.contains('('), "{} {}: no type", function.name, parameter.name);
         }
+        let (summary, example) = (function.summary, function.example);
+        assert!(
+            summary.lines().next().unwrap().ends_with('.'),
+            "{}: a sentence ends with a stop",
+            function.name
+        );
+        assert!(example.starts_with(function.name), "{}: {example}", function.name);
+        assert!(
+            super::testing::has_golden_shape(function.name),
+            "{} has no shape in tests/data/shapes",
+            function.name
+        );
         let is_ordered = function.parameters.is_sorted_by_key(|p| (p.is_keyword_only, p.default.is_some()));
         assert!(is_ordered, "{}: required, optional, keyword only", function.name);
     }
@@ -46,7 +58,7 @@ fn repeatable_functions_exist() {
 #[tokio::test]
 async fn values_and_messages_are_those_of_salt() {
     let context = context();
-    let echo_doc = find("test.echo").unwrap().doc;
+    let echo_doc = find("test.echo").unwrap().doc();
     for (name, args, keywords, value, retcode) in [
         ("test.ping", json!([]), json!({}), json!(true), 0),
         ("test.true", json!([]), json!({}), json!(true), 0),
@@ -108,6 +120,21 @@ async fn values_and_messages_are_those_of_salt() {
     }
 }
 
+/// What a value looks like says nothing about success: a function does, by its retcode. Salt makes a
+/// failure of a map with `result` or `success` false, also where it was only echoed.
+#[tokio::test]
+async fn data_is_no_failure() {
+    for value in [
+        json!({"foo": "bar", "result": false}),
+        json!({"success": false}),
+        json!(false),
+        json!({"retcode": 1}),
+    ] {
+        let result = returned(&[call("test.echo", json!([value]), json!({}))], &context()).await;
+        assert_eq!((result.value, result.retcode), (value, 0));
+    }
+}
+
 #[tokio::test]
 async fn fib_gives_number_and_seconds() {
     let context = context();
@@ -128,14 +155,14 @@ async fn sleep_sleeps() {
 async fn several_calls_give_a_map_and_the_first_bad_retcode() {
     let calls = [
         call("test.ping", json!([]), json!({})),
-        call("cmd.retcode", json!(["exit 3"]), json!({})),
+        call("cmd.run", json!(["exit 3"]), json!({})),
         call("no.such", json!([]), json!({})),
         call("test.echo", json!(["a"]), json!({})),
         call("test.echo", json!(["b"]), json!({})),
     ];
     let result = returned(&calls, &context()).await;
     let expected = json!({
-        "test.ping": true, "cmd.retcode": 3, "no.such": "'no.such' is not available.",
+        "test.ping": true, "cmd.run": "", "no.such": "'no.such' is not available.",
         "test.echo": "a", "test.echo (2)": "b",
     });
     assert_eq!((result.value, result.retcode), (expected, 3));

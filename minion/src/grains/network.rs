@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use nix::ifaddrs::getifaddrs;
 use serde_json::{Map, Value, json};
 
 use super::read;
+use crate::interfaces::{self, Interface};
 
 /// Grains of this machine.
 pub(super) fn collect() -> Map<String, Value> {
@@ -19,14 +19,10 @@ pub(super) fn collect() -> Map<String, Value> {
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| read("/etc/hostname").trim().to_owned());
     let mut grains = names(&hostname, &read("/etc/hosts"));
-    // Without a list the addresses are unknown, which is no reason not to start.
-    let found = getifaddrs().map(Iterator::collect::<Vec<_>>).unwrap_or_default();
-    let list = found.iter().map(|entry| {
-        let address = entry.address.as_ref().and_then(|address| {
-            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
-            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
-        });
-        (entry.interface_name.clone(), address)
+    let list = interfaces::list().into_iter().flat_map(|Interface { name, addresses, .. }| {
+        let found = addresses.into_iter().map(|address| Some(address.ip));
+        // One without addresses is listed, too.
+        std::iter::once(None).chain(found).map(move |address| (name.clone(), address))
     });
     grains.extend(addresses(list));
     grains

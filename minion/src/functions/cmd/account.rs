@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use nix::unistd::{AccessFlags, User, access, geteuid};
 
-use super::{Fault, PATH};
+use super::Fault;
+use crate::functions::tool::PATH;
 
 /// A user of the machine.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,0 +1,7 @@
+//! `group.*`: groups of users.
+
+use super::Function;
+
+pub(super) fn functions() -> Vec<Function> {
+    Vec::new()
+}

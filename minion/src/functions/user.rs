@@ -1,0 +1,7 @@
+//! `user.*`: users.
+
+use super::Function;
+
+pub(super) fn functions() -> Vec<Function> {
+    Vec::new()
+}
