@@ -15,7 +15,7 @@ NEXTEST = $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 RUN_NEXTEST = nextest run --cargo-profile $(PROFILE) --no-fail-fast
 RUN_CARGO = test --profile $(PROFILE) --no-fail-fast
 
-.PHONY: help build demo demo-zephir test test-system bench tools lint fmt deny clean
+.PHONY: help build man demo demo-zephir test test-system bench tools lint fmt deny clean
 
 help: ## List what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ help: ## List what there is to make
 build: ## Build the programs
 	$(CARGO) build --workspace --bins --profile $(PROFILE)
 	@echo "programs are in $(BIN)"
+
+man: ## Write manual pages of brine and brine-master
+	$(CARGO) build -p brine-master --bins --profile $(PROFILE)
+	@"$(BIN)/brine" man --to "$(TARGET)/man/man1"
 
 # The demo is what a visitor runs first: it shows the speed of the released programs.
 demo demo-zephir: PROFILE := $(if $(filter command line environment,$(origin PROFILE)),$(PROFILE),release)
@@ -65,7 +69,7 @@ tools:
 # Judged by nobody: machines differ. The table is for whoever changed something.
 bench: ## Measure how long operators wait with 10,000 keys (builds release first)
 	$(CARGO) build --workspace --bins --release
-	BRINE_BIN_DIR="$(TARGET)/release" $(CARGO) bench --workspace --bench keys
+	BRINE_BIN_DIR="$(TARGET)/release" $(CARGO) bench --workspace --bench keys --bench targets
 
 lint: ## Check format and lints
 	$(CARGO) fmt --all --check

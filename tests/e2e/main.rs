@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod api;
+mod api_docs;
+mod batch;
 mod cli;
+mod cli_nouns;
+mod cli_run;
 mod connect;
 mod containers;
 mod crash;
@@ -12,9 +16,13 @@ mod input;
 mod keys;
 mod keytool;
 mod ledger;
+mod output;
+mod pillar;
+mod reboot;
 mod roles;
 mod rotation;
 mod rules;
 mod servers;
 mod start;
+mod targets;
 mod trust;

@@ -30,6 +30,8 @@ fn is_forbidden(verb: Verb, api: &Api, job_of_another: &str) -> bool {
         Verb::KeysImport => api.post("/v1/keys/import", &json!({"keys": []})).status,
         Verb::MasterRotate => api.post("/v1/master/rotation/finish", &json!({})).status,
         Verb::MinionsList => api.get("/v1/minions").status,
+        Verb::PillarShow => api.get("/v1/minions/m1/pillar").status,
+        Verb::TargetsGet => api.post("/v1/targets", &json!({"target": {"expression": "*"}})).status,
         Verb::JobsRun => api.post("/v1/jobs", &job("*", "test.ping", &[])).status,
         Verb::JobsOwn => api.get("/v1/jobs").status,
         Verb::JobsAll => api.get(&format!("/v1/jobs/{job_of_another}")).status,

@@ -205,7 +205,7 @@ fn keys_are_imported_and_who_asks_is_told() {
     assert_eq!(history(&fleet, "m1")[0]["reason"], "imported");
 
     let me = fleet.api().get("/v1/whoami").expect(200).json();
-    assert_eq!((me["role"].as_str(), me["verbs"].as_array().unwrap().len()), (Some("admin"), 15), "{me}");
+    assert_eq!((me["role"].as_str(), me["verbs"].as_array().unwrap().len()), (Some("admin"), 17), "{me}");
     let vera = fleet.api().act_as("vera").get("/v1/whoami").expect(200).json();
     assert!(vera["principal"].as_str().unwrap().ends_with(" as vera"), "{vera}");
     assert!(!vera["verbs"].as_array().unwrap().contains(&json!("keys_act")), "{vera}");

@@ -7,6 +7,7 @@
 //! handshake as well. When a test panics, the logs of its processes are printed.
 
 pub mod api;
+pub mod api_docs;
 pub mod binaries;
 pub mod fake;
 pub mod fixtures;
@@ -18,6 +19,7 @@ pub mod minion;
 pub mod peer;
 pub mod process;
 pub mod proxy;
+pub mod terminal;
 pub mod wait;
 pub mod zmtp;
 

@@ -1,12 +1,14 @@
-//! What needs more than Rust and a C linker: openssl, python3 with pyzmq, tmux, a second user.
+//! What needs more than Rust and a C linker: curl, openssl, python3 with pyzmq, tmux, a second user.
 //! `make test-system` checks that they are there before it runs this.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod api_docs;
 mod connect;
 mod debian;
 mod first;
 mod openssl;
+mod packages;
 mod pairing;
 mod pyzmq;
 mod tmux;

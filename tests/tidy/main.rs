@@ -1,4 +1,6 @@
-//! What ARCHITECTURE.md says is absent, is absent.
+//! What ARCHITECTURE.md says is absent, is absent; what the pages name is there.
+
+mod docs;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use brine_pki::publish::Writer;
-use brine_protocol::job::{Call, Target};
+use brine_protocol::job::Call;
 use brine_protocol::message::{Order, Standing, ToMaster, ToMinion};
+use brine_protocol::target::Target;
 use brine_tests::eventually;
 use brine_tests::fake::FakeMaster;
 use brine_tests::fleet::Fleet;

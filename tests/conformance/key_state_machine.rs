@@ -2,7 +2,7 @@
 //! master's real decisions.
 //!
 //! Two comparisons: what the engine does has to be what [`ours`], our rules in a few lines, says;
-//! and where that is not Salt's answer, one of [`DIFFERENCES`] has to say why.
+//! and where that is not Salt's answer, one of [`DIFFERENCES`] has to speak for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,8 +11,9 @@ use brine_pki::registry::rules::Expressions;
 use brine_protocol::MinionId;
 use serde_json::Value;
 
+use crate::adapter::{Adapter, File, number};
+use crate::report::Report;
 use crate::rig::Rig;
-use crate::{each, is_default_folder};
 
 /// Keys by the name of Salt's folder.
 pub(crate) type States = BTreeMap<String, BTreeSet<String>>;
@@ -146,53 +147,41 @@ fn ours(case: &Case) -> Answer {
     Answer { reply: reply.to_owned(), after }
 }
 
-/// A way in which we answer otherwise than Salt.
+/// A way in which we answer otherwise than Salt; its reason is in `our-deviations.toml`.
 struct Difference {
     name: &'static str,
-    why: &'static str,
     applies: fn(&Case) -> bool,
 }
 
 /// The first that applies explains a difference. docs/coming-from-salt.md tells them to users.
 const DIFFERENCES: &[Difference] = &[
-    Difference {
-        name: "open_mode stops the start",
-        why: "it hands the fleet's orders to rejected keys and to whoever claims a known id",
-        applies: |case| case.is_on("open_mode"),
-    },
+    Difference { name: "open_mode stops the start", applies: |case| case.is_on("open_mode") },
     Difference {
         name: "minions_autosign is not read",
-        why: "a stub names an id and no key: the first comer would be let in; import the key itself",
         applies: |case| case.files.keys().any(|name| name.starts_with("p/minions_autosign/")),
     },
     Difference {
         name: "what is no key is refused before it is filed",
-        why: "Salt stores it, as pending and even as accepted; here a key proves itself first",
         applies: |case| case.presented.len() != 1,
     },
     Difference {
         name: "a key is in one state",
-        why: "Salt has a file per folder; here the later decision is the one that holds",
         applies: |case| !(&case.keys("minions") & &case.keys("minions_rejected")).is_empty(),
     },
     Difference {
         name: "a waiting key of another machine takes nothing from the accepted one",
-        why: "in Salt a stray pending file locks the accepted minion out",
         applies: |case| case.keys("minions").contains(&case.presented) && !case.waiting().is_empty(),
     },
     Difference {
         name: "every key that knocked is kept and shown",
-        why: "Salt drops all but the first denied key of an id, and any beside a rejected one",
         applies: |case| !case.decided().is_empty() && !case.decided().contains(&case.presented),
     },
     Difference {
         name: "denied means that another key was decided about",
-        why: "without such a key a denied one waits like any other, and of several a human chooses",
         applies: |case| case.decided().is_empty() && !case.keys("minions_denied").is_empty(),
     },
     Difference {
         name: "rules judge the key that waits, not the one that knocks",
-        why: "a rule that lets the id in holds for the key that waited alone when the rule came",
         applies: |case| {
             let others = case.waiting().iter().any(|key| *key != case.presented);
             others && case.is_let_in(false) && !case.matches("autoreject")
@@ -200,46 +189,58 @@ const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         name: "keys of one id wait side by side until a human chooses",
-        why: "in Salt the first comer holds the id, and the machine it belongs to looks like the intruder",
         applies: |case| case.waiting().iter().any(|key| *key != case.presented),
     },
 ];
 
-#[test]
-fn every_transition_is_salts_or_is_explained() {
-    let mut counted = vec![0; DIFFERENCES.len()];
-    let (mut run, mut same) = (0, 0);
-    let mut wrong = Vec::new();
-    each("key_state_machine.jsonl", |n, value| {
-        let case = Case::read(value);
-        run += 1;
-        let (is, should) = (Rig::answer(&case), ours(&case));
-        if is != should {
-            wrong.push(format!("n={n}: the master answers {is:?}, by our rules it is {should:?}"));
-        }
-        if should == case.salt {
-            same += 1;
-        } else if let Some(at) = DIFFERENCES.iter().position(|difference| (difference.applies)(&case)) {
-            counted[at] += 1;
-        } else {
-            wrong.push(format!("n={n}: Salt answers {:?}, we {should:?}, and nothing says why", case.salt));
-        }
-    });
-    println!("key_state_machine.jsonl: {run} transitions, {same} as Salt's");
-    for (difference, count) in DIFFERENCES.iter().zip(&counted) {
-        println!("{count:4}  {}: {}", difference.name, difference.why);
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    if is_default_folder() {
-        let dead: Vec<_> =
-            DIFFERENCES.iter().zip(&counted).filter(|(_, count)| **count == 0).map(|(d, _)| d.name).collect();
-        assert!(run > 80 && dead.is_empty(), "{run} cases; explained nothing: {dead:?}");
+pub(crate) fn adapter() -> Adapter {
+    Adapter {
+        file: "key_state_machine.jsonl",
+        fields: &[
+            "before",
+            "options",
+            "files",
+            "autosign_grains",
+            "minion_id",
+            "presented",
+            "reply",
+            "after",
+            "events",
+        ],
+        run: |file, report| {
+            transitions(file, report);
+            follows_our_rules_in_every_situation();
+            differences_are_in_the_documentation();
+        },
     }
 }
 
+/// Every transition is Salt's or is explained.
+fn transitions(file: &File, report: &mut Report) {
+    for value in &file.cases {
+        let (n, case) = (number(value).to_string(), Case::read(value));
+        let (is, should) = (Rig::answer(&case), ours(&case));
+        let is_so = is == should;
+        let wrong = format!("{value}: the master answers {is:?}, by our rules it is {should:?}");
+        if should == case.salt && is_so {
+            report.pass();
+        } else if should == case.salt {
+            report.fail(&n, &wrong);
+        } else if let Some(found) = DIFFERENCES.iter().find(|difference| (difference.applies)(&case)) {
+            report.on_purpose(&n, found.name, is_so, &wrong);
+        } else {
+            report.fail(&n, &format!("Salt answers {:?}, we {should:?}, and nothing says why", case.salt));
+        }
+    }
+}
+
+/// The names of the differences, which are in `our-deviations.toml` with their reasons.
+pub(crate) fn names() -> Vec<&'static str> {
+    DIFFERENCES.iter().map(|difference| difference.name).collect()
+}
+
 /// Salt was asked some of these; our rules answer all of them.
-#[test]
-fn the_master_follows_our_rules_in_every_situation() {
+fn follows_our_rules_in_every_situation() {
     let folders = ["minions", "minions_pre", "minions_rejected", "minions_denied"];
     let one = |folder: &str, key: &str| (folder.to_owned(), BTreeSet::from([key.to_owned()]));
     let mut befores = vec![States::new()];
@@ -285,8 +286,7 @@ fn the_master_follows_our_rules_in_every_situation() {
 }
 
 /// Users read of every difference.
-#[test]
-fn the_differences_are_in_the_documentation() {
+fn differences_are_in_the_documentation() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/coming-from-salt.md");
     let text = std::fs::read_to_string(path).unwrap();
     for difference in DIFFERENCES {

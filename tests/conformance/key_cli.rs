@@ -2,9 +2,7 @@
 //!
 //! Every case is run for real: a root with the keys that the case says, the program on it, its exit
 //! code, stdout and the keys afterwards compared. Where Brine does otherwise a [`rules::Rule`] says
-//! so and why; `deviations.jsonl` beside the cases names what Salt should not have done. Run with
-//! `--nocapture` to read which rule speaks for which case. `BRINE_CASES` names another folder of
-//! cases of the same form.
+//! so; `deviations.jsonl` beside the cases names what Salt should not have done.
 
 mod case;
 mod meant;
@@ -12,26 +10,95 @@ mod rules;
 mod shown;
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use brine_tests::fleet::Fleet;
 use brine_tests::process::Done;
 
-use case::{Case, Deviation};
+use case::Case;
 use rules::{Expected, RULES};
 use world::World;
 
-use crate::{each, folder, is_default_folder};
+use crate::adapter::{Adapter, Deviation, File};
+use crate::report::Report;
 
 /// Cases of our own in the same form, for habits that the recorded ones do not show. What Salt
 /// does in them is taken from its manual and code.
 const OWN: &str = include_str!("key_cli/own.jsonl");
 
-fn recorded() -> Vec<Case> {
-    let mut cases = Vec::new();
-    each("key_cli.jsonl", |_, value| cases.push(Case::new(value)));
-    cases
+pub(crate) fn adapter() -> Adapter {
+    Adapter {
+        file: "key_cli.jsonl",
+        fields: &[
+            "args",
+            "stdin",
+            "before",
+            "rc",
+            "stdout",
+            "stderr",
+            "after",
+            "aes_rotation_requested",
+            "files_created_in_cwd",
+        ],
+        run,
+    }
+}
+
+/// The names of the rules, which are in `our-deviations.toml` with their reasons.
+pub(crate) fn names() -> Vec<&'static str> {
+    RULES.iter().map(|rule| rule.name).collect()
+}
+
+fn run(file: &File, report: &mut Report) {
+    for value in &file.cases {
+        let case = Case::new(value);
+        let deviation = file.deviations.get(&case.n);
+        let (rules, mut found) = judge(&case, deviation);
+        if let Some(Deviation { recommended, why }) = deviation
+            && recommended.is_string()
+            && rules.is_empty()
+        {
+            found.push(format!("no rule speaks for the deviation {recommended}: {why}"));
+        }
+        tell(report, &case.n.to_string(), &rules, deviation.is_some(), &found);
+    }
+    // Cases of our own are no part of the recorded ones: they only fail, or need a rule.
+    for case in case::parse(OWN) {
+        let (rules, found) = judge(&case, None);
+        for rule in rules {
+            report.use_rule(rule);
+        }
+        if !found.is_empty() {
+            report.fail(&format!("own {}", case.n), &found.join("\n  "));
+        }
+    }
+}
+
+fn tell(report: &mut Report, n: &str, rules: &[&str], is_deviation: bool, found: &[String]) {
+    match (rules, found) {
+        ([], []) if !is_deviation => report.pass(),
+        ([], []) => report.on_purpose(n, "", true, ""),
+        ([first, rest @ ..], []) => {
+            report.on_purpose(n, first, true, "");
+            rest.iter().for_each(|rule| report.use_rule(rule));
+        }
+        (rules, found) => {
+            rules.iter().for_each(|rule| report.use_rule(rule));
+            report.fail(n, &found.join("\n  "));
+        }
+    }
+}
+
+/// Runs a case: the rules that speak for it, and what went otherwise than expected.
+fn judge(case: &Case, deviation: Option<&Deviation>) -> (Vec<&'static str>, Vec<String>) {
+    let (expected, rules) = rules::expected(case, deviation);
+    let world = World::new(case);
+    let done = Done::run_with_input(command(case, world.root(), &world), &case.stdin);
+    let told = |difference: String| {
+        format!("{:?} stdin {:?}\n  {difference}\n  stderr {:?}", case.args, case.stdin, done.stderr)
+    };
+    (rules, differences(case, &expected, &done, &world).into_iter().map(told).collect())
 }
 
 /// What went otherwise than expected, a line each.
@@ -72,59 +139,11 @@ fn command(case: &Case, root: &Path, world: &World) -> std::process::Command {
     command
 }
 
-#[test]
-fn what_salt_key_does() {
-    let is_default = is_default_folder();
-    let deviations = case::deviations(&folder(), "key_cli.jsonl");
-    let own = case::parse(OWN);
-    let cases = recorded();
-    assert!(!cases.is_empty(), "there are cases");
-    let (mut used, mut failures) = (BTreeSet::new(), Vec::new());
-    let own_count = if is_default { own.len() } else { 0 };
-    for (is_own, case) in
-        cases.iter().map(|case| (false, case)).chain(own.iter().take(own_count).map(|case| (true, case)))
-    {
-        let deviation = deviations.get(&case.n).filter(|_| !is_own);
-        let (expected, rules) = rules::expected(case, deviation);
-        let world = World::new(case);
-        let done = Done::run_with_input(command(case, world.root(), &world), &case.stdin);
-        let name = if is_own { format!("own {}", case.n) } else { case.n.to_string() };
-        if !rules.is_empty() {
-            println!("{name}: {:?}: {}", case.args, rules.join("; "));
-        }
-        used.extend(rules.iter().copied());
-        let mut found = differences(case, &expected, &done, &world);
-        if let Some(Deviation { recommended, why }) = deviation
-            && recommended.is_string()
-            && rules.is_empty()
-        {
-            found.push(format!("no rule speaks for the deviation {recommended}: {why}"));
-        }
-        for difference in found {
-            failures.push(format!(
-                "{name}: {:?} stdin {:?}\n  {difference}\n  stderr {:?}",
-                case.args, case.stdin, done.stderr
-            ));
-        }
-    }
-    println!("{} recorded cases and {own_count} of our own", cases.len());
-    if is_default {
-        let dead: Vec<&str> =
-            RULES.iter().map(|rule| rule.name).filter(|name| !used.contains(name)).collect();
-        assert_eq!(dead, Vec::<&str>::new(), "rules that no case needs");
-    }
-    for rule in RULES.iter().filter(|rule| used.contains(rule.name)) {
-        println!("rule {:?}: {}", rule.name, rule.why);
-    }
-    assert!(failures.is_empty(), "{} differences:\n{}", failures.len(), failures.join("\n"));
-}
-
 /// A running master and the files of a stopped one give the same answers.
-#[test]
-fn a_master_makes_no_difference() {
+pub(crate) fn a_master_makes_no_difference(file: &File) {
     let fleet = Fleet::start();
     let mut seen: BTreeMap<String, i32> = BTreeMap::new();
-    let cases = recorded();
+    let cases: Vec<Case> = file.cases.iter().map(Case::new).collect();
     let wanted = cases.iter().filter(|case| case.is_about_keys()).take(40);
     for case in wanted {
         let world = World::new(case);

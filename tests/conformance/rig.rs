@@ -93,6 +93,7 @@ fn engine() -> Engine<MemoryLedger> {
         lost_after: Duration::from_secs(100),
         keep_jobs: Duration::from_secs(100),
         servers_max: 100,
+        pillar_cache_bytes: 1 << 20,
         open_orders_max: 10,
         open_bytes_max: 1 << 20,
         message_max: 1 << 20,
@@ -105,6 +106,7 @@ fn engine() -> Engine<MemoryLedger> {
         facts: vec![],
         last_event: 0,
         idempotency: vec![],
+        nodegroups: Default::default(),
         own: OwnKey { fingerprint: Fingerprint([7; 32]), problem: None, notice: None },
     };
     let trust = Trust::with_log(MemoryLedger::default(), WaitingLimits::default()).unwrap();

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 
 use serde_json::Value;
 
@@ -22,13 +21,6 @@ pub(super) struct Case {
     pub(super) stderr: String,
     flags: Vec<(String, Option<String>)>,
     pub(super) words: Vec<String>,
-}
-
-/// Something that a better program than Salt should do otherwise.
-#[derive(Debug, Clone)]
-pub(super) struct Deviation {
-    pub(super) recommended: Value,
-    pub(super) why: String,
 }
 
 /// What a line of salt-key does.
@@ -71,19 +63,6 @@ pub(super) fn parse(text: &str) -> Vec<Case> {
         (value["n"].as_u64() != Some(0)).then(|| Case::new(&value))
     });
     cases.flatten().collect()
-}
-
-/// Joined on the file's name; none where the folder has no such file.
-pub(super) fn deviations(folder: &Path, file: &str) -> BTreeMap<u64, Deviation> {
-    let text = std::fs::read_to_string(folder.join("deviations.jsonl")).unwrap_or_default();
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let of_file = lines.filter(|line| line["file"] == file);
-    of_file
-        .filter_map(|line| {
-            let why = line["why"].as_str().unwrap_or_default().to_owned();
-            Some((line["n"].as_u64()?, Deviation { recommended: line["recommended"].clone(), why }))
-        })
-        .collect()
 }
 
 impl Case {
