@@ -101,7 +101,7 @@ async fn answer(request: Request) -> Response {
         ("POST /v1/servers/import", body) if body["servers"].is_array() => json!([]),
         ("GET /v1/tokens", Value::Null) => json!([token()]),
         ("POST /v1/tokens", body) if *body == json!({"server": ID, "expires_s": 60}) => {
-            json!(TokenMade { token: token(), secret: "brt_00".to_owned() })
+            json!(TokenMade { token: token(), secret: "brt_00".to_owned().into() })
         }
         ("DELETE /v1/tokens/02020202-0202-4202-8202-020202020202", Value::Null)
         | ("DELETE /v1/tokens/02020202-0202-4202-8202-020202020202?reason=lost", Value::Null) => {
@@ -191,7 +191,7 @@ async fn minions_are_linked() {
     assert_eq!(client.unpair(id(), &unpair).await.expect("a record"), record());
     let preseed = PreseedRequest { replace: true, gives_up: Some(KEY), ..PreseedRequest::default() };
     assert!(!client.preseed(id(), &preseed).await.expect("a record").made);
-    assert_eq!(client.bundle(id()).await.expect("a bundle").bundle, "brine-bundle: 1\n");
+    assert_eq!(client.bundle(id()).await.expect("a bundle").bundle.expose(), "brine-bundle: 1\n");
 }
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn tokens() {
     let fake = fake();
     let wanted =
         TokenRequest { server: Some(id()), id_pattern: None, uses: None, expires_s: Some(60), reason: None };
-    assert_eq!(fake.client.create_token(&wanted).await.expect("a token").secret, "brt_00");
+    assert_eq!(fake.client.create_token(&wanted).await.expect("a token").secret.expose(), "brt_00");
     assert_eq!(fake.client.tokens().await.expect("tokens"), [token()]);
     for reason in [None, Some("lost".to_owned())] {
         let how = RevokeToken { reason };

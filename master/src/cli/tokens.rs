@@ -49,18 +49,16 @@ async fn create(desk: &mut Desk<'_>, what: &options::Token) -> Result<Exit, Fail
     };
     // Asked first: once the token is there, nothing may keep it from being shown.
     let health = desk.client.health().await?;
-    let mut made = wait(desk, desk.client.create_token(&request), LOOK).await?;
+    let made = wait(desk, desk.client.create_token(&request), LOOK).await?;
     desk.warn_exposed("say umask 077 before");
     let id = made.token.id;
     let shown = match desk.style.format {
         Format::Txt | Format::ValuesOnly | Format::Quiet => {
-            let secret = Secret::from(std::mem::take(&mut made.secret));
-            desk.print(&format!("{}\n", secret.expose()))
+            desk.print(&format!("{}\n", made.secret.expose()))
         }
         Format::Nested | Format::Table | Format::NoReturn => {
-            let secret = Secret::from(std::mem::take(&mut made.secret));
             let whom = server.map_or_else(|| whom(&made.token), |server| called(&server));
-            desk.print(&page(&made.token, &whom, &secret, &health))
+            desk.print(&page(&made.token, &whom, &made.secret, &health))
         }
         Format::Json | Format::Yaml | Format::Raw | Format::Pprint => desk.show("", &made),
     };
@@ -159,7 +157,7 @@ pub(super) mod tests {
             "POST /v1/tokens" => {
                 let token = token(body["id_pattern"].as_str());
                 assert_eq!(body.get("server").is_some(), token.server.is_some());
-                json!(TokenMade { token, secret: "brt_00".to_owned() })
+                json!(TokenMade { token, secret: "brt_00".to_owned().into() })
             }
             "DELETE /v1/tokens/08080808-0808-4808-8808-080808080808"
             | "DELETE /v1/tokens/08080808-0808-4808-8808-080808080808?reason=lost" => json!(token(None)),

@@ -150,11 +150,7 @@ async fn made(api: &Api, principal: Principal, wanted: ServerAsk) -> Reply {
     };
     let status = if made { StatusCode::CREATED } else { StatusCode::OK };
     let len = bundle.as_ref().map_or(0, |bundle| bundle.expose().len());
-    let text = bundle.map(String::from);
-    let mut answer = ServerMade { server: *server, made, bundle: text };
-    let reply = secret_reply(status, &answer, len);
-    drop(answer.bundle.take().map(Zeroizing::new));
-    Ok(reply)
+    Ok(secret_reply(status, &ServerMade { server: *server, made, bundle }, len))
 }
 
 pub(super) async fn create(State(api): State<Arc<Api>>, Caller(principal): Caller, body: Bytes) -> Reply {
@@ -248,10 +244,7 @@ pub(super) async fn bundle(
         return Err(unexpected().into());
     };
     let len = bundle.expose().len();
-    let answer = Bundle { bundle: bundle.into() };
-    let reply = secret_reply(StatusCode::OK, &answer, len);
-    drop(Zeroizing::new(answer.bundle));
-    Ok(reply)
+    Ok(secret_reply(StatusCode::OK, &Bundle { bundle }, len))
 }
 
 pub(super) async fn import(State(api): State<Arc<Api>>, Caller(principal): Caller, body: Bytes) -> Reply {
@@ -278,10 +271,7 @@ pub(super) async fn create_token(
         return Err(unexpected().into());
     };
     let len = secret.expose().len();
-    let answer = TokenMade { token: *token, secret: secret.into() };
-    let reply = secret_reply(StatusCode::CREATED, &answer, len);
-    drop(Zeroizing::new(answer.secret));
-    Ok(reply)
+    Ok(secret_reply(StatusCode::CREATED, &TokenMade { token: *token, secret }, len))
 }
 
 pub(super) async fn revoke_token(
@@ -339,8 +329,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_secret_is_sent_whole_and_kept_by_nobody() {
-        let answer = Bundle { bundle: "line\nof \"text\"".repeat(5000) };
-        let reply = secret_reply(StatusCode::OK, &answer, answer.bundle.len());
+        let answer = Bundle { bundle: "line\nof \"text\"".repeat(5000).into() };
+        let reply = secret_reply(StatusCode::OK, &answer, answer.bundle.expose().len());
         assert_eq!(reply.headers()[header::CACHE_CONTROL], "no-store");
         let body = axum::body::to_bytes(reply.into_body(), usize::MAX).await.expect("a body");
         assert_eq!(serde_json::from_slice::<Bundle>(&body).expect("JSON"), answer);

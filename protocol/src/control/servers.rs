@@ -175,7 +175,7 @@ pub struct PreseedRequest {
 }
 
 /// The answer to a request that makes a record or a key for it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerMade {
     /// The record as it is now.
     #[serde(flatten)]
@@ -184,29 +184,14 @@ pub struct ServerMade {
     pub made: bool,
     /// The bundle with the private key, when one was made to be handed out here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bundle: Option<String>,
-}
-
-/// Without the bundle, which is a secret.
-impl std::fmt::Debug for ServerMade {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { server, made, .. } = self;
-        f.debug_struct("ServerMade").field("server", server).field("made", made).finish_non_exhaustive()
-    }
+    pub bundle: Option<crate::Secret>,
 }
 
 /// Answer of `POST /v1/servers/<uuid>/bundle`: handed out once, and then no longer kept.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bundle {
     /// The bundle: text, with the private key in it.
-    pub bundle: String,
-}
-
-/// Without the bundle, which is a secret.
-impl std::fmt::Debug for Bundle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Bundle")
-    }
+    pub bundle: crate::Secret,
 }
 
 /// `PATCH /v1/servers/<uuid>` (RFC 7396): what is named changes, `null` takes away.

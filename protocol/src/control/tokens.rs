@@ -59,18 +59,11 @@ pub struct RevokeToken {
 }
 
 /// The answer to [`TokenRequest`]: the only time that the secret is told.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenMade {
     /// What is known of it from now on.
     #[serde(flatten)]
     pub token: Token,
     /// What the minion shows: the option `enrolment_token` of `minion.yaml`.
-    pub secret: String,
-}
-
-/// Without the secret.
-impl std::fmt::Debug for TokenMade {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenMade").field("token", &self.token).finish_non_exhaustive()
-    }
+    pub secret: crate::Secret,
 }

@@ -60,7 +60,7 @@ pub(super) fn hand_over(
     mut made: ServerMade,
     parcel: Option<Parcel>,
 ) -> Result<Exit, Failure> {
-    let bundle = made.bundle.take().map(Secret::from);
+    let bundle = made.bundle.take();
     let id = made.server.id;
     let waits = made.server.link.as_ref().and_then(|link| link.preseed).filter(|preseed| !preseed.is_fetched);
     let mut text = format!("{heading}\n{}", show::page(&made.server));
@@ -125,7 +125,7 @@ pub(super) async fn bundle(desk: &mut Desk<'_>, text: &str, path: &Path) -> Resu
     let server = resolve(desk.client, text).await?;
     let look = format!("brine server show {}", server.id);
     let bundle = wait(desk, desk.client.bundle(server.id), &look).await?;
-    deliver(desk, parcel, &Secret::from(bundle.bundle), server.id)?;
+    deliver(desk, parcel, &bundle.bundle, server.id)?;
     desk.note(&format!("The bundle of {} is handed out; the master no longer has it.", called(&server)))?;
     Ok(Exit::Ok)
 }
@@ -151,7 +151,7 @@ mod tests {
     fn fake() -> Fake {
         Fake::new(|line, body| {
             let keep = body["bundle"]["keep"] == json!(true);
-            let bundle = (!keep).then(|| "brine-bundle: 1\nsecret\n".to_owned());
+            let bundle = (!keep).then(|| Secret::from("brine-bundle: 1\nsecret\n".to_owned()));
             match line {
                 "GET /v1/servers?named=web1" => json!([server(1, "web1")]),
                 "POST /v1/servers" | "POST /v1/servers/01010101-0101-4101-8101-010101010101/preseed" => {

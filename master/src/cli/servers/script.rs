@@ -47,8 +47,7 @@ pub(super) async fn run(desk: &mut Desk<'_>, what: &Script) -> Result<Exit, Fail
         reason: what.reason.clone(),
     };
     let made = wait(desk, desk.client.create_token(&request), "brine token list").await?;
-    let secret = Secret::from(made.secret);
-    let script = Secret::from(with_token(&server, &master, &health, &secret));
+    let script = Secret::from(with_token(&server, &master, &health, &made.secret));
     if parcel.is_stdout() {
         desk.warn_exposed("write it with -o FILE");
     }
@@ -74,7 +73,7 @@ async fn bundle(desk: &mut Desk<'_>, what: &Script, server: &Server) -> Result<S
             )));
         }
         let bundle = wait(desk, desk.client.bundle(server.id), &look).await?;
-        return Ok(Secret::from(bundle.bundle));
+        return Ok(bundle.bundle);
     }
     let request = PreseedRequest {
         replace: false,
@@ -83,7 +82,7 @@ async fn bundle(desk: &mut Desk<'_>, what: &Script, server: &Server) -> Result<S
         reason: what.reason.clone(),
     };
     let made = wait(desk, desk.client.preseed(server.id, &request), &look).await?;
-    made.bundle.map(Secret::from).ok_or_else(|| {
+    made.bundle.ok_or_else(|| {
         Failure::Nothing(format!(
             "no bundle came for {}; make another key with: brine server preseed {} --replace",
             called(server),
@@ -168,10 +167,10 @@ mod tests {
                     created: Timestamp(0),
                     created_by: "root".to_owned(),
                 };
-                json!(TokenMade { token, secret: "brt_00".to_owned() })
+                json!(TokenMade { token, secret: "brt_00".to_owned().into() })
             }
             "POST /v1/servers/<1>/preseed" => {
-                let bundle = Some("brine-bundle: 1\nnew\n".to_owned());
+                let bundle = Some("brine-bundle: 1\nnew\n".to_owned().into());
                 json!(ServerMade { server: server(1, "web1"), made: false, bundle })
             }
             "POST /v1/servers/<1>/bundle" => json!({"bundle": "brine-bundle: 1\nold\n"}),
