@@ -152,7 +152,7 @@ mod tests {
             assert_eq!((result.value, result.retcode), (expected, 0), "{function} {args}");
         }
         let modules = returned(&[call("sys.list_modules", json!([]), json!({}))], &context).await.value;
-        assert!(modules.as_array().unwrap().len() > 20, "{modules}");
+        assert!(modules.as_array().unwrap().len() >= 20, "{modules}");
     }
 
     #[tokio::test]
