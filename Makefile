@@ -57,7 +57,7 @@ test-system: tools ## Tests that need root, the network and more tools, which it
 # Never skips: what is missing is named first, and then nothing runs.
 tools:
 	@missing=; \
-	for tool in $(PYTHON) curl debootstrap gpgv jq nsenter openssl setpriv sha256sum shellcheck tmux unshare; do \
+	for tool in $(PYTHON) curl debootstrap gpgv jq nsenter openssl setpriv sha256sum shellcheck systemd-analyze tmux unshare; do \
 		command -v "$$tool" >/dev/null 2>&1 || missing="$$missing $$tool"; \
 	done; \
 	$(PYTHON) -c 'import zmq' >/dev/null 2>&1 || missing="$$missing pyzmq"; \

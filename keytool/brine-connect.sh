@@ -668,12 +668,21 @@ After=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
-Type=simple
+# Started is when orders are read, whether or not the master is there.
+Type=notify
 ExecStart=$runs
+ExecReload=/bin/kill -HUP \$MAINPID
 Restart=always
 RestartSec=5
-# Only the minion itself is stopped: a service that a job has started lives on.
+# A loop that no longer turns is ended and started anew. A disk that stalls is no such loop.
+WatchdogSec=180
+TimeoutStopSec=30
+# Only the minion itself is stopped: a service that a job has started lives on, and so does a job that
+# replaces this program.
 KillMode=process
+# A command that ran out of memory is that command's end, not the minion's.
+OOMPolicy=continue
+TasksMax=infinity
 LimitNOFILE=65536
 # No ProtectSystem, PrivateTmp, NoNewPrivileges or the like: the commands that operators run here are
 # children of the minion, and would be locked in with it.

@@ -3,10 +3,11 @@
 use std::io::IsTerminal;
 use std::sync::OnceLock;
 
+use serde::{Deserialize, Serialize};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Registry, reload};
+use tracing_subscriber::{Layer, Registry, reload};
 
 /// The filter of the log that was set up, to be replaced while the program runs.
 static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
@@ -14,6 +15,18 @@ static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 /// The words that `--log-level` takes; Salt's.
 pub const LEVELS: [&str; 10] =
     ["all", "garbage", "trace", "debug", "profile", "info", "warning", "error", "critical", "quiet"];
+
+/// What a line of the log looks like: the option `log_format`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For people: time, level, text, and the fields as `name=value`.
+    #[default]
+    Text,
+    /// For programs: one JSON object a line, with `timestamp`, `level`, `target`, `message` and the
+    /// fields beside them.
+    Json,
+}
 
 /// Why the log could not be set up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,14 +42,17 @@ pub struct LevelError {
 ///
 /// # Errors
 /// `level` is none of [`LEVELS`].
-pub fn init(level: &str) -> Result<(), LevelError> {
+pub fn init(level: &str, format: Format) -> Result<(), LevelError> {
     let (filter, handle) = reload::Layer::new(targets(level)?);
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(colour)
         // A closed standard error must not end a daemon.
         .log_internal_errors(false);
+    let lines = match format {
+        Format::Text => lines.with_ansi(colour).boxed(),
+        Format::Json => lines.with_ansi(false).json().flatten_event(true).boxed(),
+    };
     // Fails only if a log is already set up, by a test for example.
     if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
         let _ = FILTER.set(handle);

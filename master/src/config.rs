@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use brine_local::log::Format;
 use brine_protocol::batch::BatchSize;
 use brine_protocol::control::Caution;
 use brine_protocol::limits::WireLimits;
@@ -58,6 +59,8 @@ pub struct Config {
     pub node: u8,
     /// What gets logged: quiet, error, warning, info, debug, trace.
     pub log_level: String,
+    /// What a line of the log looks like: text or json.
+    pub log_format: Format,
     /// Who may do what, besides root and the master's own user.
     pub roles: BTreeMap<String, RoleEntry>,
     /// Salt's form of operator entries: user to a list of functions, or of `{target: functions}`.
@@ -183,6 +186,7 @@ impl Default for Config {
             config_rotation: 86_400,
             node: 0,
             log_level: "info".to_owned(),
+            log_format: Format::default(),
             roles: BTreeMap::new(),
             publisher_acl: BTreeMap::new(),
             publisher_acl_blacklist: Blacklist::default(),

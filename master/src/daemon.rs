@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use brine_local::clock::wall;
 use brine_local::config::{Environment, Loaded};
+use brine_local::supervisor::Supervisor;
 use brine_local::{Paths, file, init, log};
 use brine_pki::registry::{Opened as OpenedTrust, Trust};
 use brine_pki::waiting::WaitingLimits;
@@ -80,7 +81,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         own_uid: nix::unistd::geteuid().as_raw(),
     };
     let loaded = source.read()?;
-    log::init(arguments.log_level.as_deref().unwrap_or(&loaded.options.log_level))?;
+    let level = arguments.log_level.as_deref().unwrap_or(&loaded.options.log_level);
+    log::init(level, loaded.options.log_format)?;
     loaded.log();
     let signals = Signals::listen()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -227,6 +229,7 @@ async fn serve(
         state_file: paths.master_json(),
         clock,
         disk: paths.master_state_dir(),
+        supervisor: Supervisor::of_process(),
     };
     tokio::spawn(gate.run(ports));
     tokio::spawn(async move {
@@ -237,6 +240,8 @@ async fn serve(
     let state = serde_json::to_vec(&driver.state).expect("plain data");
     file::replace(&paths.master_json(), &state, 0o644)?;
     tracing::info!(%fingerprint, publish_port = numbers.0, ret_port = numbers.1, "listening");
+    driver.supervisor.ready();
+    driver.supervisor.status(&format!("listening on ports {} and {}", numbers.0, numbers.1));
 
     let present = (*options).clone();
     let reloader = Reloader { source, present, read: loaded.read, has_own_log_level, reach };

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use brine_local::supervisor::Supervisor;
 use brine_pki::handshake::master::{Agreement, Succession};
 use brine_pki::key::PrivateKey;
 use brine_protocol::Fingerprint;
@@ -91,6 +92,8 @@ pub struct Driver {
     pub clock: Clock,
     /// The folder whose disk has to have room.
     pub disk: std::path::PathBuf,
+    /// Who watches that this loop turns.
+    pub supervisor: Supervisor,
 }
 
 /// Signs an agreement with the next serial, which is in the ledger before it is offered.
@@ -136,6 +139,7 @@ impl Driver {
         loop {
             let until = self.engine.next_deadline().min(disk_due).min(work.due());
             let wait = until.saturating_sub(self.clock.now().steady);
+            self.supervisor.beat(Instant::now());
             tokio::select! {
                 biased;
                 () = &mut stop => break,
@@ -143,6 +147,7 @@ impl Driver {
                 received = inputs.recv_many(&mut batch, 256) => if received == 0 { break },
                 Some(done) = done.recv() => batch.push(self.on_key_work(done)),
                 () = tokio::time::sleep(wait) => {}
+                () = at(self.supervisor.due()) => {}
             }
             let now = self.clock.now();
             // Inputs that never stop must not hold up what is due.
@@ -180,6 +185,7 @@ impl Driver {
                     return Err(broken());
                 },
                 () = &mut stop => break,
+                () = keep_alive(&mut self.supervisor) => {}
             }
 
             if let Some((path, bytes)) = self.engine.trust().unsaved(now.wall) {
@@ -205,6 +211,7 @@ impl Driver {
                 });
             }
         }
+        self.supervisor.stopping();
         writer.finish().await;
         Ok(self.engine.trust().save()?)
     }
@@ -226,6 +233,22 @@ impl Driver {
     }
 }
 
+/// Ready at this moment, if there is one.
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Gives signs of life while something else is waited for.
+async fn keep_alive(supervisor: &mut Supervisor) {
+    loop {
+        at(supervisor.due()).await;
+        supervisor.beat(Instant::now());
+    }
+}
+
 /// What performs an output that nothing has to wait for.
 struct Hands {
     gate: Arc<Gate>,
@@ -237,10 +260,18 @@ impl Hands {
     /// Decisions about keys, and who comes and goes, are for the log as well. Knocks are not: a
     /// stranger must not be able to fill it.
     fn log(&self, event: &Event) {
+        let words: Vec<&str> = event.tag.split('/').collect();
+        let (jid, minion) = match words[..] {
+            [_, "job", jid, "ret", minion] => (Some(jid), Some(minion)),
+            [_, "job", jid, ..] => (Some(jid), None),
+            [_, "key" | "minion", minion, ..] => (None, Some(minion)),
+            _ => (None, None),
+        };
+        let peer = event.data.get("address").and_then(serde_json::Value::as_str);
         // Of what happens to keys, only knocks come from an address.
-        let is_knock = event.tag.starts_with("brine/key/") && event.data.get("address").is_some();
+        let is_knock = event.tag.starts_with("brine/key/") && peer.is_some();
         if event.tag.starts_with("brine/job/") || event.tag.ends_with("/grains") || is_knock {
-            tracing::debug!(tag = event.tag, data = %event.data, "event");
+            tracing::debug!(tag = event.tag, jid, minion, peer, data = %event.data, "event");
         } else if event.tag == "brine/master/key/succeeded" && event.data["missing_count"] != 0 {
             tracing::warn!(
                 tag = event.tag,
@@ -249,7 +280,7 @@ impl Hands {
                  brine-minion trust-master on them"
             );
         } else {
-            tracing::info!(tag = event.tag, data = %event.data, "event");
+            tracing::info!(tag = event.tag, jid, minion, peer, data = %event.data, "event");
         }
     }
 

@@ -63,7 +63,7 @@ decide! {
     in_place: timeout, confirm_above, batch_safe_limit, batch_safe_size, log_level, roles, publisher_acl, publisher_acl_blacklist, zones_see_unclaimed, auto_accept, autosign_file,
         autoreject_file, autosign_grains_dir, max_minions, server_created_hook, nodegroups,
         pillar_roots;
-    restart: pillar_cache_bytes, interface, publish_port, ret_port, master_address, servers_max, keysize, keep_jobs_seconds, lost_after, heartbeat, config_rotation,
+    restart: log_format, pillar_cache_bytes, interface, publish_port, ret_port, master_address, servers_max, keysize, keep_jobs_seconds, lost_after, heartbeat, config_rotation,
         node, open_mode, pending_max, pending_per_id, pending_age, connections_max, connections_per_address,
         connect_rate_per_address, connect_burst_per_address, exempt_addresses, waiting_share_percent,
         descriptors_reserved, handshake_timeout_ms, message_timeout_ms, write_stall_ms, send_queue_max,

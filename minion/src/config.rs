@@ -1,9 +1,11 @@
 //! The options of `minion.yaml`, checked: what comes out of here can be used as it is.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use brine_local::Paths;
 use brine_local::config::{ConfigError, Environment, Fault, Loaded, load_daemon};
+use brine_local::log::Format;
 use brine_pki::key::{BITS_MAX, BITS_MIN};
 use brine_protocol::limits::WireLimits;
 use brine_protocol::message::CLAIMED_GRAINS_MAX;
@@ -57,6 +59,8 @@ pub struct Options {
     pub autosign_grains: Vec<String>,
     /// Least severe events that are logged.
     pub log_level: Level,
+    /// What a line of the log looks like: text or json.
+    pub log_format: Format,
     /// Longest pause before the next attempt while the master cannot be reached, in seconds.
     pub reconnect_max: Seconds,
     /// Seconds until a TCP connection has to stand, for each address of the master.
@@ -66,6 +70,8 @@ pub struct Options {
     /// Seconds without a byte, in the midst of a message, after which a connection is given up;
     /// and seconds until the master has to take what is sent to it.
     pub stall_timeout: Seconds,
+    /// The folder of custom modules; a relative one is in the folder of the configuration.
+    pub modules_dir: Option<PathBuf>,
     /// Most bytes kept of each output stream of a command.
     pub output_max: usize,
     /// Largest return, as JSON, in bytes. Larger ones are shortened, and say so.
@@ -103,10 +109,12 @@ impl Default for Options {
             grains: Map::new(),
             autosign_grains: Vec::new(),
             log_level: Level("info".to_owned()),
+            log_format: Format::default(),
             reconnect_max: Seconds(4.0),
             connect_timeout: Seconds(5.0),
             handshake_timeout: Seconds(10.0),
             stall_timeout: Seconds(10.0),
+            modules_dir: None,
             output_max: 256 * 1024,
             return_max: 832 * 1024,
             spool_max: 64 * 1024 * 1024,
@@ -134,6 +142,15 @@ impl Options {
     #[must_use]
     pub fn return_port(&self) -> u16 {
         self.master_port.unwrap_or(self.ret_port)
+    }
+
+    /// Where the custom modules are.
+    #[must_use]
+    pub fn modules_folder(&self, paths: &Paths) -> PathBuf {
+        match &self.modules_dir {
+            Some(folder) => paths.config_dir().join(folder),
+            None => paths.minion_state_dir().join("modules"),
+        }
     }
 
     /// Checks what types alone cannot say.

@@ -16,6 +16,7 @@ use crate::config;
 use crate::driver::{self, Parts, Signals};
 use crate::engine::Engine;
 use crate::enrolment;
+use crate::functions::Modules;
 use crate::grains::{Grains, VERSION};
 use crate::host_id::id;
 use crate::identity::Keyring;
@@ -57,7 +58,7 @@ pub fn main(cli: Cli) -> Result<u8> {
         }
         Some(Command::Call { out, args_stdin, function, arguments }) => {
             let options = options()?;
-            log::init(common.log_level.as_deref().unwrap_or("warning"))?;
+            log::init(common.log_level.as_deref().unwrap_or("warning"), log::Format::Text)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let line =
                 call::Line { function: &function, words: arguments, has_more: args_stdin, format: out };
@@ -66,7 +67,8 @@ pub fn main(cli: Cli) -> Result<u8> {
         None => {
             let loaded = config::load_with(&paths, &environment)?;
             let options = &loaded.options;
-            log::init(common.log_level.as_deref().unwrap_or(options.log_level.as_str()))?;
+            let level = common.log_level.as_deref().unwrap_or(options.log_level.as_str());
+            log::init(level, options.log_format)?;
             loaded.log();
             let id = id(options)?;
             let has_own_log_level = common.log_level.is_some();
@@ -139,6 +141,7 @@ fn serve(mut source: Source) -> Result<()> {
         journal: book.id().to_owned(),
         keys: Arc::new(rotator),
         pillar,
+        modules: Modules::of(options.modules_folder(paths)),
     };
     let parts = Parts {
         engine: Engine::new(settings, book, (*all).clone()),

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use brine_local::supervisor::Supervisor;
 use brine_protocol::Fingerprint;
 use brine_protocol::message::{Standing, ToMinion};
 use serde_json::{Map, Value};
@@ -108,6 +109,7 @@ struct Driver {
     sessions: u64,
     redial_at: Instant,
     last_said: String,
+    supervisor: Supervisor,
     is_stopping: bool,
 }
 
@@ -121,6 +123,7 @@ enum Woken {
     Refresh,
     Redial,
     Abandon,
+    Watchdog,
     Reload,
     Reloaded(Box<Result<Next>>),
     Stop(&'static str),
@@ -149,12 +152,16 @@ pub async fn run(parts: Parts, signals: Signals) {
         sessions: 0,
         redial_at: Instant::now(),
         last_said: String::new(),
+        supervisor: Supervisor::of_process(),
         is_stopping: false,
     };
     driver.resume_rotation();
     // What the engine found unfinished goes to disk first of all.
     driver.perform(&mut signals).await;
+    // Before there is a session: a machine must not wait for its master while it boots.
+    driver.supervisor.ready();
     while !driver.is_stopping {
+        driver.supervisor.beat(Instant::now());
         let redial_at = driver.link.is_none().then_some(driver.redial_at);
         let abandon_at = driver.link.as_ref().and_then(|link| link.abandon_at);
         let woken = tokio::select! {
@@ -169,6 +176,7 @@ pub async fn run(parts: Parts, signals: Signals) {
             () = at(driver.parts.engine.next_deadline()) => Woken::Input(Input::Tick),
             () = at(redial_at) => Woken::Redial,
             () = at(abandon_at) => Woken::Abandon,
+            () = at(driver.supervisor.due()) => Woken::Watchdog,
             Some(()) = hangup.recv() => Woken::Reload,
             Some(next) = reloads.recv() => Woken::Reloaded(Box::new(next)),
             name = signals.next() => Woken::Stop(name),
@@ -221,10 +229,12 @@ impl Driver {
                 });
             }
             Woken::Redial => self.dial(),
+            Woken::Watchdog => {}
             Woken::Reload => self.reload(),
             Woken::Reloaded(next) => self.on_reloaded(*next),
             Woken::Stop(name) => {
                 tracing::info!(signal = name, "stopping");
+                self.supervisor.stopping();
                 self.is_stopping = true;
                 self.handle(Input::Stop);
             }
@@ -397,7 +407,8 @@ impl Driver {
                 // the master sees it silent meanwhile.
                 self.say(format!("{error:#}; waiting for the disk"), false);
                 tokio::select! {
-                    () = tokio::time::sleep(DISK_PAUSE) => {}
+                    // It is alive while it waits.
+                    () = tokio::time::sleep(DISK_PAUSE) => self.supervisor.beat(Instant::now()),
                     name = signals.next() => {
                         tracing::info!(signal = name, "stopping");
                         self.is_stopping = true;

@@ -62,13 +62,13 @@ macro_rules! decide {
 }
 
 decide! {
-    in_place: grains, log_level, keysize, reconnect_max, output_max, process_count_max;
+    in_place: grains, log_level, keysize, reconnect_max, output_max, process_count_max, modules_dir;
     // The limits are told to the master, or hold for a connection, when a session begins.
     session: master, publish_port, ret_port, master_port, master_finger, server, enrolment_token,
         enrolment_token_file, autosign_grains, connect_timeout, handshake_timeout, stall_timeout, return_max,
         message_max, frames_max, ready_max;
     // The id is who the minion is; the journal is opened with room for the spool.
-    restart: id, minion_id_lowercase, minion_id_remove_domain, append_domain, spool_max,
+    restart: log_format, id, minion_id_lowercase, minion_id_remove_domain, append_domain, spool_max,
 }
 
 /// Where the configuration comes from, and what of it is in effect.
@@ -257,6 +257,7 @@ mod tests {
                 ("master_finger", _) => json!("ab".repeat(32)),
                 ("master_port", _) => json!(7),
                 ("log_level", _) => json!("debug"),
+                ("log_format", _) => json!("json"),
                 (_, Value::Null | Value::String(_)) => json!("other"),
                 ("keysize", _) => json!(2048),
                 (_, Value::Number(number)) => json!(number.as_f64().unwrap() as u64 + 1),

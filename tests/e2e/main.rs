@@ -24,5 +24,6 @@ mod rotation;
 mod rules;
 mod servers;
 mod start;
+mod supervised;
 mod targets;
 mod trust;

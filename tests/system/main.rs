@@ -13,6 +13,7 @@ mod pairing;
 mod pyzmq;
 mod tmux;
 mod tui;
+mod units;
 mod users;
 mod zones;
 

@@ -27,6 +27,9 @@ impl Driver {
 
     /// Logs what is new at its level, and what was said last already as a detail.
     pub(super) fn say(&mut self, text: String, is_fine: bool) {
+        if text != self.last_said {
+            self.supervisor.status(&text);
+        }
         if text == self.last_said {
             tracing::debug!("{text}");
         } else if is_fine {
