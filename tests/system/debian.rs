@@ -18,6 +18,9 @@ use crate::run;
 
 const SUITE: &str = "bookworm";
 
+/// What is there beside the least that there can be, with commas between.
+const PACKAGES: &str = "cron";
+
 /// What a login of root has.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -46,7 +49,7 @@ fn base() -> PathBuf {
     let _held = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
     remove_orphans(&folder);
     let version = run(&["debootstrap", "--version"]).expect(0).stdout.trim().replace(' ', "-");
-    let base = folder.join(format!("{SUITE}-{version}"));
+    let base = folder.join(format!("{SUITE}-{version}-{PACKAGES}"));
     if base.exists() {
         return base;
     }
@@ -56,7 +59,8 @@ fn base() -> PathBuf {
     }
     let root = half.to_str().unwrap();
     // What is run as root here is what Debian has signed.
-    let command = apart(&["debootstrap", "--force-check-gpg", "--variant=minbase", SUITE, root]);
+    let include = format!("--include={PACKAGES}");
+    let command = apart(&["debootstrap", "--force-check-gpg", "--variant=minbase", &include, SUITE, root]);
     let mut process = Process::start(command, &folder.join("debootstrap.log"));
     let ended = process.wait(900.0);
     assert!(ended.success(), "debootstrap failed, {ended}:\n{}", process.log());

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod accounts;
 mod api_docs;
 mod connect;
 mod debian;
@@ -11,6 +12,7 @@ mod openssl;
 mod packages;
 mod pairing;
 mod pyzmq;
+mod tables;
 mod tmux;
 mod tui;
 mod units;

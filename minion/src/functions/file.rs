@@ -21,7 +21,7 @@ mod write;
 
 use super::Function;
 pub(super) use blocking::{Stop, blocking};
-pub(super) use bytes::open;
+pub(super) use bytes::{Place, open, read_text, replace as put};
 pub(super) use digest::of_file;
 pub(super) use matching::matching;
 pub(super) use path::{expand, failed, reason, take as take_path, text as path_text};

@@ -85,6 +85,14 @@ impl Tool {
     /// # Errors
     /// The program is not there, or cannot be started.
     pub(super) async fn run(self, context: &Context) -> Result<Done, Fault> {
+        Ok(self.run_exact(context).await?.0)
+    }
+
+    /// As [`Tool::run`], with the standard output byte for byte as well.
+    ///
+    /// # Errors
+    /// As [`Tool::run`].
+    pub(super) async fn run_exact(self, context: &Context) -> Result<(Done, Vec<u8>), Fault> {
         let path = find(&self.program, &context.path).ok_or_else(|| {
             Fault::Execution(format!("this needs the program {:?}, which is not installed", self.program))
         })?;
@@ -109,12 +117,13 @@ impl Tool {
         let finished = launch(start, &context.on_pid)
             .await
             .map_err(|reason| Fault::Execution(format!("{} cannot be run: {reason}", self.program)))?;
-        Ok(Done {
+        let done = Done {
             retcode: finished.retcode,
             is_cut: finished.stdout.is_cut || finished.stderr.is_cut,
             stdout: finished.stdout.text(),
             stderr: finished.stderr.text(),
-        })
+        };
+        Ok((done, finished.stdout.into_bytes()))
     }
 
     /// Runs it and wants it to end with 0; gives its standard output.

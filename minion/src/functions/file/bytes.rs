@@ -65,7 +65,7 @@ pub(super) fn read_some(path: &Path, max: usize) -> Result<(Vec<u8>, bool), Faul
 }
 
 /// Reads a whole file that is to be edited.
-pub(super) fn read_text(path: &Path) -> Result<Vec<u8>, Fault> {
+pub(in crate::functions) fn read_text(path: &Path) -> Result<Vec<u8>, Fault> {
     let (bytes, is_cut) = read_some(path, usize::try_from(TEXT_MAX).unwrap_or(usize::MAX))?;
     if is_cut {
         let limit = TEXT_MAX / 1024 / 1024;
@@ -88,7 +88,7 @@ pub(super) fn follow(path: &Path) -> Result<PathBuf, Fault> {
 
 /// Whether the file keeps its place on disk, for those who know it by another name.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Place {
+pub(in crate::functions) enum Place {
     /// A file with several names is written where it is.
     Kept,
     /// Always a new file.
@@ -100,7 +100,7 @@ pub(super) enum Place {
 ///
 /// It is written beside and renamed. Where that cannot be (the file has several names, is a mount
 /// point, or belongs to somebody else, or the folder takes no new file) it is written in place.
-pub(super) fn replace(path: &Path, bytes: &[u8], place: Place) -> Result<(), Fault> {
+pub(in crate::functions) fn replace(path: &Path, bytes: &[u8], place: Place) -> Result<(), Fault> {
     let there = follow(path)?;
     let folder = match there.parent() {
         Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
