@@ -677,8 +677,8 @@ RestartSec=5
 # A loop that no longer turns is ended and started anew. A disk that stalls is no such loop.
 WatchdogSec=180
 TimeoutStopSec=30
-# Only the minion itself is stopped: a service that a job has started lives on, and so does a job that
-# replaces this program.
+# Only the minion itself is stopped: a service that a job has started lives on, and so does a detached
+# job, one that replaces this program say. Other jobs the minion ends itself.
 KillMode=process
 # A command that ran out of memory is that command's end, not the minion's.
 OOMPolicy=continue

@@ -69,6 +69,7 @@ fn request() -> JobRequest {
         delivery: brine_protocol::job::Delivery::Now,
         job_timeout_ms: None,
         batch: None,
+        detach: false,
     }
 }
 

@@ -5,6 +5,7 @@
 //! that what was shown is what is done.
 
 mod act;
+mod complete;
 mod doctor;
 mod failure;
 mod generate;
@@ -24,14 +25,19 @@ use std::io;
 use std::process::ExitCode;
 
 use brine_client::Exit;
+use brine_local::completion;
 use brine_local::output::screen::Screen;
 use brine_protocol::control::KeysQuery;
+use clap::CommandFactory;
 
 use failure::Failure;
 use options::{Action, Line, Word};
 use source::Source;
 
 fn main() -> ExitCode {
+    if complete::serve() {
+        return ExitCode::SUCCESS;
+    }
     let line = match Line::read() {
         Ok(line) => line,
         Err(exit) => return exit.into(),
@@ -125,6 +131,15 @@ async fn perform_word(line: &Line, word: &Word, screen: &mut Screen) -> Result<E
         }
         Word::Doctor => doctor::run(common, screen).await,
         Word::Ledger { verb } => ledger::run(*verb, &common.paths(), screen),
+        Word::Completion { shell } => {
+            screen.print(&completion::script("brine-key", *shell)?)?;
+            Ok(Exit::Ok)
+        }
+        Word::Man(pages) => {
+            let said = pages.write([Line::command()]).map_err(|error| Failure::Nothing(error.to_string()))?;
+            screen.print(&said)?;
+            Ok(Exit::Ok)
+        }
         Word::Suspend { .. } | Word::Resume { .. } | Word::Master | Word::Other(_) => {
             unreachable!("the command line made acts or refusals of these")
         }

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use brine_client::Exit;
 use brine_local::Paths;
+use brine_local::completion::ArgValueCompleter;
 use brine_local::output::{Format, Style, wants_colours};
 use brine_protocol::Fingerprint;
 use brine_protocol::control::{Act, KEY_STATES, KeyState};
 use clap::error::ErrorKind;
 use clap::{ArgAction, ArgGroup, Args, CommandFactory, Parser};
 
+use crate::complete;
 use crate::failure::Failure;
 use crate::select::{Pattern, Whom};
 use habits::Habits;
@@ -62,28 +64,28 @@ struct Actions {
     #[arg(long, help_heading = LIST)]
     long: bool,
     /// Accept matching keys that wait.
-    #[arg(short = 'a', long, value_name = "MATCH", group = "action", help_heading = ACT)]
+    #[arg(short = 'a', long, value_name = "MATCH", add = ArgValueCompleter::new(complete::pending), group = "action", help_heading = ACT)]
     accept: Option<String>,
     /// Accept all keys that wait, but for ids that several keys claim.
     #[arg(short = 'A', long, group = "action", help_heading = ACT)]
     accept_all: bool,
     /// Reject matching keys that wait.
-    #[arg(short = 'r', long, value_name = "MATCH", group = "action", help_heading = ACT)]
+    #[arg(short = 'r', long, value_name = "MATCH", add = ArgValueCompleter::new(complete::pending), group = "action", help_heading = ACT)]
     reject: Option<String>,
     /// Reject all keys that wait.
     #[arg(short = 'R', long, group = "action", help_heading = ACT)]
     reject_all: bool,
     /// Delete matching keys, whatever their state; sessions end at once.
-    #[arg(short = 'd', long, value_name = "MATCH", group = "action", help_heading = ACT)]
+    #[arg(short = 'd', long, value_name = "MATCH", add = ArgValueCompleter::new(complete::all), group = "action", help_heading = ACT)]
     delete: Option<String>,
     /// Delete all keys.
     #[arg(short = 'D', long, group = "action", help_heading = ACT)]
     delete_all: bool,
     /// Cut matching accepted minions off and keep their keys.
-    #[arg(long, value_name = "MATCH", group = "action", help_heading = ACT)]
+    #[arg(long, value_name = "MATCH", add = ArgValueCompleter::new(complete::accepted), group = "action", help_heading = ACT)]
     suspend: Option<String>,
     /// Let matching suspended minions in again.
-    #[arg(long, value_name = "MATCH", group = "action", help_heading = ACT)]
+    #[arg(long, value_name = "MATCH", add = ArgValueCompleter::new(complete::suspended), group = "action", help_heading = ACT)]
     resume: Option<String>,
     /// With accept also rejected keys, with reject also accepted ones.
     #[arg(long, help_heading = NARROW)]
@@ -98,13 +100,13 @@ struct Actions {
     #[arg(long, help_heading = NARROW)]
     include_denied: bool,
     /// Print matching public keys.
-    #[arg(short = 'p', long, value_name = "MATCH", group = "action", help_heading = PRINT)]
+    #[arg(short = 'p', long, value_name = "MATCH", add = ArgValueCompleter::new(complete::all), group = "action", help_heading = PRINT)]
     print: Option<String>,
     /// Print all public keys.
     #[arg(short = 'P', long, group = "action", help_heading = PRINT)]
     print_all: bool,
     /// Print fingerprints of matching keys; of the master itself when MATCH is master.
-    #[arg(short = 'f', long, value_name = "MATCH", group = "action", help_heading = PRINT)]
+    #[arg(short = 'f', long, value_name = "MATCH", add = ArgValueCompleter::new(complete::all), group = "action", help_heading = PRINT)]
     finger: Option<String>,
     /// Print the fingerprints of all keys and of the master.
     #[arg(short = 'F', long, group = "action", help_heading = PRINT)]

@@ -79,6 +79,12 @@ impl Paths {
         self.etc().join("pillar")
     }
 
+    /// The modules that minions get from the master, when no option names another folder.
+    #[must_use]
+    pub fn modules(&self) -> PathBuf {
+        self.etc().join("modules")
+    }
+
     /// The grains that `grains.setval` writes.
     #[must_use]
     pub fn grains_file(&self) -> PathBuf {

@@ -37,12 +37,14 @@ use brine_local::file::FileError;
 use brine_protocol::control::JobRequest;
 use brine_protocol::target::Target;
 use clap::Parser;
+use clap::error::ErrorKind;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::config::Config;
 use caution::{Person, Settled};
 pub use failure::Failure;
+use options::brief;
 use options::servers::ServerVerb;
 use options::target::TargetVerb;
 use options::{Common, Kind, Noun, NounLine, RunLine, Running};
@@ -86,8 +88,11 @@ fn try_main(line: Vec<OsString>) -> Result<Exit, Failure> {
             Ok(parsed) => in_runtime(noun(parsed, &mut inputs)),
             Err(error) => Ok(explain(&error)),
         },
-        Kind::Run => match RunLine::try_parse_from(line) {
+        Kind::Run => match RunLine::try_parse_from(&line) {
             Ok(parsed) => run_line(&parsed, &mut inputs),
+            Err(error) if error.kind() == ErrorKind::DisplayHelp && !brief::asks_for_all(&line) => {
+                Ok(brief::print().map_or(Exit::ClosedOutput, |()| Exit::Ok))
+            }
             Err(error) => Ok(explain(&error)),
         },
     }
@@ -144,8 +149,8 @@ async fn noun(line: NounLine, inputs: &mut Inputs) -> Result<Exit, Failure> {
         Noun::Pillar { verb } => pillar::run(&client, verb, &style).await,
         Noun::Events { filters } => events::run(&client, &filters, &style).await,
         Noun::Completion { shell } => complete::script(shell),
-        Noun::Man(pages) => man::write(&pages.to),
-        Noun::Doctor => doctor::run(&client, &style).await,
+        Noun::Man(pages) => man::write(&pages),
+        Noun::Doctor { minion } => doctor::run(&client, &line.common.paths(), minion.as_ref(), &style).await,
     }
 }
 
@@ -230,6 +235,7 @@ fn job(
         delivery: running.orders.delivery(),
         job_timeout_ms: limit,
         batch: running.orders.batch(),
+        detach: running.detach,
     })
 }
 

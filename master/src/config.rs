@@ -74,6 +74,9 @@ pub struct Config {
     /// Folders with the pillar files, as a list or under Salt's `base:`; `pillar` beside this file when
     /// none is named, which need not be there.
     pub pillar_roots: pillar::Roots,
+    /// Folder of the modules that minions get with `brine.sync_modules`; `modules` beside the folder of
+    /// keys (`/etc/brine/modules`) when none is named, which need not be there.
+    pub modules_dir: Option<PathBuf>,
     /// Names for sets of minions, for `-N` and `N@`: a compound target each, or the list of its words.
     pub nodegroups: Nodegroups,
 
@@ -192,6 +195,7 @@ impl Default for Config {
             publisher_acl_blacklist: Blacklist::default(),
             zones_see_unclaimed: false,
             pillar_roots: pillar::Roots::default(),
+            modules_dir: None,
             nodegroups: Nodegroups::new(),
             server_created_hook: None,
             auto_accept: false,

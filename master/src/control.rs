@@ -66,6 +66,8 @@ pub struct Api {
     pub since: Timestamp,
     /// Largest request body.
     pub request_max: usize,
+    /// Most connections of minions at a time.
+    pub connections_max: usize,
 }
 
 /// Binds the control socket: mode 0660, group `brine` where there is one.
@@ -206,6 +208,7 @@ async fn health(State(api): State<Arc<Api>>, Caller(principal): Caller) -> Reply
         return Err(unexpected().into());
     };
     problems.extend(api.desk.write_problem());
+    problems.extend(too_few(&keys, api.connections_max));
     json_reply(&Health {
         status: if problems.is_empty() { "ok" } else { "degraded" }.to_owned(),
         problems,
@@ -219,6 +222,20 @@ async fn health(State(api): State<Arc<Api>>, Caller(principal): Caller) -> Reply
         sessions,
         keys,
         counters: api.counters.snapshot(),
+    })
+}
+
+/// Whether not all accepted minions can be connected at a time.
+fn too_few(keys: &serde_json::Map<String, serde_json::Value>, connections_max: usize) -> Option<String> {
+    let accepted = keys.get("accepted")?.as_u64()?;
+    let carried = connections_max as u64 / 2;
+    (accepted > carried).then(|| {
+        format!(
+            "{accepted} keys are accepted, and the limits of this master carry {carried} minions at a time: \
+             raise the descriptor limit (ulimit -n, LimitNOFILE= of the service) to {} or more, or the option \
+             connections_max if it is set",
+            accepted * 2 + 256
+        )
     })
 }
 

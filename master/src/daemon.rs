@@ -25,6 +25,7 @@ use crate::engine::{Engine, Input, Memory, Settings};
 use crate::gate::{Gate, Ports};
 use crate::hook;
 use crate::master_key::KeyFiles;
+use crate::modules;
 use crate::pillar;
 use crate::reload::{Reach, Reloader, Source};
 use crate::rule_files::{self, RuleFiles};
@@ -55,7 +56,7 @@ let it in with `brine-key -a ID`, and greet it with `brine '*' test.ping`.
 Each option may be given in the environment as well, which wins over the files: BRINE_RET_PORT=5506
 is `ret_port: 5506`. Lists and maps are written as in YAML; an empty variable counts as none.
 
-SIGHUP reads files and rules again: roles, nodegroups, pillar, rules of acceptance, max_minions,
+SIGHUP reads files and rules again: roles, nodegroups, pillar, modules_dir, rules of acceptance, max_minions,
 server_created_hook and log_level change at once, and the log names what needs a restart. SIGTERM and SIGINT stop the master."
 )]
 pub struct Arguments {
@@ -166,6 +167,9 @@ async fn serve(
     });
     let mut engine = Engine::new(settings, trust, memory, random, clock.now());
     engine.handle(Input::Rules { rules, problem: None }, clock.now());
+    let roles = Arc::new(options.read_roles().map_err(anyhow::Error::msg)?);
+    let told = Input::Roles { roles: Arc::clone(&roles), own_uid: source.own_uid };
+    engine.handle(told, clock.now());
     let pillar_source = pillar::Source::new(&options, &paths);
     let mut pillar_said = pillar::Said::default();
     engine.handle(pillar_said.input(pillar_source.read(), false), clock.now());
@@ -184,15 +188,18 @@ async fn serve(
     let gate = Gate::new(Arc::clone(&options), Arc::clone(&counters), agreement, inputs.clone());
     let desk = Arc::new(Desk::new(options.events_kept, events, engine.last_event() + 1));
     let reach = Reach {
-        roles: watch::Sender::new(Arc::new(options.read_roles().map_err(anyhow::Error::msg)?)),
+        roles: watch::Sender::new(Arc::clone(&roles)),
         rule_files: other_rule_files,
         pillar: watch::Sender::new(pillar_source),
+        modules: watch::Sender::new(modules::Source::new(&options, &paths)),
         caution: watch::Sender::new(options.caution()),
         hook: watch::Sender::new(options.server_created_hook.clone()),
         inputs: inputs.clone(),
     };
     let (pillar_asks, asked) = mpsc::unbounded_channel();
     tokio::spawn(pillar::watch(reach.pillar.subscribe(), asked, pillar_said, inputs.clone()));
+    let (module_steps, steps) = mpsc::unbounded_channel();
+    tokio::spawn(modules::watch(reach.modules.subscribe(), steps, inputs.clone()));
     let hooked = reach.hook.subscribe();
     hook::start(Arc::clone(&desk), engine.last_event(), Arc::clone(&counters), hooked, source.own_uid);
     let api = Arc::new(Api {
@@ -208,6 +215,7 @@ async fn serve(
         master_address: bundles::master_address(&options),
         since: wall(),
         request_max: options.request_max,
+        connections_max: gate.connections_max(),
     });
     let mut driver = Driver {
         engine,
@@ -219,6 +227,7 @@ async fn serve(
         keys,
         bundles,
         pillar: pillar_asks,
+        modules: module_steps,
         master_address: bundles::master_address(&options),
         state: MasterState {
             pid: std::process::id(),

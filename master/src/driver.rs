@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use crate::bundles::Bundles;
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::engine::{Engine, Input, Now, Output};
+use crate::engine::{Engine, Input, ModuleStep, Now, Output};
 use crate::gate::Gate;
 use crate::master_key::KeyFiles;
 use crate::store::{Record, Store, StoreError};
@@ -82,6 +82,8 @@ pub struct Driver {
     pub bundles: Bundles,
     /// Has the pillar files read again.
     pub pillar: mpsc::UnboundedSender<()>,
+    /// Has custom modules read.
+    pub modules: mpsc::UnboundedSender<ModuleStep>,
     /// Where minions reach this master, as far as that is known.
     pub master_address: Option<String>,
     /// What the master says about itself in a file.
@@ -175,6 +177,7 @@ impl Driver {
                         Output::Bundle(step) => self.on_bundle_step(step, &work),
                         // Nobody reads them any more when the master stops.
                         Output::ReadPillar => drop(self.pillar.send(())),
+                        Output::Modules(step) => drop(self.modules.send(step)),
                         _ => ordered.push(output),
                     }
                 }
@@ -291,7 +294,8 @@ impl Hands {
             | Output::CheckRotation(_)
             | Output::Key(_)
             | Output::Bundle(_)
-            | Output::ReadPillar => {}
+            | Output::ReadPillar
+            | Output::Modules(_) => {}
             Output::Welcome { conn, standing } => self.gate.welcome(conn, standing),
             Output::Send { conn, message } | Output::SendNow { conn, message } => {
                 self.gate.send(conn, &message);

@@ -13,50 +13,51 @@
 
 mod batches;
 mod broadcast;
+mod clash;
+mod clocks;
 mod enrol;
 mod events;
 mod handing;
 mod jobs;
 mod keys;
+mod load;
 mod minions;
 mod mint;
+mod modules;
 mod pillars;
 mod preseed;
 mod refusals;
 mod requests;
+mod rights;
 mod rotation;
 mod rules;
 mod servers;
 mod sessions;
 mod settings;
 mod targets;
+mod words;
 mod zones;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brine_pki::key::PublicKey;
 use brine_pki::ledger::{FileLedger, Log};
 use brine_pki::registry::Trust;
-use brine_pki::registry::rules::Rules;
-use brine_pki::rotation::Handover;
-use brine_protocol::control::{Event, JobEvent};
 use brine_protocol::job::Job;
-use brine_protocol::message::{Standing, ToMaster, ToMinion};
-use brine_protocol::permission::Verb;
+use brine_protocol::message::ToMinion;
 use brine_protocol::target::Nodegroups;
-use brine_protocol::time::Timestamp;
 use brine_protocol::{Fingerprint, Jid, MinionId};
-use bytes::Bytes;
 
 use crate::gate::ConnId;
-use crate::pillar::Tree;
-use crate::store::{Facts, Record};
+use crate::roles::Roles;
+use crate::store::Facts;
 use broadcast::Epochs;
 use jobs::Open;
+pub use load::Load;
 use mint::Mint;
+use modules::Modules;
+pub use modules::{ModuleRead, ModuleStep, ModulesDone};
 use pillars::Pillars;
 use preseed::Preseeds;
 pub use preseed::{BundleDone, BundleStep, BundleWish, MadeKey};
@@ -67,207 +68,10 @@ pub use rotation::{KeyStep, OwnKey, RotationCheck};
 pub use servers::{Find, ServerAnswer, ServerAsk};
 use sessions::Session;
 pub use settings::{Memory, Settings};
+pub use words::{Input, Now, Opened, Output};
 
 /// How long it is remembered that a subscriber was quicker than its session's first frame.
 const EARLY_KEPT: Duration = Duration::from_secs(60);
-
-/// The time, on both clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Now {
-    /// The wall clock: for jids, records and display.
-    pub wall: Timestamp,
-    /// A clock that does not go back, from any start: for every deadline.
-    pub steady: Duration,
-}
-
-/// A session that proved it holds its key: its first sealed frame has opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opened {
-    /// The connection.
-    pub conn: ConnId,
-    /// The id its Hello was signed for.
-    pub id: MinionId,
-    /// DER of its public key.
-    pub key: Vec<u8>,
-    /// SHA-256 of it.
-    pub fingerprint: Fingerprint,
-    /// Where it comes from.
-    pub address: IpAddr,
-}
-
-/// Everything that can wake the engine.
-#[derive(Debug)]
-pub enum Input {
-    /// A Hello's signature is good; a verdict is due.
-    Hello {
-        /// The connection.
-        conn: ConnId,
-        /// The id that was signed for.
-        id: MinionId,
-        /// The key.
-        fingerprint: Fingerprint,
-    },
-    /// The first sealed frame has opened.
-    Opened {
-        /// Who it is.
-        opened: Box<Opened>,
-        /// What the frame says.
-        first: ToMaster,
-    },
-    /// A later frame.
-    Frame {
-        /// The connection.
-        conn: ConnId,
-        /// What it says.
-        message: ToMaster,
-    },
-    /// The session's subscriber has shown its token.
-    Subscribed {
-        /// The session's connection.
-        conn: ConnId,
-    },
-    /// Everything sent to the session before an [`Output::Mark`] has left.
-    Drained {
-        /// The session's connection.
-        conn: ConnId,
-    },
-    /// The connection has ended.
-    Closed {
-        /// The connection.
-        conn: ConnId,
-        /// The counter's name for why.
-        why: &'static str,
-    },
-    /// An operator asks.
-    Request(Box<Request>),
-    /// Somebody without a role tried an act about trust.
-    Refused {
-        /// Who.
-        who: String,
-        /// Which.
-        verb: Verb,
-        /// On what.
-        subject: String,
-    },
-    /// Whether the disk takes writes; the problem in one sentence if not.
-    Disk(Option<String>),
-    /// What the files of automatic decisions say now.
-    Rules {
-        /// The rules; without any when they cannot be used.
-        rules: Box<Rules>,
-        /// Why they cannot, in one sentence.
-        problem: Option<String>,
-    },
-    /// The nodegroups from now on.
-    Nodegroups(Nodegroups),
-    /// The pillar files were read.
-    Pillar {
-        /// What they say; or why they cannot be used, in one sentence.
-        tree: Result<Arc<Tree>, String>,
-        /// Whether it was for [`Output::ReadPillar`].
-        asked: bool,
-    },
-    /// Most keys that may be accepted or suspended from now on; 0 means no limit.
-    MaxMinions(usize),
-    /// The signatures of a session's rotation were looked at.
-    RotationChecked {
-        /// The session's connection.
-        conn: ConnId,
-        /// The key that it names.
-        named: Fingerprint,
-        /// What it says; or what is wrong with it, in one sentence.
-        checked: Result<Handover, String>,
-    },
-    /// A key for this master was made and is in its file; or why not, in one sentence.
-    KeyMade(Result<PublicKey, String>),
-    /// This config is offered from now on: an Offer, in base64.
-    Offering(String),
-    /// Whether this master's key is in its file; the problem in one sentence if not.
-    KeySaved(Option<String>),
-    /// What was to be done about a bundle.
-    Bundle(BundleDone),
-    /// Time has passed.
-    Tick,
-}
-
-/// What is to be done, in order.
-#[derive(Debug)]
-pub enum Output {
-    /// Write this before anything that follows.
-    Persist(Record),
-    /// Answer a Hello. Waits for nothing.
-    Welcome {
-        /// The connection.
-        conn: ConnId,
-        /// The verdict.
-        standing: Standing,
-    },
-    /// Tell one minion.
-    Send {
-        /// The session's connection.
-        conn: ConnId,
-        /// What.
-        message: ToMinion,
-    },
-    /// Tell one minion what rests on nothing that is to be written. Waits for nothing.
-    SendNow {
-        /// The session's connection.
-        conn: ConnId,
-        /// What.
-        message: ToMinion,
-    },
-    /// Tell every subscriber of a live session; sealed already.
-    Broadcast(Bytes),
-    /// Say [`Input::Drained`] when all that was sent to this session has left.
-    Mark(ConnId),
-    /// End a connection after what was sent to it.
-    Close {
-        /// The connection.
-        conn: ConnId,
-        /// The counter's name for why.
-        why: &'static str,
-    },
-    /// End a connection at once. Waits for nothing.
-    Cut {
-        /// The connection.
-        conn: ConnId,
-        /// The counter's name for why.
-        why: &'static str,
-    },
-    /// Answer an operator.
-    Answer {
-        /// The request.
-        request: RequestId,
-        /// The answer.
-        answer: Box<Answer>,
-    },
-    /// Answer an operator without waiting for the disk: nothing in it is a promise.
-    AnswerNow {
-        /// The request.
-        request: RequestId,
-        /// The answer.
-        answer: Box<Answer>,
-    },
-    /// Tell whoever follows the event stream.
-    Event(Arc<Event>),
-    /// Tell whoever follows this job.
-    JobEvent {
-        /// The job.
-        jid: Jid,
-        /// What happened.
-        event: JobEvent,
-    },
-    /// Count something.
-    Count(&'static str),
-    /// Look at the signatures of a rotation, and say [`Input::RotationChecked`]. Waits for nothing.
-    CheckRotation(RotationCheck),
-    /// Something about the master's own key. Waits for nothing: what it rests on is in the ledger.
-    Key(KeyStep),
-    /// Something about a key for a server record. Waits for nothing, for the same reason.
-    Bundle(BundleStep),
-    /// Read the pillar files, and say [`Input::Pillar`]. Waits for nothing.
-    ReadPillar,
-}
 
 /// Fills with random bytes: the operating system's in a master, chosen ones in tests.
 pub type Random = Box<dyn FnMut(&mut [u8]) + Send>;
@@ -303,10 +107,13 @@ pub struct Engine<L: Log = FileLedger> {
     /// What the orders of open jobs hold in memory, roughly.
     open_bytes: usize,
     facts: BTreeMap<MinionId, Facts>,
+    /// Who may do what, and the user that may do everything; none before they are told.
+    roles: Option<(Arc<Roles>, u32)>,
     nodegroups: Nodegroups,
     idempotency: BTreeMap<String, ([u8; 32], Jid)>,
     probes: Vec<requests::Probing>,
     refusals: Refusals,
+    clashes: clash::Clashes,
     preseeds: Preseeds,
     disk_problem: Option<String>,
     rules_problem: Option<String>,
@@ -314,6 +121,7 @@ pub struct Engine<L: Log = FileLedger> {
     judge_again: bool,
     rotations: Rotations,
     pillars: Pillars,
+    modules: Modules,
     next_event: u64,
     next_sweep: Duration,
     next_forgetting: Duration,
@@ -344,15 +152,18 @@ impl<L: Log> Engine<L> {
             open_bytes: 0,
             facts: memory.facts.into_iter().collect(),
             nodegroups: memory.nodegroups,
+            roles: None,
             idempotency: memory.idempotency.into_iter().map(|(k, d, j)| (k, (d, j))).collect(),
             probes: Vec::new(),
             refusals: Refusals::default(),
+            clashes: clash::Clashes::default(),
             preseeds: Preseeds::default(),
             disk_problem: None,
             rules_problem: None,
             judge_again: false,
             rotations: Rotations::new(memory.own, announced, now),
             pillars: Pillars::default(),
+            modules: Modules::default(),
             next_event: memory.last_event.max(u64::try_from(now.wall.0).unwrap_or(1)),
             next_sweep: Duration::ZERO,
             next_forgetting: Duration::ZERO,
@@ -378,6 +189,7 @@ impl<L: Log> Engine<L> {
             Input::Disk(problem) => self.disk_problem = problem,
             Input::Rules { rules, problem } => self.on_rules(*rules, problem),
             Input::Nodegroups(groups) => self.nodegroups = groups,
+            Input::Roles { roles, own_uid } => self.roles = Some((roles, own_uid)),
             Input::Pillar { tree, asked } => self.on_pillar_read(tree, asked),
             Input::MaxMinions(max) => self.on_max_minions(max),
             Input::RotationChecked { conn, named, checked } => self.on_rotation_checked(conn, named, checked),
@@ -385,6 +197,7 @@ impl<L: Log> Engine<L> {
             Input::Offering(offer) => self.on_offering(offer),
             Input::KeySaved(problem) => self.on_key_saved(problem),
             Input::Bundle(done) => self.on_bundle(done),
+            Input::Modules(done) => self.on_modules(done),
             Input::Tick => self.on_tick(),
         }
         self.pillar_follows_trust();
@@ -406,7 +219,8 @@ impl<L: Log> Engine<L> {
     #[must_use]
     pub fn next_deadline(&self) -> Duration {
         let probes = self.probes.iter().map(|probe| probe.until);
-        probes.chain(self.due.next()).chain(self.pillar_due()).fold(self.next_sweep, Duration::min)
+        let reads = self.pillar_due().into_iter().chain(self.modules_due());
+        probes.chain(self.due.next()).chain(reads).fold(self.next_sweep, Duration::min)
     }
 
     /// Trust, for what is read or saved beside the engine's decisions.
@@ -417,6 +231,7 @@ impl<L: Log> Engine<L> {
     fn on_tick(&mut self) {
         self.answer_due_probes();
         self.read_pillar();
+        self.list_modules();
         if self.now.steady < self.next_sweep {
             return;
         }

@@ -52,6 +52,7 @@ pub struct Gate {
     verifier: Verifier,
     inputs: mpsc::Sender<Input>,
     started: Instant,
+    connections_max: usize,
     admission: Mutex<Admission>,
     next: Mutex<u64>,
     routers: Mutex<HashMap<ConnId, Arc<Outbox>>>,
@@ -112,6 +113,7 @@ impl Gate {
         Arc::new(Self {
             verifier: Verifier::start(&config),
             admission: Mutex::new(Admission::new(&config, connections_max)),
+            connections_max,
             config,
             counters,
             agreement: RwLock::new(agreement),
@@ -263,6 +265,12 @@ impl Gate {
         if let Some(outbox) = subscriber {
             outbox.cut("session_ended");
         }
+    }
+
+    /// How many connections there may be at a time: two per minion.
+    #[must_use]
+    pub fn connections_max(&self) -> usize {
+        self.connections_max
     }
 
     /// A clock in seconds that does not go back.

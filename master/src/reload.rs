@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use crate::config::Config;
 use crate::engine::Input;
 use crate::hook;
+use crate::modules;
 use crate::pillar;
 use crate::roles::Roles;
 use crate::rule_files::RuleFiles;
@@ -62,7 +63,7 @@ decide! {
     // `timeout` is here because only `brine` heeds it, which reads it each time.
     in_place: timeout, confirm_above, batch_safe_limit, batch_safe_size, log_level, roles, publisher_acl, publisher_acl_blacklist, zones_see_unclaimed, auto_accept, autosign_file,
         autoreject_file, autosign_grains_dir, max_minions, server_created_hook, nodegroups,
-        pillar_roots;
+        pillar_roots, modules_dir;
     restart: log_format, pillar_cache_bytes, interface, publish_port, ret_port, master_address, servers_max, keysize, keep_jobs_seconds, lost_after, heartbeat, config_rotation,
         node, open_mode, pending_max, pending_per_id, pending_age, connections_max, connections_per_address,
         connect_rate_per_address, connect_burst_per_address, exempt_addresses, waiting_share_percent,
@@ -113,6 +114,8 @@ pub struct Reach {
     pub rule_files: mpsc::UnboundedSender<(RuleFiles, Rules)>,
     /// Where pillar is read from, and when: at each change, though it be to the same.
     pub pillar: watch::Sender<pillar::Source>,
+    /// Where custom modules are read from.
+    pub modules: watch::Sender<modules::Source>,
     /// What clients are asked to heed.
     pub caution: watch::Sender<Caution>,
     /// The hook.
@@ -188,7 +191,10 @@ impl Reloader {
     async fn adopt(&mut self, next: Next) {
         let Next { changes, config, read, roles, rules } = next;
         if changes.has_any(&ROLES) {
-            self.reach.roles.send_replace(Arc::new(roles));
+            let roles = Arc::new(roles);
+            let told = Input::Roles { roles: Arc::clone(&roles), own_uid: self.source.own_uid };
+            let _ = self.reach.inputs.send(told).await;
+            self.reach.roles.send_replace(roles);
         }
         // The bound before the rules: those must not let in more than it allows. An engine that is
         // gone needs neither.
@@ -204,6 +210,7 @@ impl Reloader {
             let _ = self.reach.inputs.send(Input::Nodegroups(config.nodegroups.clone())).await;
         }
         self.reach.pillar.send_replace(pillar::Source::new(&config, &self.source.paths));
+        self.reach.modules.send_replace(modules::Source::new(&config, &self.source.paths));
         self.reach.caution.send_replace(config.caution());
         if changes.has_any(&["server_created_hook"]) {
             self.reach.hook.send_replace(config.server_created_hook.clone());
@@ -289,6 +296,7 @@ mod tests {
                 Value::Number(number) => json!(number.as_f64().expect("a number") as u64 + 1),
                 Value::String(text) if text.parse::<std::net::IpAddr>().is_ok() => json!("127.0.0.9"),
                 Value::String(_) if name == "batch_safe_size" => json!("9"),
+                Value::String(_) if name == "log_format" => json!("json"),
                 Value::String(_) => json!("debug"),
                 Value::Array(_) => json!(["127.0.0.9"]),
                 Value::Object(_) if name == "publisher_acl_blacklist" => json!({"users": ["x"]}),

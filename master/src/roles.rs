@@ -195,6 +195,24 @@ impl Roles {
         }
     }
 
+    /// Who is called this in a job, with the rights of today; none when that is nobody any more.
+    #[must_use]
+    pub fn named(&self, shown: &str, own_uid: u32) -> Option<Principal> {
+        let (caller, other) = match shown.split_once(" as ") {
+            Some((caller, other)) => (caller, Some(other)),
+            None => (shown, None),
+        };
+        let (uid, name) = match caller.strip_prefix("unix:")?.split_once(" (") {
+            Some((uid, name)) => (uid, Some(name.strip_suffix(')')?)),
+            None => (caller.strip_prefix("unix:")?, None),
+        };
+        let caller = self.principal(uid.parse().ok()?, name, own_uid).ok()?;
+        match other {
+            Some(other) => self.act_as(&caller, other).ok(),
+            None => Some(caller),
+        }
+    }
+
     /// An admin acting under another name: the rights are the other's, the ledger names both.
     ///
     /// # Errors

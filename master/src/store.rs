@@ -285,7 +285,15 @@ impl Store {
         self.look_for_room()?;
         let mut batches: BTreeMap<Span, (Arc<Bucket>, sled::Batch)> = BTreeMap::new();
         let mut facts: Option<sled::Batch> = None;
+        let mut told = BTreeSet::new();
         for record in records {
+            // A report is judged by what is stored, and what it is late for may stand before it here.
+            if let Record::Row { jid, id, .. } | Record::Report { jid, id, .. } = record
+                && !told.insert((jid, id))
+                && let Some((bucket, batch)) = batches.remove(&self.bucket_of(record)?.span())
+            {
+                bucket.apply(batch)?;
+            }
             match record {
                 Record::Ceiling(time) => self.ceiling.raise(*time)?,
                 Record::Facts(id, known) => {

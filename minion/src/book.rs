@@ -42,9 +42,12 @@ pub enum Entry {
         functions: String,
         /// SHA-256 of calls and target, in hex.
         digest: String,
-        /// For an order to reboot: the id of the boot it was taken in.
+        /// For an order to reboot, or one that is detached: the id of the boot it was taken in.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         boot: Option<String>,
+        /// Whether it outlives this minion: then the first process is that of its supervisor.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        detached: bool,
     },
     /// A process of a job was started.
     Pid {
@@ -105,8 +108,10 @@ pub enum Stage {
     Open {
         /// SHA-256 of what it was ordered to do, in hex.
         digest: String,
-        /// For an order to reboot: the id of the boot it was taken in.
+        /// For an order to reboot, or one that is detached: the id of the boot it was taken in.
         boot: Option<String>,
+        /// Whether it outlives this minion: then the first process is that of its supervisor.
+        is_detached: bool,
         /// Every process it was seen to start.
         processes: Vec<Process>,
     },
@@ -240,9 +245,14 @@ impl Book {
                     self.store = Some(id.clone());
                 }
             }
-            Entry::Open { number, jid, functions, digest, boot } => {
+            Entry::Open { number, jid, functions, digest, boot, detached } => {
                 self.taken.insert(*number, *jid);
-                let stage = Stage::Open { digest: digest.clone(), boot: boot.clone(), processes: Vec::new() };
+                let stage = Stage::Open {
+                    digest: digest.clone(),
+                    boot: boot.clone(),
+                    is_detached: *detached,
+                    processes: Vec::new(),
+                };
                 self.hold(*jid, *number, functions.clone(), stage, false, OPEN_BYTES);
             }
             Entry::Pid { jid, pid, start } => {
@@ -325,6 +335,12 @@ impl Book {
 const NO_JOB: &str = "19700101000000000000";
 
 impl Held {
+    /// Whether the job goes on without this minion.
+    #[must_use]
+    pub fn is_detached(&self) -> bool {
+        matches!(self.stage, Stage::Open { is_detached: true, .. })
+    }
+
     /// Whether the job has ended.
     #[must_use]
     pub fn is_ended(&self) -> bool {
@@ -336,9 +352,10 @@ impl Held {
             Stage::Ended(returned) => {
                 vec![Entry::End { returned: returned.clone(), foreign: self.is_foreign }]
             }
-            Stage::Open { digest, boot, processes } => {
+            Stage::Open { digest, boot, is_detached: detached, processes } => {
                 let (functions, digest, boot) = (self.functions.clone(), digest.clone(), boot.clone());
-                let open = Entry::Open { number: self.number, jid, functions, digest, boot };
+                let (number, detached) = (self.number, *detached);
+                let open = Entry::Open { number, jid, functions, digest, boot, detached };
                 let pids = processes.iter().map(|p| Entry::Pid { jid, pid: p.pid, start: p.start });
                 std::iter::once(open).chain(pids).collect()
             }
@@ -373,6 +390,18 @@ pub(crate) mod tests {
             functions: functions.into(),
             digest: format!("d{number}"),
             boot: boot.map(str::to_owned),
+            detached: false,
+        }
+    }
+
+    pub(crate) fn detached(number: u64, boot: &str) -> Entry {
+        Entry::Open {
+            number,
+            jid: jid(number),
+            functions: "cmd.run".into(),
+            digest: format!("d{number}"),
+            boot: Some(boot.into()),
+            detached: true,
         }
     }
 
@@ -444,6 +473,7 @@ pub(crate) mod tests {
             pid,
             end(5),
             stored(&[5, 8], 3),
+            detached(7, "b1"),
             open(9),
             end(9),
         ];

@@ -12,7 +12,7 @@ use brine_protocol::MinionId;
 use serde_json::Map;
 
 use crate::config::Options;
-use crate::functions::{self, Context};
+use crate::functions::{self, Context, Modules};
 use crate::grains::Grains;
 
 /// The exit code when the function's retcode is not 0: that of `brine`.
@@ -45,6 +45,7 @@ pub async fn run(paths: &Paths, options: &Options, id: MinionId, line: Line<'_>)
     let grains = Grains::load(id.clone(), options.grains.clone(), Some(paths.grains_file()))?;
     let mut context = Context::local(id, Arc::new(grains));
     context.output_max = options.output_max;
+    context.modules = Modules::of(options.modules_folder(paths));
     let returned = tokio::select! {
         returned = functions::run(&calls, &context) => returned.map_err(|why| anyhow!(why))?,
         _ = tokio::signal::ctrl_c() => return Ok(130),

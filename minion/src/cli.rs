@@ -4,6 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use brine_local::clock;
+use brine_local::completion::Shell;
+use brine_local::completion_examples;
+use brine_local::manual::Pages;
 use brine_local::output::Format;
 use brine_protocol::Fingerprint;
 use clap::{Args, Parser, Subcommand};
@@ -47,7 +50,8 @@ is master_finger. Lists and maps are written as in YAML; an empty variable count
 
 SIGHUP reads the options again and names in the log what needs a restart; jobs go on. SIGTERM and
 SIGINT stop the minion: jobs that run are killed, and the master hears at the next start that they
-were interrupted."
+were interrupted. Jobs that were ordered with --detach go on, and so do their time limits; their end
+is told as soon as a minion runs again."
 )]
 pub struct Cli {
     /// What is common to all.
@@ -154,6 +158,25 @@ Examples:
         #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = clock::seconds)]
         timeout: Duration,
     },
+    /// Say whether this minion can work, and what to do if not
+    ///
+    /// Looks at its options, files, key and disk, the way to the master, the master's key and its verdict
+    /// on this minion's key, and compares the clocks. Works with and without a running minion, and disturbs
+    /// none. Exits with 1 when something does not work.
+    #[command(after_help = "\
+Examples:
+  brine-minion doctor
+  brine-minion doctor --out json           for programs: about, grade (ok, warn, fail), says, advice
+  brine-minion doctor --timeout 1          do not wait long for a master that does not answer")]
+    Doctor {
+        /// The form of the output: nested, json, yaml, txt, raw, pprint, newline_values_only, table,
+        /// no_return or quiet
+        #[arg(long, value_name = "FORM", default_value = "nested")]
+        out: Format,
+        /// How many seconds the master may take for each step
+        #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = clock::seconds)]
+        timeout: Duration,
+    },
     /// Take over the id and the key that this machine has under Salt
     ///
     /// Stop brine-minion first. Salt's files are left as they are; the master has the key from
@@ -166,6 +189,23 @@ Examples:
         #[arg(long, value_name = "DIR")]
         config: Option<PathBuf>,
     },
+    /// Run a detached job, and write down how it ended
+    #[command(hide = true)]
+    Supervise {
+        /// The job's folder
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Completion of this command line for a shell
+    #[command(after_help = completion_examples!("brine-minion"))]
+    Completion {
+        /// The shell.
+        #[command(subcommand)]
+        shell: Shell,
+    },
+    /// Write manual pages
+    #[command(hide = true)]
+    Man(Pages),
 }
 
 #[cfg(test)]

@@ -406,6 +406,18 @@ mod tests {
     }
 
     #[test]
+    fn where_custom_modules_are() {
+        let paths = Paths::new(Some("/r".as_ref()), None);
+        for (yaml, folder) in [
+            ("", "/r/var/lib/brine/minion/modules"),
+            ("modules_dir: own\n", "/r/etc/brine/own"),
+            ("modules_dir: /srv/modules\n", "/srv/modules"),
+        ] {
+            assert_eq!(read(yaml).unwrap().modules_folder(&paths), PathBuf::from(folder), "{yaml}");
+        }
+    }
+
+    #[test]
     fn errors_name_the_line() {
         for (yaml, part) in [
             ("id: web1\nmaster: 'a:4506'\n", "minion.yaml:2: option \"master\""),

@@ -1,18 +1,23 @@
 //! From files to a running minion.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use brine_local::config::Environment;
 use brine_local::file::{self, FileError, Lock};
-use brine_local::{Paths, init, log};
+use brine_local::{Paths, completion, init, log};
+use brine_protocol::Jid;
 use brine_protocol::message::{CLAIM_MAX, Knock};
+use clap::CommandFactory;
 use serde_json::{Map, Value};
 
 use crate::adopt;
+use crate::boot;
 use crate::cli::{Cli, Command};
 use crate::config;
+use crate::detached::{self, Detached};
 use crate::driver::{self, Parts, Signals};
 use crate::engine::Engine;
 use crate::enrolment;
@@ -26,7 +31,7 @@ use crate::reload::{self, Source};
 use crate::running::World;
 use crate::session::Identity;
 use crate::trust::Trust;
-use crate::{call, leftovers, pillar, rotation, tell};
+use crate::{call, doctor, leftovers, pillar, rotation, sync, tell};
 
 /// Does what the command line says. Gives the exit code.
 ///
@@ -56,6 +61,14 @@ pub fn main(cli: Cli) -> Result<u8> {
             let source = adopt::Source::new(paths.root(), pki, config);
             print(&adopt::run(&paths, &options()?, &source)?)
         }
+        Some(Command::Doctor { out, timeout }) => {
+            let (text, has_failed) = doctor::run(&paths, &environment, out, timeout)?;
+            print(&text)?;
+            Ok(u8::from(has_failed))
+        }
+        Some(Command::Supervise { folder }) => detached::serve(&folder).map(|()| 0),
+        Some(Command::Completion { shell }) => print(&completion::script("brine-minion", shell)?),
+        Some(Command::Man(pages)) => print(&pages.write([Cli::command()])?),
         Some(Command::Call { out, args_stdin, function, arguments }) => {
             let options = options()?;
             log::init(common.log_level.as_deref().unwrap_or("warning"), log::Format::Text)?;
@@ -65,6 +78,7 @@ pub fn main(cli: Cli) -> Result<u8> {
             runtime.block_on(call::run(&paths, &options, id(&options)?, line))
         }
         None => {
+            leftovers::shed_marks();
             let loaded = config::load_with(&paths, &environment)?;
             let options = &loaded.options;
             let level = common.log_level.as_deref().unwrap_or(options.log_level.as_str());
@@ -122,9 +136,13 @@ fn serve(mut source: Source) -> Result<()> {
     let (journal, book, found) = Journal::open(&paths.journal(), &fresh, size_max)?;
     say_found(&found);
     if let Found::Damaged { old, .. } = &found {
-        end_leftovers(old);
+        end_leftovers(old, &BTreeSet::new());
     }
-    end_leftovers(&book);
+    let detached = Detached::of(paths.minion_state_dir().join("detached"));
+    let boot = boot::id(paths.root());
+    let going_on = detached.found(&book, boot.as_ref());
+    end_leftovers(&book, &going_on);
+    detached.sweep(&going_on);
     let token = enrolment::token(options, &paths.config_dir(), book.store().is_some())?;
     enrolment::check(token.is_some(), &trust.pin()?)?;
     if options.enrolment_token.is_some() {
@@ -134,6 +152,7 @@ fn serve(mut source: Source) -> Result<()> {
     let settings = reload::settings(&id, options, paths, &all, token.clone());
     let (rotator, asks) = rotation::channel();
     let (pillar, pillar_asks) = pillar::channel();
+    let (syncs, modules_asks) = sync::channel();
     let world = World {
         id: id.clone(),
         grains,
@@ -142,9 +161,11 @@ fn serve(mut source: Source) -> Result<()> {
         keys: Arc::new(rotator),
         pillar,
         modules: Modules::of(options.modules_folder(paths)),
+        syncs,
+        detached,
     };
     let parts = Parts {
-        engine: Engine::new(settings, book, (*all).clone()),
+        engine: Engine::resuming(settings, book, (*all).clone(), &going_on),
         journal,
         identity: Identity {
             id,
@@ -157,6 +178,7 @@ fn serve(mut source: Source) -> Result<()> {
         world,
         asks,
         pillar_asks,
+        modules_asks,
         keysize: options.keysize.bits(),
         reconnect_max: options.reconnect_max.duration(),
         grains_max: reload::grains_max(options),
@@ -201,8 +223,8 @@ fn say_found(found: &Found) {
     }
 }
 
-fn end_leftovers(book: &crate::book::Book) {
-    let (found, left) = leftovers::kill_leftovers(book);
+fn end_leftovers(book: &crate::book::Book, going_on: &BTreeSet<Jid>) {
+    let (found, left) = leftovers::kill_leftovers(book, going_on);
     if !found.is_empty() {
         tracing::warn!(processes = ?found, "killed what was left of jobs from before");
     }

@@ -4,6 +4,7 @@
 //! other outputs are performed, in order. So nothing is promised that is not on disk, and a crowd
 //! of orders costs one flush.
 
+mod modules;
 mod pillar;
 mod reload;
 mod rotation;
@@ -30,6 +31,7 @@ use crate::reload::{Next, Source};
 use crate::rotation::Ask as AskKey;
 use crate::running::{Table, World};
 use crate::session::{self, Command, Event, Identity, SessionError};
+use crate::sync;
 use reload::Reload;
 use rotation::{Done, Rotation};
 use say::say_note;
@@ -70,6 +72,8 @@ pub struct Parts {
     pub asks: mpsc::UnboundedReceiver<AskKey>,
     /// Jobs that ask for the pillar anew.
     pub pillar_asks: mpsc::UnboundedReceiver<Ask>,
+    /// Jobs that ask for modules.
+    pub modules_asks: mpsc::UnboundedReceiver<sync::Ask>,
     /// Size of the keys made, in bits.
     pub keysize: usize,
     /// Longest pause while the master cannot be reached.
@@ -102,6 +106,7 @@ struct Driver {
     rotation: Rotation,
     reload: Reload,
     pillar_waiting: pillar::Waiting,
+    modules_asking: modules::Asking,
     inputs: mpsc::UnboundedSender<Input>,
     ends: mpsc::UnboundedSender<(u64, SessionError)>,
     backoff: Backoff,
@@ -117,6 +122,7 @@ enum Woken {
     Input(Input),
     Rotation(Done),
     PillarAsk(Ask),
+    ModulesAsk(sync::Ask),
     Event(Option<Event>),
     SessionEnd((u64, SessionError)),
     Grains,
@@ -145,6 +151,7 @@ pub async fn run(parts: Parts, signals: Signals) {
         rotation,
         reload,
         pillar_waiting: pillar::Waiting::default(),
+        modules_asking: modules::Asking::default(),
         inputs,
         ends,
         backoff,
@@ -169,6 +176,7 @@ pub async fn run(parts: Parts, signals: Signals) {
             Some(ask) = driver.parts.asks.recv() => Woken::Rotation(Done::Asked(ask)),
             Some(done) = rotations.recv() => Woken::Rotation(done),
             Some(ask) = driver.parts.pillar_asks.recv() => Woken::PillarAsk(ask),
+            Some(ask) = driver.parts.modules_asks.recv() => Woken::ModulesAsk(ask),
             event = next_event(driver.link.as_mut()) => Woken::Event(event),
             Some(end) = session_ends.recv() => Woken::SessionEnd(end),
             Ok(()) = grains.changed() => Woken::Grains,
@@ -201,6 +209,7 @@ impl Driver {
             Woken::Input(input) => self.handle(input),
             Woken::Rotation(done) => self.on_rotation(done),
             Woken::PillarAsk(ask) => self.on_pillar_ask(ask),
+            Woken::ModulesAsk(ask) => self.on_modules_ask(ask),
             Woken::Event(Some(event)) => self.on_event(event),
             // The session's end comes with its reason, unless its thread crashed.
             Woken::Event(None) => {
@@ -289,6 +298,7 @@ impl Driver {
                 }
                 // A session with the next key: the master knows it, its answer was lost.
                 self.promote(key);
+                self.forget_modules_ask();
                 self.say_standing(&standing);
                 self.handle(Input::Opened { standing, heartbeat, message_max, successor });
             }
@@ -451,10 +461,14 @@ impl Driver {
                     link.abandon_at = Some(Instant::now() + ABANDON);
                 }
             }
+            Output::Detached { jid, step } => {
+                self.table.on_detached(jid, step, &self.parts.world, &self.inputs);
+            }
             Output::Rotate { jid } => self.ask_master(jid),
             Output::Promote(fingerprint) => self.promote(fingerprint),
             Output::Discard { fingerprint, why } => self.discard(fingerprint, &why),
             Output::Pillar { held, ask, problem } => self.on_pillar(held, ask, problem.as_deref()),
+            Output::Modules(answer) => self.on_modules_answer(answer),
             Output::Note(note) => say_note(&note),
         }
     }
@@ -467,7 +481,7 @@ impl Driver {
     }
 
     async fn stop(&mut self, session_ends: &mut mpsc::UnboundedReceiver<(u64, SessionError)>) {
-        let killed = self.table.abort_all();
+        let killed = self.table.abort_all(&self.parts.world.journal).await;
         if killed > 0 {
             tracing::warn!(
                 jobs = killed,

@@ -13,7 +13,10 @@
 //! which store their numbers belong to. Functions marked repeatable are not journaled, and their
 //! returns are kept in memory only.
 
+mod detached;
 mod jobs;
+mod load;
+mod modules;
 mod pillar;
 mod rotation;
 mod session;
@@ -30,6 +33,9 @@ use serde_json::{Map, Value};
 
 use crate::book::{Book, Entry, Process};
 use crate::pillar::Held;
+use crate::sync::{Answer, Wish};
+pub use detached::DetachedStep;
+pub use load::Load;
 
 /// Beats that may be missed before a session is given up.
 pub const BEATS_MISSED_MAX: u32 = 3;
@@ -127,6 +133,9 @@ pub enum Input {
     Grains(Map<String, Value>),
     /// A job wants the pillar anew; the number of its asking.
     RefreshPillar(u64),
+    /// A job wants something of the master's modules, with the number of its asking; or none does
+    /// any more.
+    ModulesWish(Option<(u64, Wish)>),
     /// The deadline of [`Engine::next_deadline`] may have come.
     Tick,
     /// The minion is to stop.
@@ -144,6 +153,8 @@ pub struct Job {
     pub timeout: Option<Duration>,
     /// Who asked.
     pub principal: String,
+    /// Whether it goes on without this minion.
+    pub is_detached: bool,
 }
 
 impl Job {
@@ -184,6 +195,13 @@ pub enum Output {
         /// Who sends it.
         by: String,
     },
+    /// Go on with a detached job.
+    Detached {
+        /// The job.
+        jid: Jid,
+        /// What to do.
+        step: DetachedStep,
+    },
     /// Close the session.
     Hangup(Hangup),
     /// Sign the handover to the next key, and send it over the session.
@@ -209,6 +227,8 @@ pub enum Output {
         /// Why it is not what the master's files say, as the master puts it.
         problem: Option<String>,
     },
+    /// What the master says of its modules, for the job that asked last.
+    Modules(Answer),
     /// Something worth a line in the log.
     Note(Note),
 }
@@ -315,6 +335,8 @@ pub struct Engine {
     pillar: Held,
     /// A job's asking for the pillar that is unanswered.
     pillar_asked: Option<u64>,
+    /// A job's asking about modules that is unanswered.
+    modules_asked: Option<(u64, Wish)>,
     session: Session,
     running: BTreeMap<Jid, Running>,
     queue: VecDeque<Queued>,
@@ -333,6 +355,17 @@ impl Engine {
     /// this has made sure that nothing of them runs any more.
     #[must_use]
     pub fn new(settings: Settings, book: Book, grains: Map<String, Value>) -> Self {
+        Self::resuming(settings, book, grains, &BTreeSet::new())
+    }
+
+    /// As [`Engine::new`], but that these jobs are detached and go on, or have ended by themselves.
+    #[must_use]
+    pub fn resuming(
+        settings: Settings,
+        book: Book,
+        grains: Map<String, Value>,
+        going_on: &BTreeSet<Jid>,
+    ) -> Self {
         let mut engine = Self {
             return_room: settings.return_max,
             settings,
@@ -340,6 +373,7 @@ impl Engine {
             grains,
             pillar: Held::default(),
             pillar_asked: None,
+            modules_asked: None,
             session: Session::None,
             running: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -348,6 +382,7 @@ impl Engine {
             next: None,
             outputs: VecDeque::new(),
         };
+        engine.resume(going_on);
         engine.interrupt_open_jobs();
         engine
     }
@@ -378,6 +413,7 @@ impl Engine {
             Input::Settings { settings, is_token_new } => self.on_settings(*settings, is_token_new, now),
             Input::Grains(grains) => self.on_grains(grains),
             Input::RefreshPillar(ask) => self.on_refresh_pillar(ask),
+            Input::ModulesWish(wish) => self.on_modules_wish(wish),
             Input::Tick => self.on_tick(now),
             Input::Stop => {
                 if !matches!(self.session, Session::None) {

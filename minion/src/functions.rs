@@ -1,5 +1,6 @@
 //! What a minion can do: the one table of functions ("execution modules"), and running calls.
 //!
+//! What is not in the table may be in a custom module (`custom`), an executable of the administrator's.
 //! A function gets its arguments bound to parameters (`bind`) and a [`Context`]; it gives back
 //! a value and a retcode. Names, values and messages are Salt's.
 //!
@@ -12,6 +13,7 @@ mod brine;
 mod cmd;
 mod context;
 mod cron;
+mod custom;
 mod disk;
 mod elsewhere;
 mod environ;
@@ -29,6 +31,7 @@ mod process;
 mod ps;
 mod random;
 mod service;
+mod signature;
 mod status;
 mod sys;
 mod sysctl;
@@ -37,6 +40,7 @@ mod test;
 mod tool;
 mod user;
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::LazyLock;
@@ -46,10 +50,15 @@ use brine_protocol::job::{CALLS_MAX, Call, Returned, canonical};
 use serde_json::{Map, Value};
 
 use self::bind::Bound;
+pub(crate) use self::cmd::NOT_INHERITED;
 pub use self::context::{Context, Jobs, NoJobs, OUTPUT_MAX, OnPid, RunningJob, Signalled};
+pub use self::custom::Modules;
+use self::custom::is_builtin;
 pub use self::environ::Environment;
-pub use self::process::{Spawned, start_ticks};
+pub(crate) use self::process::MARK as MARK_RUN;
+use self::signature::{Signature, Slot};
 pub use self::tool::search_path;
+pub use crate::processes::{Spawned, start_ticks};
 
 /// The retcode of a function that is not there. Salt's is non-zero as well; one of its own keeps
 /// "no such function" apart from "the function failed".
@@ -124,20 +133,26 @@ impl Function {
     /// Everything there is to know before calling it, as `sys.doc` shows it.
     #[must_use]
     pub fn doc(&self) -> String {
-        let mut doc = self.summary.to_owned();
-        if !self.parameters.is_empty() || self.rest.is_some() {
-            doc.push_str("\n\nArguments:");
-            for Parameter { name, doc: what, .. } in self.parameters {
-                doc.push_str(&format!("\n    {name}: {what}"));
-            }
-            if let Some(rest) = self.rest {
-                doc.push_str(&format!("\n    {rest}"));
-            }
+        self.signature().doc()
+    }
+
+    fn signature(&self) -> Signature<'static> {
+        let read =
+            |json| serde_json::from_str(json).expect("defaults in the table are JSON, which a test checks");
+        let slots = self.parameters.iter().map(|parameter| Slot {
+            name: parameter.name,
+            default: parameter.default.map(read),
+            is_keyword_only: parameter.is_keyword_only,
+            doc: parameter.doc,
+        });
+        Signature {
+            name: self.name,
+            summary: self.summary,
+            slots: slots.collect(),
+            rest: self.rest,
+            returns: self.returns,
+            example: Cow::Borrowed(self.example),
         }
-        if !self.returns.is_empty() {
-            doc.push_str(&format!("\n\nReturns:\n    {}", self.returns));
-        }
-        doc + &format!("\n\nExample:\n    brine '*' {}", self.example)
     }
 }
 
@@ -169,11 +184,17 @@ enum Fault {
 }
 
 impl Fault {
-    fn into_outcome(self, function: &Function) -> Outcome {
-        let name = function.name;
+    /// What is wrong, without the words around it.
+    fn reason(&self) -> &str {
+        let (Fault::Arguments(why) | Fault::Invocation(why) | Fault::Execution(why)) = self;
+        why
+    }
+
+    fn into_outcome(self, signature: &Signature<'_>) -> Outcome {
+        let name = signature.name;
         let text = match self {
             Fault::Arguments(why) => {
-                format!("Passed invalid arguments to {name}: {why}\n\n{}", function.doc())
+                format!("Passed invalid arguments to {name}: {why}\n\n{}", signature.doc())
             }
             Fault::Invocation(why) => format!("ERROR executing '{name}': {why}"),
             Fault::Execution(why) => format!("ERROR: {why}"),
@@ -217,6 +238,14 @@ pub fn table() -> &'static [Function] {
         table
     });
     &TABLE
+}
+
+/// Whether a function can go on without the minion: it is a process, and needs nothing else here.
+#[must_use]
+pub fn is_detachable(name: &str) -> bool {
+    let name = canonical(name);
+    let module = name.split('.').next().unwrap_or_default();
+    module == "cmd" || !is_builtin(module)
 }
 
 fn find(name: &str) -> Option<&'static Function> {
@@ -279,17 +308,21 @@ fn free_name(values: &Map<String, Value>, function: &str) -> String {
 
 async fn run_one(call: &Call, context: &Context) -> Outcome {
     let Some(function) = find(&call.function) else {
+        if let Some(outcome) = custom::run(call, context).await {
+            return outcome;
+        }
         let value = match elsewhere::nearest(&canonical(&call.function)) {
             Some(nearest) => format!("'{}' is not available: {nearest}.", call.function),
             None => format!("'{}' is not available.", call.function),
         };
         return Outcome { retcode: UNAVAILABLE, ..Outcome::from(value) };
     };
-    let result = match bind::bind(function, call) {
+    let signature = function.signature();
+    let result = match bind::bind(&signature, call) {
         Ok(bound) => (function.body)(context.clone(), bound).await,
         Err(fault) => Err(fault),
     };
-    result.unwrap_or_else(|fault| fault.into_outcome(function))
+    result.unwrap_or_else(|fault| fault.into_outcome(&signature))
 }
 
 /// A value as Python's `str` would show it, for the scalars that people pass on a command line.

@@ -95,6 +95,18 @@ impl Grains {
         Ok(grains)
     }
 
+    /// Grains that are these, and stay so.
+    #[must_use]
+    pub fn fixed(id: MinionId, all: Map<String, Value>) -> Self {
+        Self {
+            id,
+            configured: Mutex::default(),
+            file: None,
+            merged: watch::Sender::new(Arc::new(all)),
+            writing: Mutex::new(()),
+        }
+    }
+
     /// Collects and merges again. True when something is different from before.
     ///
     /// # Errors

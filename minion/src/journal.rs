@@ -211,7 +211,7 @@ fn decode(line: &[u8]) -> Option<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::book::tests::{end, jid, opened};
+    use crate::book::tests::{detached, end, jid, opened};
 
     const MAX: u64 = 1 << 20;
 
@@ -239,6 +239,16 @@ mod tests {
         let golden = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/journal-v1")).unwrap();
         assert_eq!(String::from_utf8(encode(&story())).unwrap(), String::from_utf8(golden.clone()).unwrap());
         assert_eq!(read(&golden), (fold(&story()), None));
+    }
+
+    /// Do not change this test either.
+    #[test]
+    fn golden_of_a_detached_order() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/journal-v1-detached");
+        let golden = std::fs::read(path).unwrap();
+        let story = [Entry::Journal { version: VERSION, id: "6f1c".into() }, detached(7, "b1")];
+        assert_eq!(String::from_utf8(encode(&story)).unwrap(), String::from_utf8(golden.clone()).unwrap());
+        assert_eq!(read(&golden), (fold(&story), None));
     }
 
     #[test]

@@ -126,13 +126,7 @@ async fn ask(probe: &Probe, pin: &Pin) -> Result<Offered> {
 }
 
 async fn offer(stream: TcpStream, wire: WireLimits) -> Result<Bytes, RelayError> {
-    let mut call = Call::open(stream, wire, SocketType::Dealer).await?;
-    loop {
-        if let Event::Message(mut parts) = call.next().await? {
-            let only = if parts.len() == 1 { parts.pop() } else { None };
-            return only.ok_or(RelayError::Refused(Refusal::TooManyFrames));
-        }
-    }
+    Call::open(stream, wire, SocketType::Dealer).await?.message().await
 }
 
 /// One sentence for a master that is not the one.
@@ -149,14 +143,18 @@ fn refused(host: &str, port: u16, offer: &[u8], error: HandshakeError) -> anyhow
 }
 
 /// A connection on which both sides have said READY.
-struct Call {
+pub(crate) struct Call {
     stream: TcpStream,
     decoder: Decoder,
     buf: BytesMut,
 }
 
 impl Call {
-    async fn open(stream: TcpStream, wire: WireLimits, ours: SocketType) -> Result<Self, RelayError> {
+    pub(crate) async fn open(
+        stream: TcpStream,
+        wire: WireLimits,
+        ours: SocketType,
+    ) -> Result<Self, RelayError> {
         let mut call = Self { stream, decoder: Decoder::new(wire, ours), buf: BytesMut::new() };
         let opening = [&zmtp::greeting()[..], &zmtp::ready(ours)].concat();
         call.stream.write_all(&opening).await.map_err(lost)?;
@@ -164,6 +162,23 @@ impl Call {
             call.next().await?;
         }
         Ok(call)
+    }
+
+    /// The next message, which has one frame.
+    pub(crate) async fn message(&mut self) -> Result<Bytes, RelayError> {
+        loop {
+            if let Event::Message(mut parts) = self.next().await? {
+                let only = if parts.len() == 1 { parts.pop() } else { None };
+                return only.ok_or(RelayError::Refused(Refusal::TooManyFrames));
+            }
+        }
+    }
+
+    /// Sends a message of one frame.
+    pub(crate) async fn say(&mut self, message: &[u8]) -> Result<(), RelayError> {
+        let mut bytes = BytesMut::new();
+        zmtp::encode_message(&[message], &mut bytes);
+        self.stream.write_all(&bytes).await.map_err(lost)
     }
 
     async fn next(&mut self) -> Result<Event, RelayError> {

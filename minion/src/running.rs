@@ -1,5 +1,7 @@
 //! Jobs while they run: one task each, a table of them, and the ways they end.
 
+mod detached;
+
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,14 +16,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::book::Process;
+use crate::detached::{Detached, Folder};
 use crate::engine::{Input, Job};
-use crate::functions::{
-    self, Context, Environment, Jobs, RunningJob, Signalled, Spawned, search_path, start_ticks,
-};
+use crate::functions::{self, Context, Environment, Jobs, Modules, RunningJob, Signalled, search_path};
 use crate::grains::Grains;
-use crate::leftovers::{MARK_JID, MARK_JOURNAL};
+use crate::leftovers::{kill_jobs, marker};
 use crate::pillar::Pillars;
+use crate::processes::Spawned;
 use crate::rotation::KeyChange;
+use crate::sync::Syncs;
 
 /// What every job gets.
 #[derive(Clone)]
@@ -38,6 +41,12 @@ pub struct World {
     pub keys: Arc<dyn KeyChange>,
     /// Its pillar.
     pub pillar: Arc<Pillars>,
+    /// Its custom modules.
+    pub modules: Modules,
+    /// The way to the master's.
+    pub syncs: Arc<Syncs>,
+    /// Where its detached jobs are.
+    pub detached: Detached,
 }
 
 struct Entry {
@@ -46,6 +55,10 @@ struct Entry {
     /// Processes that it has started and that may still be there.
     processes: Vec<Spawned>,
     kill: Option<oneshot::Sender<String>>,
+    /// Where a detached job is.
+    detached: Option<Folder>,
+    /// Waits for the supervisor of a detached job to be in the journal.
+    proceed: Option<oneshot::Sender<()>>,
     task: Option<AbortHandle>,
 }
 
@@ -69,26 +82,58 @@ impl Table {
     /// Starts a job. Its processes and its end come as inputs for the engine.
     pub fn start(&self, job: Job, world: &World, inputs: mpsc::UnboundedSender<Input>) {
         let jid = job.jid;
-        let (kill, killed) = oneshot::channel();
         let shown = RunningJob {
             jid,
             functions: job.functions(),
             pid: None,
             started: brine_local::clock::wall(),
             principal: job.principal.clone(),
+            is_detached: job.is_detached,
         };
+        let context = self.context(jid, world, inputs.clone());
+        if job.is_detached {
+            let (world, tell, about) = (world.clone(), inputs.clone(), shown.clone());
+            let folder = world.detached.job(jid);
+            let (proceed, may_proceed) = oneshot::channel();
+            self.begin(shown, Some(folder), Some(proceed), inputs, move |killed| {
+                detached::run(job, about, context, world, tell, may_proceed, killed)
+            });
+            return;
+        }
+        let (table, journal) = (self.clone(), world.journal.clone());
+        self.begin(shown, None, None, inputs, move |killed| async move {
+            let ending = run(&job, &context, killed).await;
+            let is_killed = matches!(ending, Ending::TimedOut { .. } | Ending::Cancelled { .. });
+            if is_killed && table.has_spawned(jid) {
+                // What has left its group, also of the job's earlier functions.
+                let _ = tokio::task::spawn_blocking(move || kill_jobs(&journal, &[jid])).await;
+            }
+            ending
+        });
+    }
+
+    /// Puts a job into the table, and its end into the inputs.
+    fn begin<F: Future<Output = Ending> + Send + 'static>(
+        &self,
+        shown: RunningJob,
+        detached: Option<Folder>,
+        proceed: Option<oneshot::Sender<()>>,
+        inputs: mpsc::UnboundedSender<Input>,
+        body: impl FnOnce(oneshot::Receiver<String>) -> F,
+    ) {
+        let jid = shown.jid;
+        let (kill, killed) = oneshot::channel();
         {
             let mut entries = self.lock();
             entries.next += 1;
             let order = entries.next;
-            entries
-                .jobs
-                .insert(jid, Entry { shown, order, processes: Vec::new(), kill: Some(kill), task: None });
+            let (kill, processes) = (Some(kill), Vec::new());
+            let entry = Entry { shown, order, processes, kill, detached, proceed, task: None };
+            entries.jobs.insert(jid, entry);
         }
-        let context = self.context(jid, world, inputs.clone());
-        let table = self.clone();
+        let (table, ending) = (self.clone(), body(killed));
         let task = tokio::spawn(async move {
-            let ending = run(&job, &context, killed).await;
+            let ending = ending.await;
             table.lock().jobs.remove(&jid);
             // Nobody listens any more when the minion stops.
             let _ = inputs.send(Input::Ended { jid, ending });
@@ -107,11 +152,13 @@ impl Table {
             jobs: Arc::new(self.clone()),
             keys: Arc::clone(&world.keys),
             pillar: Arc::clone(&world.pillar),
+            modules: world.modules.clone(),
+            syncs: Arc::clone(&world.syncs),
             job: Some(jid),
             on_pid: Arc::new(move |spawned| {
                 if let Some(entry) = table.lock().jobs.get_mut(&jid) {
                     entry.shown.pid = Some(spawned.pid);
-                    entry.processes.retain(is_there);
+                    entry.processes.retain(Spawned::is_there);
                     entry.processes.push(spawned);
                 }
                 let process = Process { pid: spawned.pid, start: spawned.start_ticks };
@@ -119,10 +166,7 @@ impl Table {
             }),
             path: search_path(),
             environment: self.lock().environment.clone(),
-            marker: vec![
-                (MARK_JOURNAL.to_owned(), world.journal.clone()),
-                (MARK_JID.to_owned(), jid.to_string()),
-            ],
+            marker: marker(&world.journal, jid),
         }
     }
 
@@ -132,13 +176,29 @@ impl Table {
         kill.is_some_and(|kill| kill.send(by.to_owned()).is_ok())
     }
 
-    /// Ends all jobs without a word: what they started is killed.
-    pub fn abort_all(&self) -> usize {
-        let jobs = std::mem::take(&mut self.lock().jobs);
+    fn has_spawned(&self, jid: Jid) -> bool {
+        self.lock().jobs.get(&jid).is_some_and(|entry| entry.shown.pid.is_some())
+    }
+
+    /// Ends all jobs that are not detached, without a word, and kills what they started. Gives how
+    /// many there were.
+    pub async fn abort_all(&self, journal: &str) -> usize {
+        let jobs = {
+            let mut entries = self.lock();
+            let all = std::mem::take(&mut entries.jobs).into_iter();
+            let (going_on, jobs): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                all.partition(|(_, entry)| entry.detached.is_some());
+            entries.jobs = going_on;
+            jobs
+        };
         for entry in jobs.values() {
             if let Some(task) = &entry.task {
                 task.abort();
             }
+        }
+        let (journal, jids) = (journal.to_owned(), jobs.keys().copied().collect::<Vec<_>>());
+        if jobs.values().any(|entry| entry.shown.pid.is_some()) {
+            let _ = tokio::task::spawn_blocking(move || kill_jobs(&journal, &jids)).await;
         }
         jobs.len()
     }
@@ -146,7 +206,8 @@ impl Table {
 
 impl Jobs for Table {
     fn running(&self) -> Vec<RunningJob> {
-        let entries = self.lock();
+        let mut entries = self.lock();
+        entries.jobs.values_mut().for_each(Entry::look);
         let mut jobs: Vec<&Entry> = entries.jobs.values().collect();
         jobs.sort_by_key(|entry| entry.order);
         jobs.into_iter().map(|entry| entry.shown.clone()).collect()
@@ -161,7 +222,8 @@ impl Jobs for Table {
         let Some(entry) = entries.jobs.get_mut(&jid) else {
             return Signalled::Nothing;
         };
-        entry.processes.retain(is_there);
+        entry.look();
+        entry.processes.retain(Spawned::is_there);
         if let Some(last) = entry.processes.last() {
             for process in &entry.processes {
                 send(process.pid, signal);
@@ -176,11 +238,6 @@ impl Jobs for Table {
     }
 }
 
-/// Whether a process is the one that was started: its number may be somebody else's by now.
-fn is_there(process: &Spawned) -> bool {
-    process.start_ticks.is_some() && start_ticks(process.pid) == process.start_ticks
-}
-
 /// Signals a process and all that it has started: it leads a group of its own.
 fn send(pid: u32, signal: SignalName) {
     let name = format!("SIG{signal}");
@@ -192,7 +249,7 @@ fn send(pid: u32, signal: SignalName) {
 
 /// Runs a job to its end, to its timeout, or until it is killed; the first of these decides, and
 /// dropping the call's future kills what it started.
-async fn run(job: &Job, context: &Context, killed: oneshot::Receiver<String>) -> Ending {
+pub(crate) async fn run(job: &Job, context: &Context, killed: oneshot::Receiver<String>) -> Ending {
     let call = AssertUnwindSafe(functions::run(&job.calls, context)).catch_unwind();
     let timeout = async {
         match job.timeout {
@@ -236,15 +293,19 @@ mod tests {
             grains: Arc::new(Grains::load(id.clone(), Map::new(), None).unwrap()),
             id,
             output_max: 4096,
-            journal: "j-test".into(),
+            // Tests run side by side, and what belongs to a job is found by this name.
+            journal: format!("j-{}", uuid::Uuid::new_v4().simple()),
             keys: Arc::new(crate::rotation::NoMaster),
             pillar: Arc::default(),
+            modules: Modules::default(),
+            syncs: Arc::default(),
+            detached: Detached::of("/nonexistent".into()),
         }
     }
 
     fn job(n: u64, function: &str, argument: serde_json::Value, timeout: Option<Duration>) -> Job {
         let call = Call { function: function.into(), arguments: vec![argument], keywords: Map::new() };
-        Job { jid: jid(n), calls: vec![call], timeout, principal: "p".into() }
+        Job { jid: jid(n), calls: vec![call], timeout, principal: "p".into(), is_detached: false }
     }
 
     async fn end(inputs: &mut mpsc::UnboundedReceiver<Input>) -> (Jid, Ending) {
@@ -319,15 +380,6 @@ mod tests {
         assert_eq!(end(&mut inputs).await, (jid(1), Ending::Cancelled { by }));
     }
 
-    #[test]
-    fn a_number_that_is_somebody_elses_by_now_is_not_signalled() {
-        let pid = std::process::id();
-        let ours = start_ticks(pid);
-        assert!(is_there(&Spawned { pid, start_ticks: ours }));
-        assert!(!is_there(&Spawned { pid, start_ticks: ours.map(|ticks| ticks + 1) }));
-        assert!(!is_there(&Spawned { pid, start_ticks: None }));
-    }
-
     #[tokio::test]
     async fn processes_are_marked_and_told() {
         let (table, world) = (Table::default(), world());
@@ -337,7 +389,7 @@ mod tests {
         assert!(process.pid > 0);
         let (_, ending) = end(&mut inputs).await;
         assert!(
-            matches!(ending, Ending::Returned(returned) if returned.value == format!("j-test {}", jid(1)))
+            matches!(ending, Ending::Returned(returned) if returned.value == format!("{} {}", world.journal, jid(1)))
         );
     }
 }

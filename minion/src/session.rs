@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use brine_local::clock;
 use brine_pki::channel::{Channel, ChannelError};
 use brine_pki::handshake::HandshakeError;
 use brine_pki::handshake::minion::{Offered, Pin};
@@ -363,7 +364,10 @@ impl<D: Dial> Session<'_, D> {
                     }
                 }
                 Next::Writable => {
-                    if let Some(message) = waiting.take() {
+                    if let Some(mut message) = waiting.take() {
+                        if let ToMaster::Beat(beat) = &mut message {
+                            beat.clock = Some(clock::wall());
+                        }
                         let sealed =
                             self.channel.sealer.seal(&message.to_frame(), self.started.elapsed().as_secs());
                         control.send(sealed).await?;

@@ -50,6 +50,9 @@ pub struct JobRequest {
     /// How its orders are handed out, when not all at once. Not together with a queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<Batch>,
+    /// Whether what it starts on a minion goes on when that is stopped or started anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub detach: bool,
 }
 
 /// One minion's part in a job.

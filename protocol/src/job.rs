@@ -190,6 +190,9 @@ pub struct Job {
     /// How the orders are handed out, when not all at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<Batch>,
+    /// Whether what it starts on a minion goes on when that is stopped or started anew.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub detach: bool,
     /// Who submitted it, as `unix:1000 (alice)`.
     pub principal: String,
     /// When.

@@ -16,6 +16,7 @@ pub mod jid;
 pub mod job;
 pub mod limits;
 pub mod message;
+pub mod modules;
 pub mod permission;
 pub mod pillar;
 pub mod secret;

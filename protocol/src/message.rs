@@ -4,6 +4,8 @@
 //! ([`crate::frame`]), so that a reader knows the type before it parses. Kinds are frozen: new
 //! ones are added, none is reused. A session speaks one version ([`crate::version`]).
 
+mod welcome;
+
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
@@ -13,10 +15,13 @@ use serde_json::{Map, Value};
 use crate::frame::{Frame, FrameError};
 use crate::hex::{hex16, hex32};
 use crate::job::{Call, Ending};
+use crate::modules::{Module, ModuleWanted, Modules, ModulesWanted};
 use crate::pillar::{Pillar, RefreshPillar};
 use crate::signal::Signal;
 use crate::target::{Expression, Known, Nodegroups, Target};
+use crate::time::Timestamp;
 use crate::{Fingerprint, Jid, Secret};
+pub use welcome::{Pace, Welcome};
 
 /// What a minion says to its master.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +44,10 @@ pub enum ToMaster {
     Learned(Learned),
     /// The minion wants its pillar as the master's files have it now.
     RefreshPillar(RefreshPillar),
+    /// The minion wants to know which custom modules the master has.
+    ModulesWanted(ModulesWanted),
+    /// The minion wants one of them.
+    ModuleWanted(Box<ModuleWanted>),
 }
 
 /// What a master says to a minion.
@@ -68,6 +77,10 @@ pub enum ToMinion {
     Pillar(Box<Pillar>),
     /// Signal the processes of a job.
     Signal(Signal),
+    /// The custom modules that the master has.
+    Modules(Box<Modules>),
+    /// One of them; the only message with a binary part.
+    Module(Box<Module>),
 }
 
 /// What a waiting minion claims about itself. Claims: shown escaped, used for no decision.
@@ -130,6 +143,9 @@ pub struct Beat {
     /// Jobs that run now; at most [`RUNNING_MAX`] are named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub running: Vec<Jid>,
+    /// The minion's wall clock as it says this. Only told: nothing goes by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Timestamp>,
 }
 
 /// How many running jobs a [`Beat`] names.
@@ -155,6 +171,9 @@ pub struct Order {
     pub expires_in_ms: Option<u64>,
     /// Who asked, for the minion's log.
     pub principal: String,
+    /// Whether what it starts goes on without the minion, to be found by the next one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub detach: bool,
 }
 
 /// A job's end, as the minion saw it.
@@ -298,44 +317,6 @@ pub struct Learned {
     pub successor: Option<Fingerprint>,
 }
 
-/// How often both sides give a sign of life, and how much they may say at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pace {
-    /// A sealed frame at least this often in each direction, in milliseconds.
-    pub heartbeat_ms: u64,
-    /// Largest message that the master takes of a live session, in bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message_max: Option<u64>,
-}
-
-/// The master's first sealed frame: its verdict on the key that the Hello was signed with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Welcome {
-    /// Where the key stands.
-    pub standing: Standing,
-    /// How often to beat.
-    pub pace: Pace,
-}
-
-impl Welcome {
-    /// The verdict as a frame, ready to be sealed.
-    #[must_use]
-    pub fn to_frame(&self) -> Frame {
-        write(kind::WELCOME, self)
-    }
-
-    /// Reads a frame that was opened.
-    ///
-    /// # Errors
-    /// The frame is not a verdict.
-    pub fn from_frame(frame: &Frame) -> Result<Self, FrameError> {
-        match frame.kind {
-            kind::WELCOME => read(frame),
-            other => Err(FrameError::Kind(other)),
-        }
-    }
-}
-
 macro_rules! kinds {
     ($($name:ident = $value:literal),* $(,)?) => {
         /// The kinds of message, as in the frame header.
@@ -347,8 +328,9 @@ macro_rules! kinds {
 
 kinds! {
     KNOCK = 1, START = 2, BEAT = 3, RETURN = 4, GRAINS = 5, BYE = 6, ROTATE = 7, LEARNED = 8, REFRESH_PILLAR = 9,
+    MODULES_WANTED = 10, MODULE_WANTED = 11,
     WELCOME = 32, STANDING = 33, EPOCH = 34, ORDER = 35, STORED = 36, CANCEL = 37, PROBE = 38, MASTER_BEAT = 39,
-    ROTATED = 40, CONFIG = 41, TOKEN_REFUSED = 42, PILLAR = 43, SIGNAL = 44,
+    ROTATED = 40, CONFIG = 41, TOKEN_REFUSED = 42, PILLAR = 43, SIGNAL = 44, MODULES = 45, MODULE = 46,
 }
 
 fn write<T: Serialize>(kind: u8, body: &T) -> Frame {
@@ -374,6 +356,8 @@ impl ToMaster {
             ToMaster::Rotate(body) => write(kind::ROTATE, body),
             ToMaster::Learned(body) => write(kind::LEARNED, body),
             ToMaster::RefreshPillar(body) => write(kind::REFRESH_PILLAR, body),
+            ToMaster::ModulesWanted(body) => write(kind::MODULES_WANTED, body),
+            ToMaster::ModuleWanted(body) => write(kind::MODULE_WANTED, body),
         }
     }
 
@@ -392,6 +376,8 @@ impl ToMaster {
             kind::ROTATE => ToMaster::Rotate(read(frame)?),
             kind::LEARNED => ToMaster::Learned(read(frame)?),
             kind::REFRESH_PILLAR => ToMaster::RefreshPillar(read(frame)?),
+            kind::MODULES_WANTED => ToMaster::ModulesWanted(read(frame)?),
+            kind::MODULE_WANTED => ToMaster::ModuleWanted(Box::new(read(frame)?)),
             other => return Err(FrameError::Kind(other)),
         })
     }
@@ -414,6 +400,8 @@ impl ToMinion {
             ToMinion::TokenRefused(body) => write(kind::TOKEN_REFUSED, body),
             ToMinion::Pillar(body) => write(kind::PILLAR, body),
             ToMinion::Signal(body) => write(kind::SIGNAL, body),
+            ToMinion::Modules(body) => write(kind::MODULES, body),
+            ToMinion::Module(module) => Frame { body: module.body.clone(), ..write(kind::MODULE, module) },
         }
     }
 
@@ -435,6 +423,8 @@ impl ToMinion {
             kind::TOKEN_REFUSED => ToMinion::TokenRefused(read(frame)?),
             kind::PILLAR => ToMinion::Pillar(Box::new(read(frame)?)),
             kind::SIGNAL => ToMinion::Signal(read(frame)?),
+            kind::MODULES => ToMinion::Modules(Box::new(read(frame)?)),
+            kind::MODULE => ToMinion::Module(Box::new(Module { body: frame.body.clone(), ..read(frame)? })),
             other => return Err(FrameError::Kind(other)),
         })
     }

@@ -66,7 +66,7 @@ fn to_master() -> Said<ToMaster> {
                 grains: map(grains),
             })),
         ),
-        ("beat", 3, ToMaster::Beat(Beat { running: vec![JID.parse().expect("a jid")] })),
+        ("beat", 3, ToMaster::Beat(Beat { running: vec![JID.parse().expect("a jid")], clock: None })),
         (
             "return",
             4,
@@ -101,6 +101,7 @@ fn to_minion() -> Said<ToMinion> {
         job_timeout_ms: Some(60_000),
         expires_in_ms: Some(30_000),
         principal: ALICE.into(),
+        detach: false,
     };
     let verify = golden_verify_key();
     vec![
@@ -125,7 +126,10 @@ fn golden_verify_key() -> [u8; 32] {
 }
 
 fn welcome() -> Welcome {
-    Welcome { standing: Standing::Pending, pace: Pace { heartbeat_ms: 10_000, message_max: Some(1_048_576) } }
+    Welcome {
+        standing: Standing::Pending,
+        pace: Pace { heartbeat_ms: 10_000, message_max: Some(1_048_576), clock: None },
+    }
 }
 
 fn standings() -> Vec<Standing> {

@@ -16,15 +16,23 @@ mod terminal;
 mod text;
 mod view;
 
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
 
 use brine_client::Exit;
-use clap::Parser;
+use brine_local::completion;
+use clap::{CommandFactory, Parser};
 
-use options::Options;
+use options::{Command, Options};
 
 fn main() -> ExitCode {
-    let options = match Options::try_parse() {
+    let line: Vec<OsString> = std::env::args_os().collect();
+    if completion::serve("brine-tui", &line, Options::command) {
+        return ExitCode::SUCCESS;
+    }
+    let options = match Options::try_parse_from(line) {
         Ok(options) => options,
         Err(error) => {
             let printed = error.print().is_ok();
@@ -37,10 +45,33 @@ fn main() -> ExitCode {
             };
         }
     };
+    match &options.command {
+        None => show(&options),
+        Some(Command::Completion { shell }) => say(completion::script("brine-tui", *shell)),
+        Some(Command::Man(pages)) => say(pages.write([Options::command()])),
+    }
+}
+
+/// Prints a text, or says on stderr why there is none.
+fn say<E: Display>(text: Result<String, E>) -> ExitCode {
+    let text = match text {
+        Ok(text) => text,
+        Err(error) => {
+            eprintln!("brine-tui: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => Exit::Ok.into(),
+        Err(_) => Exit::ClosedOutput.into(),
+    }
+}
+
+fn show(options: &Options) -> ExitCode {
     // A second thread decodes long lists while the first goes on drawing.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let ended = runtime.map_err(run::Failure::System).and_then(|runtime| {
-        let ended = runtime.block_on(run::run(&options));
+        let ended = runtime.block_on(run::run(options));
         // A request that is under way is not waited for.
         runtime.shutdown_background();
         ended

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use brine_local::Paths;
-use clap::Parser;
+use brine_local::completion::Shell;
+use brine_local::manual::Pages;
+use brine_local::{Paths, completion_examples};
+use clap::{Parser, Subcommand};
 
 const KEYS: &str = "\
 Keys (? shows all of them):
@@ -39,6 +41,23 @@ pub(crate) struct Options {
     /// Act under another name, with that name's rights (administrators only).
     #[arg(long = "as", value_name = "NAME")]
     pub(crate) act_as: Option<String>,
+    /// What else it does; without it, keys are shown.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What else the program does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Completion of this command line for a shell
+    #[command(after_help = completion_examples!("brine-tui"))]
+    Completion {
+        #[command(subcommand)]
+        shell: Shell,
+    },
+    /// Write manual pages
+    #[command(hide = true)]
+    Man(Pages),
 }
 
 impl Options {

@@ -1,21 +1,19 @@
 //! The master's files: the ledger, the waiting keys, its own key, the room that is left.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use brine_local::Paths;
+use brine_local::checkup::{self, Check};
 use brine_local::file::{self, FileError};
 use brine_pki::key::PrivateKey;
 use brine_pki::ledger::{Entry, look};
 use brine_pki::registry::Registry;
 use brine_protocol::Fingerprint;
 use brine_protocol::control::Health;
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
-use super::Check;
 use crate::source::public_key;
 
 /// A PEM text of a private key is far shorter.
@@ -58,18 +56,12 @@ pub(super) fn ledger(paths: &Paths, is_running: bool) -> (Vec<Check>, Option<Vec
 
 /// A lock that somebody holds while no master answers. Only tried: nothing is written into it.
 fn lock(path: &Path) -> Option<Check> {
-    let file = File::open(path).ok()?;
-    match Flock::lock(file, FlockArg::LockSharedNonblock) {
-        Err((_, Errno::EWOULDBLOCK)) => {
-            let pid = file::read_text(path, 32).unwrap_or_default();
-            Some(Check::fail(
-                "lock",
-                format!("no master answers, and process {} holds {}", pid.trim(), path.display()),
-                "a master that is starting lets go or answers within seconds; if not, stop that process",
-            ))
-        }
-        Ok(_) | Err(_) => None,
-    }
+    let pid = checkup::holder(path)?;
+    Some(Check::fail(
+        "lock",
+        format!("no master answers, and process {pid} holds {}", path.display()),
+        "a master that is starting lets go or answers within seconds; if not, stop that process",
+    ))
 }
 
 pub(super) fn waiting(paths: &Paths) -> Vec<Check> {
@@ -174,27 +166,15 @@ fn agreement(private: Fingerprint, named: &[(&str, Option<Fingerprint>)]) -> Che
 
 pub(super) fn room(paths: &Paths) -> Option<Check> {
     let folder = paths.master_state_dir();
-    let found = nix::sys::statvfs::statvfs(&folder).ok()?;
-    // The field's width differs between systems.
-    #[allow(clippy::unnecessary_cast, reason = "it is u32 elsewhere")]
-    let free = (found.blocks_available() as u64).saturating_mul(found.fragment_size() as u64);
-    Some(judge_room(&folder, free))
-}
-
-fn judge_room(folder: &Path, free: u64) -> Check {
-    let says = format!("{} MiB are free for {}", free >> 20, folder.display());
+    let free = checkup::free(&folder)?;
     let advice = "make room: without it the master takes no decisions and no orders";
-    let (low, full) = ROOM;
-    match free {
-        free if free < full => Check::fail("disk", says, advice),
-        free if free < low => Check::warn("disk", says, advice),
-        _ => Check::ok("disk", says),
-    }
+    Some(checkup::room(&folder.display().to_string(), free, ROOM, advice))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Grade;
+    use brine_local::checkup::Grade;
+
     use super::*;
 
     #[test]
@@ -218,13 +198,5 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(lock(&path), None, "let go");
         assert_eq!(fs::read_to_string(&path).unwrap(), text, "only looked at");
-    }
-
-    #[test]
-    fn little_room_is_told_in_time() {
-        let grade = |free| judge_room(Path::new("/x"), free).grade;
-        assert_eq!(grade(5 << 30), Grade::Ok);
-        assert_eq!(grade(500 << 20), Grade::Warn);
-        assert_eq!(grade(5 << 20), Grade::Fail);
     }
 }

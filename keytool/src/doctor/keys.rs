@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use brine_client::ClientError;
+use brine_local::checkup::Check;
 use brine_pki::ledger::Entry;
 use brine_pki::registry::Registry;
 use brine_protocol::MinionId;
 use brine_protocol::control::{KEY_STATES, Key, KeyState, KeysQuery};
 
-use super::Check;
 use crate::long::seen;
 
 pub(super) const QUERY: KeysQuery = KeysQuery { id: None, public_key: false };
@@ -100,9 +100,9 @@ fn bounded(about: &'static str, mut checks: Vec<Check>) -> Vec<Check> {
 mod tests {
     use KeyState::{Accepted, Denied, Pending};
 
-    use super::super::Grade;
     use super::*;
     use crate::select::tests::key;
+    use brine_local::checkup::Grade;
 
     #[test]
     fn what_needs_a_look_has_a_line() {

@@ -5,10 +5,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use brine_client::ClientError;
 use brine_local::Paths;
+use brine_local::checkup::Check;
 use brine_protocol::control::{Health, MasterRotation};
 use nix::unistd::{Gid, Group};
 
-use super::{Check, Said};
+use super::Said;
 use crate::long::seen;
 
 /// The group whose members may use the socket, where there is one.
@@ -96,8 +97,8 @@ mod tests {
     use brine_protocol::Fingerprint;
     use brine_protocol::time::Timestamp;
 
-    use super::super::Grade;
     use super::*;
+    use brine_local::checkup::Grade;
 
     #[test]
     fn a_socket_is_for_few() {

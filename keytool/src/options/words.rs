@@ -3,9 +3,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use brine_local::completion::{ArgValueCompleter, Shell};
+use brine_local::completion_examples;
+use brine_local::manual::Pages;
 use brine_local::text::escape;
 use brine_protocol::MinionId;
 use clap::{Args, Subcommand};
+
+use crate::complete;
 
 /// A word and what belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
@@ -13,18 +18,19 @@ pub(crate) enum Word {
     /// Cut matching accepted minions off at once and keep their keys
     Suspend {
         /// Ids or globs, separated by commas.
-        #[arg(value_name = "MATCH")]
+        #[arg(value_name = "MATCH", add = ArgValueCompleter::new(complete::accepted))]
         keys: String,
     },
     /// Let matching suspended minions in again
     Resume {
         /// Ids or globs, separated by commas.
-        #[arg(value_name = "MATCH")]
+        #[arg(value_name = "MATCH", add = ArgValueCompleter::new(complete::suspended))]
         keys: String,
     },
     /// Show every decision about an id: who, when, why, which key
     History {
         /// The minion id.
+        #[arg(add = ArgValueCompleter::new(complete::id))]
         id: MinionId,
     },
     /// Follow what happens to keys, one line each, until Ctrl-C
@@ -60,6 +66,15 @@ pub(crate) enum Word {
         #[command(subcommand)]
         verb: LedgerVerb,
     },
+    /// Completion of this command line for a shell, with the ids of keys
+    #[command(after_help = completion_examples!("brine-key"))]
+    Completion {
+        #[command(subcommand)]
+        shell: Shell,
+    },
+    /// Write manual pages
+    #[command(hide = true)]
+    Man(Pages),
     /// What Salt's manuals write behind -F.
     #[command(hide = true)]
     Master,
@@ -94,8 +109,18 @@ pub(crate) struct Rotation {
 }
 
 /// The words that an operator may have meant.
-const WORDS: [&str; 9] =
-    ["suspend", "resume", "history", "watch", "import", "export", "rotate-master", "doctor", "ledger"];
+const WORDS: [&str; 10] = [
+    "suspend",
+    "resume",
+    "history",
+    "watch",
+    "import",
+    "export",
+    "rotate-master",
+    "doctor",
+    "ledger",
+    "completion",
+];
 
 /// Words that are flags here, as they are in salt-key.
 const FLAGS: [(&str, &str); 9] = [
@@ -128,7 +153,9 @@ impl Word {
             | Word::Export { .. }
             | Word::RotateMaster(_)
             | Word::Doctor
-            | Word::Ledger { .. } => None,
+            | Word::Ledger { .. }
+            | Word::Completion { .. }
+            | Word::Man(_) => None,
         }
     }
 }

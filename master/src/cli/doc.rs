@@ -28,6 +28,7 @@ pub(super) async fn run(line: &RunLine) -> Result<Exit, Failure> {
         delivery: Delivery::Now,
         job_timeout_ms: None,
         batch: None,
+        detach: false,
     };
     // One document, as a program would take it; what else there is to say goes to stderr.
     let style = Style { format: Format::Json, indent: Some(-1), colours: false };

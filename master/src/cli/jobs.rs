@@ -136,6 +136,9 @@ fn page(view: &JobView, style: &Style) -> String {
     if let Some(limit) = job.job_timeout_ms {
         head.push(("job timeout", format!("{} s", limit as f64 / 1000.0)));
     }
+    if job.detach {
+        head.push(("detached", "yes".to_owned()));
+    }
     let mut page = String::new();
     for (name, value) in head {
         page.push_str(&format!("{:<12} {}\n", format!("{name}:"), brine_local::output::escape(&value)));

@@ -1,23 +1,17 @@
-//! `brine man --to DIR`: manual pages out of the same words as `--help`, for who packs the programs.
-
-use std::path::Path;
+//! `brine man --to DIR`: the manual pages of the master's programs.
 
 use brine_client::Exit;
+use brine_local::manual::Pages;
 use clap::CommandFactory;
 
 use super::failure::Failure;
 use super::{complete, print};
 
 /// Writes the pages: brine with one for each noun and verb, and brine-master.
-pub(super) fn write(folder: &Path) -> Result<Exit, Failure> {
-    let written = std::fs::create_dir_all(folder).and_then(|()| {
-        clap_mangen::generate_to(complete::described().disable_help_subcommand(true), folder)?;
-        clap_mangen::generate_to(crate::daemon::Arguments::command().name("brine-master"), folder)
-    });
-    written.map_err(|error| {
-        Failure::Nothing(format!("cannot write manual pages into {}: {error}", folder.display()))
-    })?;
-    print(&format!("manual pages are in {}; look at one with: man -l {0}/brine.1\n", folder.display()))?;
+pub(super) fn write(pages: &Pages) -> Result<Exit, Failure> {
+    let master = crate::daemon::Arguments::command().name("brine-master");
+    let written = pages.write([complete::described(), master]);
+    print(&written.map_err(|error| Failure::Nothing(error.to_string()))?)?;
     Ok(Exit::Ok)
 }
 
@@ -29,7 +23,7 @@ mod tests {
     fn every_noun_has_a_page() {
         let folder = tempfile::tempdir().expect("a folder");
         let pages = folder.path().join("man/man1");
-        write(&pages).expect("a folder that can be written");
+        write(&Pages { to: pages.clone() }).expect("a folder that can be written");
         for (page, text) in [
             ("brine.1", "Run functions on minions"),
             ("brine-master.1", "brine\\-master"),
@@ -43,7 +37,8 @@ mod tests {
             assert!(read.contains(text), "{page}: {read}");
         }
         std::fs::write(folder.path().join("file"), "").expect("a file");
-        let refused = write(&folder.path().join("file")).expect_err("a file is no folder").to_string();
+        let file = Pages { to: folder.path().join("file") };
+        let refused = write(&file).expect_err("a file is no folder").to_string();
         assert!(refused.contains("cannot write manual pages into"), "{refused}");
     }
 }

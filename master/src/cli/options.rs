@@ -1,6 +1,7 @@
 //! The command line of `brine`: which words are options, and whether the first other word is a
 //! target or one of brine's own nouns.
 
+pub(super) mod brief;
 pub(super) mod elsewhere;
 pub(super) mod nouns;
 pub(super) mod output;
@@ -13,33 +14,43 @@ use std::path::PathBuf;
 
 use brine_client::Client;
 use brine_local::Paths;
+use brine_local::completion::Shell;
+use brine_local::completion_examples;
+use brine_local::manual::Pages;
 use brine_local::output::{Format, Style, wants_colours};
+use brine_protocol::MinionId;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::pillar::PillarVerb;
-use nouns::{EventFilters, JobsVerb, ManPages, MinionsVerb, Shell};
+use nouns::{EventFilters, JobsVerb, MinionsVerb};
 pub(super) use running::Running;
 use servers::ServerVerb;
 use target::{TargetFlags, TargetVerb, letter_marks_target, marks_target};
 use tokens::TokenVerb;
 
-/// Where help lists the options of every form of the command.
-const EVERYWHERE: &str = "Everywhere";
+/// Where help lists what says which master is meant, and as whom.
+const MASTER: &str = "Which master, and as whom";
+
+/// Where help lists what decides how things look.
+const SHOWN: &str = "What is shown";
+
+/// Where help lists what is done in place of running anything.
+const INSTEAD: &str = "Instead of running anything";
 
 /// Options of every form of the command.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Common {
     /// Read master.yaml and master.d from this folder.
-    #[arg(short = 'c', long, value_name = "DIR", global = true, help_heading = EVERYWHERE)]
+    #[arg(short = 'c', long, value_name = "DIR", global = true, help_heading = MASTER)]
     pub(super) config_dir: Option<PathBuf>,
     /// Look for everything under this folder instead of /.
-    #[arg(long, value_name = "DIR", global = true, help_heading = EVERYWHERE)]
+    #[arg(long, value_name = "DIR", global = true, help_heading = MASTER)]
     pub(super) root_dir: Option<PathBuf>,
     /// Act under another name, with that name's rights (administrators only).
-    #[arg(long = "as", value_name = "NAME", global = true, help_heading = EVERYWHERE)]
+    #[arg(long = "as", value_name = "NAME", global = true, help_heading = MASTER)]
     pub(super) act_as: Option<String>,
     /// How to show: nested, json, yaml, txt, raw, pprint, newline_values_only, table, no_return or quiet.
-    #[arg(long, visible_alias = "output", value_name = "FORM", default_value = "nested", global = true, help_heading = EVERYWHERE)]
+    #[arg(long, visible_alias = "output", value_name = "FORM", default_value = "nested", global = true, help_heading = SHOWN)]
     pub(super) out: Format,
     /// Spaces per level of JSON; negative for one line [default: 4].
     #[arg(
@@ -48,14 +59,14 @@ pub(super) struct Common {
         value_name = "N",
         allow_negative_numbers = true,
         global = true,
-        help_heading = EVERYWHERE
+        help_heading = SHOWN
     )]
     pub(super) out_indent: Option<i32>,
     /// Never colour.
-    #[arg(long, alias = "no-colour", global = true, help_heading = EVERYWHERE)]
+    #[arg(long, alias = "no-colour", global = true, help_heading = SHOWN)]
     pub(super) no_color: bool,
     /// Colour even when the output is no terminal.
-    #[arg(long, alias = "force-colour", global = true, help_heading = EVERYWHERE)]
+    #[arg(long, alias = "force-colour", global = true, help_heading = SHOWN)]
     pub(super) force_color: bool,
 }
 
@@ -84,7 +95,7 @@ Examples:
   brine '*' test.ping                        who answers?
   brine 'web*' cmd.run 'uname -r'            a shell command on all whose id begins with web
   brine -L web1,web2 grains.get os           two minions by name
-  brine -G 'os:Debian' test.ping             by a grain; -E -P -I -J -S -N -C: see below
+  brine -G 'os:Debian' test.ping             by a grain; -E -P -I -J -S -N -C: see above
   brine -C 'G@os:Debian and not web1' test.ping      several terms with and, or, not, ( )
   brine -Z 'zone:Dijon' test.ping            the minions of the server records of a zone
   brine web1 cmd.run ls cwd=/tmp             keyword arguments are name=value
@@ -110,7 +121,7 @@ Brine's own nouns (with one of their verbs or an option behind them):
   brine pillar show ID | check               what a minion gets of the pillar files
   brine events [--tag 'brine/key/*']         what happens, as it happens
   brine completion bash | zsh | fish         completion with the ids of minions
-  brine doctor                               is the master well?
+  brine doctor                               is the master well? (--minion web1: is web1?)
   brine key ...                              the same as brine-key ...
   brine tui                                  approve keys on a screen: the same as brine-tui
 
@@ -129,17 +140,17 @@ Exit codes:
 )]
 pub(super) struct RunLine {
     #[command(flatten)]
-    pub(super) common: Common,
-    #[command(flatten)]
     pub(super) whom: TargetFlags,
     /// Name the minions that the target means, and run nothing; `brine target get` says why.
-    #[arg(long)]
+    #[arg(long, help_heading = INSTEAD)]
     pub(super) preview_target: bool,
     /// Say what functions do, and run nothing: -d test.ping, '*' -d cmd, or all that a minion has.
-    #[arg(short = 'd', long)]
+    #[arg(short = 'd', long, help_heading = INSTEAD)]
     pub(super) doc: bool,
     #[command(flatten)]
     pub(super) running: Running,
+    #[command(flatten)]
+    pub(super) common: Common,
     #[command(flatten)]
     pub(super) elsewhere: elsewhere::Elsewhere,
     /// Target, function, arguments.
@@ -201,15 +212,21 @@ pub(super) enum Noun {
         filters: EventFilters,
     },
     /// Completion of this command line for a shell, with the ids of minions and jobs.
+    #[command(after_help = completion_examples!("brine"))]
     Completion {
         #[command(subcommand)]
         shell: Shell,
     },
     /// Write manual pages.
     #[command(hide = true)]
-    Man(ManPages),
-    /// Say how the master is.
-    Doctor,
+    Man(Pages),
+    /// Say how the master is, or how one minion is, and what to do if not well. Exits with 1 when
+    /// something does not work.
+    Doctor {
+        /// Say how this minion is: its key, presence, address and last job.
+        #[arg(long, value_name = "ID")]
+        minion: Option<MinionId>,
+    },
 }
 
 /// What a command line is.
@@ -224,7 +241,7 @@ pub(super) enum Kind {
 }
 
 /// The words of brine-key: in front of anything else, `key` is a target.
-const KEY_WORDS: [&str; 10] = [
+const KEY_WORDS: [&str; 11] = [
     "suspend",
     "resume",
     "history",
@@ -234,6 +251,7 @@ const KEY_WORDS: [&str; 10] = [
     "rotate-master",
     "doctor",
     "ledger",
+    "completion",
     "help",
 ];
 
@@ -269,7 +287,7 @@ const NOUNS: [(&str, &[&str], Option<&str>); 12] = [
     ("man", &[], None),
     ("doctor", &[], None),
     ("key", &KEY_WORDS, Some("brine-key")),
-    ("tui", &[], Some("brine-tui")),
+    ("tui", &["completion", "help"], Some("brine-tui")),
 ];
 
 /// Whether a word would have been a noun, had one of its verbs followed.

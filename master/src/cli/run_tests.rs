@@ -115,6 +115,7 @@ impl Table {
             delivery: Delivery::Now,
             job_timeout_ms: None,
             batch: None,
+            detach: false,
         };
         let show = Show::new(wishes, self.out.clone(), self.err.clone());
         run(&self.client, &request, timeout, String::new(), show).await
@@ -137,6 +138,7 @@ fn job(ids: &[&str]) -> String {
         delivery: Delivery::Now,
         job_timeout_ms: None,
         batch: None,
+        detach: false,
         principal: String::new(),
         submitted: Timestamp(0),
         number: 1,
@@ -247,6 +249,7 @@ async fn a_reader_that_went_away_ends_it() {
         delivery: Delivery::Now,
         job_timeout_ms: None,
         batch: None,
+        detach: false,
     };
     let show = Show::new(Wishes::default(), Closed, io::sink());
     let failure = run(&table.client, &request, LONG, String::new(), show).await.expect_err("a closed pipe");

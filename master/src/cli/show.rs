@@ -208,6 +208,7 @@ mod tests {
             delivery: Delivery::Now,
             job_timeout_ms: None,
             batch: None,
+            detach: false,
             principal: String::new(),
             submitted: Timestamp(0),
             number: 1,

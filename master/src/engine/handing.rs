@@ -57,7 +57,7 @@ impl<L: Log> Engine<L> {
         let Some((conn, max)) = self.live(id).map(|session| (session.conn, session.message_max)) else {
             return;
         };
-        if !self.refuse_too_large(job.jid, id, size, max) {
+        if !self.refuse_outlived(job, id) && !self.refuse_too_large(job.jid, id, size, max) {
             self.note_handed(job.jid, id);
             let order = self.order(job, Some(id));
             self.send(conn, ToMinion::Order(Box::new(order)));
@@ -110,7 +110,7 @@ impl<L: Log> Engine<L> {
                 continue;
             };
             let (job, size) = (Arc::clone(&open.job), open.order_bytes);
-            if self.refuse_too_large(jid, &id, size, max) {
+            if self.refuse_outlived(&job, &id) || self.refuse_too_large(jid, &id, size, max) {
                 continue;
             }
             handed += size + ORDER_SLACK;
@@ -157,7 +157,9 @@ impl<L: Log> Engine<L> {
             Delivery::Now => None,
             Delivery::Queue { ttl_ms } => {
                 let waited = u64::try_from((self.now.wall.0 - job.submitted.0) / 1000).unwrap_or(0);
-                Some(ttl_ms.saturating_sub(waited).max(1))
+                // Nothing left is said as well: the minion may have taken the order before its session was
+                // lost, and if it has not, it ends it as expired.
+                Some(ttl_ms.saturating_sub(waited))
             }
         };
         Order {
@@ -168,6 +170,7 @@ impl<L: Log> Engine<L> {
             job_timeout_ms: job.job_timeout_ms,
             expires_in_ms,
             principal: job.principal.clone(),
+            detach: job.detach,
         }
     }
 }

@@ -30,6 +30,9 @@ const FUNCTION_MAX: usize = 128;
 /// may be its arguments with more around them, in a return, in a journal and in events.
 const NESTED_MAX: usize = 64;
 
+/// The longest that a queued order waits, in milliseconds: 366 days. What waits for ever fills the master.
+const TTL_MAX_MS: u64 = 366 * 24 * 60 * 60 * 1000;
+
 /// What a message needs around an order's calls.
 pub(super) const ORDER_SLACK: usize = 4096;
 
@@ -164,6 +167,7 @@ impl<L: Log> Engine<L> {
             delivery: request.delivery,
             job_timeout_ms: request.job_timeout_ms,
             batch: request.batch,
+            detach: request.detach,
             principal: by.to_string(),
             submitted: self.now.wall,
             number: delivery_number(jid),
@@ -435,6 +439,9 @@ fn check(request: &JobRequest, message_max: usize) -> Result<(), Problem> {
     }
     if request.delivery == (Delivery::Queue { ttl_ms: 0 }) {
         return bad("a queued order's time to live has to be greater than 0".to_owned());
+    }
+    if matches!(request.delivery, Delivery::Queue { ttl_ms } if ttl_ms > TTL_MAX_MS) {
+        return bad("a queued order waits for at most 366 days".to_owned());
     }
     let nested = |values: &mut dyn Iterator<Item = &Value>| values.map(depth).max().unwrap_or(0);
     let depth = request

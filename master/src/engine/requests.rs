@@ -262,7 +262,9 @@ impl<L: Log> Engine<L> {
                 let problems = self.disk_problem.iter().chain(&self.rules_problem);
                 let mut problems: Vec<String> = problems.chain(self.rotations.problems()).cloned().collect();
                 problems.extend(self.pillar_problems(by));
-                let (notices, fingerprint) = (self.notices_to(Some(by)), self.fingerprint());
+                problems.extend(self.clash_problems(by));
+                let (mut notices, fingerprint) = (self.notices_to(Some(by)), self.fingerprint());
+                notices.extend(self.clock_notice(by));
                 now(Answer::Health { sessions, keys, problems, notices, fingerprint })
             }
             Ask::Rotation => {

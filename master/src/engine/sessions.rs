@@ -14,6 +14,7 @@ use brine_protocol::time::Timestamp;
 use brine_protocol::{Fingerprint, Jid, MinionId};
 use serde_json::json;
 
+use super::clash::Party;
 use super::enrol::take_token;
 use super::events::name_server;
 use super::handing::Backlog;
@@ -43,6 +44,8 @@ pub(super) struct Session {
     /// When it went live.
     pub(super) since: Timestamp,
     heard: Now,
+    /// By how many seconds its clock was ahead when it beat last, if it said.
+    pub(super) skew: Option<i64>,
     pub(super) running: BTreeSet<Jid>,
     /// Largest message that the minion takes.
     pub(super) message_max: usize,
@@ -104,6 +107,7 @@ impl<L: Log> Engine<L> {
             subscribed: self.early_subscribers.remove(&conn).is_some(),
             since: self.now.wall,
             heard: self.now,
+            skew: None,
             running: BTreeSet::new(),
             message_max: WireLimits::default().message_max,
             pillar: None,
@@ -186,6 +190,8 @@ impl<L: Log> Engine<L> {
             (Stage::Live { .. }, ToMaster::Rotate(rotate)) => self.on_rotate(conn, *rotate),
             (Stage::Live { .. }, ToMaster::Learned(learned)) => self.on_learned(&id, learned),
             (Stage::Live { .. }, ToMaster::RefreshPillar(refresh)) => self.on_refresh_pillar(conn, refresh),
+            (Stage::Live { .. }, ToMaster::ModulesWanted(wanted)) => self.on_modules_wanted(conn, wanted),
+            (Stage::Live { .. }, ToMaster::ModuleWanted(wanted)) => self.on_module_wanted(conn, *wanted),
             // Said again in its Start.
             (Stage::Waiting | Stage::Starting { .. }, ToMaster::Learned(_)) => {}
             (Stage::Live { .. }, ToMaster::Grains(grains)) => {
@@ -207,6 +213,8 @@ impl<L: Log> Engine<L> {
                 | ToMaster::Return(_)
                 | ToMaster::Grains(_)
                 | ToMaster::RefreshPillar(_)
+                | ToMaster::ModulesWanted(_)
+                | ToMaster::ModuleWanted(_)
                 | ToMaster::Rotate(_),
             ) => self.output(Output::Cut { conn, why: "message_out_of_turn" }),
         }
@@ -229,6 +237,7 @@ impl<L: Log> Engine<L> {
     pub(super) fn on_closed(&mut self, conn: ConnId, why: &'static str) {
         self.early_subscribers.remove(&conn);
         self.forget_pillar_of(conn);
+        self.forget_modules_of(conn);
         let Some(session) = self.sessions.remove(&conn) else {
             return;
         };
@@ -282,12 +291,19 @@ impl<L: Log> Engine<L> {
         }
         let (id, address, subscribed) = (session.id.clone(), session.address.clone(), session.subscribed);
         let fingerprint = session.fingerprint;
+        let displaced = self.by_id.get(&id).is_some_and(|older| *older != conn);
         self.take_over(conn, &id);
         self.note_arrival(&id, fingerprint);
 
         let known = self.facts.get(&id).filter(|facts| facts.generation == generation);
-        if known.is_some_and(|facts| facts.journal != start.journal) {
-            self.journal_lost(&id);
+        let before =
+            known.map(|facts| Party { journal: facts.journal.clone(), address: facts.address.clone() });
+        if let Some(before) = before {
+            let came = Party { journal: start.journal.clone(), address: address.clone() };
+            if before.journal != came.journal {
+                self.journal_lost(&id);
+            }
+            self.watch_turns(&id, before, came, displaced);
         }
         let facts = Facts {
             generation,
@@ -324,6 +340,7 @@ impl<L: Log> Engine<L> {
             return;
         };
         session.running = beat.running.into_iter().collect();
+        session.skew = beat.clock.map(|clock| clock.0.saturating_sub(wall.0) / 1_000_000);
         let (id, fingerprint, is_live) = (session.id.clone(), session.fingerprint, session.is_live());
         self.trust.heard(&id, fingerprint, wall);
         // Somebody else who waits under the same name does not answer for it.

@@ -2,15 +2,18 @@
 
 mod batches;
 mod broadcasts;
+mod clash;
 mod enrol;
 mod full;
 mod keys;
+mod modules;
 mod names;
 mod orders;
 mod pages;
 mod pillars;
 mod preseed;
 mod requests;
+mod rights;
 mod rotation;
 mod rules;
 mod servers;
@@ -21,20 +24,24 @@ use super::*;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
+use brine_pki::key::PublicKey;
 use brine_pki::ledger::MemoryLedger;
 use brine_pki::publish::Reader;
 use brine_pki::waiting::WaitingLimits;
 use brine_protocol::control::{
-    Act, JobRequest, KeyActRequest, KeyName, KeyState, KeysQuery, Presence, Problem, ProblemKind,
+    Act, Event, JobRequest, KeyActRequest, KeyName, KeyState, KeysQuery, Presence, Problem, ProblemKind,
 };
 use brine_protocol::job::{Call, Delivery, Ending, Returned};
-use brine_protocol::message::{Beat, Knock, Order, Return, Start, ToMinion};
+use brine_protocol::message::{Beat, Knock, Order, Return, Standing, Start, ToMaster, ToMinion};
+use brine_protocol::permission::Verb;
 use brine_protocol::target::Target;
+use brine_protocol::time::Timestamp;
 use brine_protocol::{Secret, ServerId};
+use bytes::Bytes;
 use serde_json::Map;
 
 use crate::roles::{Principal, Roles};
-use crate::store::OpenJob;
+use crate::store::{OpenJob, Record};
 
 struct World {
     engine: Engine<MemoryLedger>,
@@ -278,6 +285,7 @@ fn request(target: &str, function: &str) -> JobRequest {
         delivery: Delivery::Now,
         job_timeout_ms: None,
         batch: None,
+        detach: false,
     }
 }
 

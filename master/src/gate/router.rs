@@ -231,6 +231,7 @@ impl Connection {
         let pace = Pace {
             heartbeat_ms: self.heartbeat.as_millis() as u64,
             message_max: Some(self.gate.config.message_max as u64),
+            clock: Some(brine_local::clock::wall()),
         };
         let (welcome, channel) = verified
             .welcome(random::bytes(), standing, pace, self.gate.now_s())

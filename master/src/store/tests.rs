@@ -41,6 +41,7 @@ fn job(seconds: i64, minions: &[&str]) -> Arc<Job> {
         delivery: Delivery::Now,
         job_timeout_ms: None,
         batch: None,
+        detach: false,
         principal: "unix:0 (root)".to_owned(),
         submitted: jid.time(),
         number: jid.time().0 as u64,
@@ -122,6 +123,26 @@ fn later_reports_are_kept_beside_and_change_nothing() {
     let rows = store.rows(known.jid).expect("reads");
     assert_eq!(rows[&id("a")].ending, Some(row(1, 0).ending));
     assert_eq!(rows[&id("a")].late, vec![row(2, 0).ending]);
+}
+
+#[test]
+fn a_report_is_late_for_what_is_written_in_the_same_commit() {
+    let scratch = Scratch::new();
+    let (store, _) = scratch.open();
+    let known = job(T0, &["a"]);
+    let ends = [
+        Record::Job(Arc::clone(&known)),
+        ended(&known, "a", row(1, 0)),
+        report(&known, "a", row(2, 0)),
+        report(&known, "a", row(1, 0)),
+        report(&known, "a", row(3, 0)),
+    ];
+    store.commit(&ends).expect("commits");
+    store.commit(&ends[2..]).expect("the same again");
+    let rows = store.rows(known.jid).expect("reads");
+    assert_eq!(rows[&id("a")].ending, Some(row(1, 0).ending));
+    assert_eq!(rows[&id("a")].late, vec![row(2, 0).ending, row(3, 0).ending]);
+    assert_eq!(store.all()[0].orphans("a"), 0);
 }
 
 #[test]

@@ -64,6 +64,8 @@ impl Driver {
         parts.identity.has_token = next.source.token.is_some();
         parts.identity.patience = options.handshake_timeout.duration();
         parts.world.output_max = options.output_max;
+        // Each module is asked anew as well, whether the folder is another or not.
+        parts.world.modules.move_to(options.modules_folder(&next.source.paths));
         parts.keysize = options.keysize.bits();
         parts.grains_max = grains_max(options);
         if parts.reconnect_max != options.reconnect_max.duration() {

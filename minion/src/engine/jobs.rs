@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Engine, FLEETING_MAX, Fleeting, HELD_MAX, Job, Note, Output, QUEUE_MAX, Queued, Running, Session,
-    functions,
+    DetachedStep, Engine, FLEETING_MAX, Fleeting, HELD_MAX, Job, Note, Output, QUEUE_MAX, Queued, Running,
+    Session, detached, functions,
 };
 use crate::book::{Entry, Held, Process, Stage};
 
@@ -23,17 +23,18 @@ const TERMS_NAMED: usize = 8;
 const REBOOT: &str = "system.reboot";
 
 impl Engine {
-    /// Ends what an earlier run of this minion left open.
+    /// Ends what an earlier run of this minion left open and does not go on.
     pub(super) fn interrupt_open_jobs(&mut self) {
         let ending = |held: &Held| match &held.stage {
-            Stage::Open { boot, .. } => {
-                Some(unfinished(&held.functions, boot.as_ref(), self.settings.boot.as_ref()))
+            Stage::Open { boot, is_detached, .. } => {
+                Some(unfinished(&held.functions, boot.as_ref(), self.settings.boot.as_ref(), *is_detached))
             }
             Stage::Ended(_) => None,
         };
         let open: Vec<(Jid, u64, String, Ending)> = self
             .book
             .jobs()
+            .filter(|(jid, _)| !self.running.contains_key(jid))
             .filter_map(|(jid, held)| Some((jid, held.number, held.functions.clone(), ending(held)?)))
             .collect();
         for (jid, number, functions, ending) in open {
@@ -90,14 +91,16 @@ impl Engine {
             self.fleeting.insert(jid, Fleeting { number, returned: None });
         } else {
             let is_reboot = order.calls.iter().any(|call| call.function == REBOOT);
-            let boot = self.settings.boot.clone().filter(|_| is_reboot);
-            self.record(Entry::Open { number, jid, functions, digest, boot });
+            let detached = order.detach;
+            let boot = self.settings.boot.clone().filter(|_| is_reboot || detached);
+            self.record(Entry::Open { number, jid, functions, digest, boot, detached });
         }
         let job = Job {
             jid,
             calls: order.calls,
             timeout: order.job_timeout_ms.map(Duration::from_millis),
             principal: order.principal,
+            is_detached: order.detach,
         };
         // What looks at jobs or ends them must not wait behind the jobs it is about.
         let is_privileged = is_fleeting || job.calls.iter().all(|call| call.function.starts_with("brine."));
@@ -120,6 +123,8 @@ impl Engine {
             Some(why_not(&order.target, &known))
         } else if order.calls.is_empty() || order.calls.len() > CALLS_MAX {
             Some(format!("a job has 1 to {CALLS_MAX} functions, this one {}", order.calls.len()))
+        } else if order.detach {
+            detached::objection(&order.calls)
         } else {
             None
         }
@@ -150,9 +155,11 @@ impl Engine {
     }
 
     pub(super) fn on_spawned(&mut self, jid: Jid, process: Process) {
-        let is_open = self.book.job(jid).is_some_and(|held| matches!(held.stage, Stage::Open { .. }));
-        if is_open {
-            self.record(Entry::Pid { jid, pid: process.pid, start: process.start });
+        let Some(held) = self.book.job(jid).filter(|held| !held.is_ended()) else { return };
+        let is_detached = held.is_detached();
+        self.record(Entry::Pid { jid, pid: process.pid, start: process.start });
+        if is_detached {
+            self.put(Output::Detached { jid, step: DetachedStep::Proceed });
         }
     }
 
@@ -219,7 +226,11 @@ impl Engine {
 
     fn end_on_disk(&mut self, jid: Jid, number: u64, functions: String, ending: Ending) {
         let returned = self.returned(jid, number, functions, ending);
+        let is_detached = self.book.job(jid).is_some_and(Held::is_detached);
         self.record(Entry::End { returned, foreign: false });
+        if is_detached {
+            self.put(Output::Detached { jid, step: DetachedStep::Forget });
+        }
         self.tell(jid);
     }
 
@@ -257,14 +268,23 @@ impl Engine {
 
 /// How a job ended that an earlier run of this minion left open: an order to reboot, and nothing
 /// else, is done when the machine has booted since it was taken.
-fn unfinished(functions: &str, taken_in: Option<&String>, present: Option<&String>) -> Ending {
+fn unfinished(
+    functions: &str,
+    taken_in: Option<&String>,
+    present: Option<&String>,
+    is_detached: bool,
+) -> Ending {
     let is_rebooted = taken_in.zip(present).is_some_and(|(taken_in, present)| taken_in != present);
     if is_rebooted && functions == REBOOT {
         let value = json!({"rebooted": true});
         // For how long is not known: the clocks before and after a boot may differ.
         return Ending::Returned(Returned { value, retcode: 0, duration_ms: 0, truncated: false });
     }
-    let why = if is_rebooted {
+    let why = if is_rebooted && is_detached {
+        "the machine rebooted while the detached job ran"
+    } else if is_detached {
+        "the process that watched over the detached job is gone, and nothing says how the job ended"
+    } else if is_rebooted {
         "the machine rebooted while the job ran, and what its other functions gave is lost"
     } else {
         "the minion stopped while the job ran"

@@ -9,6 +9,7 @@ use super::jobs::shorten;
 use super::{BEATS_MISSED_MAX, Beats, EARLY_MAX, Engine, Hangup, Live, Note, Output, Session, WINDOW};
 use crate::book::{Entry, Stage};
 use crate::config::MESSAGE_OVERHEAD;
+use crate::sync::Answer;
 
 impl Engine {
     pub(super) fn on_opened(
@@ -42,6 +43,7 @@ impl Engine {
                     self.start();
                     self.ask_for_next();
                     self.ask_for_pillar();
+                    self.ask_for_modules();
                 }
                 true
             }
@@ -93,12 +95,16 @@ impl Engine {
             | ToMinion::Signal(_)
             | ToMinion::Rotated(_)
             | ToMinion::Pillar(_)
+            | ToMinion::Modules(_)
+            | ToMinion::Module(_)
                 if !is_live =>
             {
                 self.note(Note::NotLive);
             }
             ToMinion::Rotated(rotated) => self.on_rotated(rotated),
             ToMinion::Pillar(pillar) => self.on_pillar(*pillar),
+            ToMinion::Modules(listed) => self.on_modules(listed.ask, Answer::Listed(listed)),
+            ToMinion::Module(module) => self.on_modules(module.ask, Answer::Fetched(module)),
             ToMinion::Order(order) => match &mut self.session {
                 Session::Live(_, live) if !live.is_numbered => {
                     live.early.push(*order);
@@ -207,6 +213,6 @@ impl Engine {
 
     fn beat(&mut self) {
         let running = self.running.keys().copied().take(RUNNING_MAX).collect();
-        self.send(ToMaster::Beat(Beat { running }));
+        self.send(ToMaster::Beat(Beat { running, clock: None }));
     }
 }

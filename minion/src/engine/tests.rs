@@ -1,5 +1,7 @@
 //! Tables of inputs and outputs.
 
+mod detached;
+mod modules;
 mod pillar;
 mod reboot;
 mod reload;
@@ -98,6 +100,7 @@ fn order(number: u64, function: &str) -> Order {
         job_timeout_ms: Some(5000),
         expires_in_ms: None,
         principal: "unix:0 (root)".into(),
+        detach: false,
     }
 }
 
@@ -141,7 +144,12 @@ fn words(outputs: &[Output]) -> Vec<String> {
             Output::Note(Note::Refused { .. }) => "refused".into(),
             Output::Note(Note::TokenRefused(why)) => format!("note token refused: {why}"),
             Output::Send(ToMaster::RefreshPillar(refresh)) => format!("refresh pillar {}", refresh.ask),
+            Output::Send(ToMaster::ModulesWanted(wanted)) => format!("list modules {}", wanted.ask),
+            Output::Send(ToMaster::ModuleWanted(wanted)) => format!("fetch {} {}", wanted.name, wanted.ask),
+            Output::Modules(Answer::Listed(listed)) => format!("listed {}", listed.ask),
+            Output::Modules(Answer::Fetched(module)) => format!("fetched {}", module.ask),
             Output::Pillar { held, ask, .. } => format!("pillar {} {ask:?}", held.len()),
+            Output::Detached { jid, step } => format!("detached {jid} {step:?}"),
             Output::Note(Note::StoreChanged) => "store changed".into(),
         })
         .collect()

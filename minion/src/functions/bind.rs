@@ -5,7 +5,8 @@ use std::time::Duration;
 use brine_protocol::job::Call;
 use serde_json::{Map, Value};
 
-use super::{Fault, Function, Parameter, text_of};
+use super::signature::{Signature, Slot};
+use super::{Fault, text_of};
 
 /// The arguments of one call, each under its parameter's name.
 #[derive(Debug, PartialEq)]
@@ -17,14 +18,13 @@ pub(super) struct Bound {
     pub(super) extra: Map<String, Value>,
 }
 
-/// Binds the arguments of `call` to the parameters of `function`.
-pub(super) fn bind(function: &Function, call: &Call) -> Result<Bound, Fault> {
-    // The part behind the module, as in a Python traceback.
-    let name = function.name.rsplit('.').next().unwrap_or_default();
-    let known = |key: &str| function.parameters.iter().any(|parameter| parameter.name == key);
+/// Binds the arguments of `call` to the parameters that `signature` names.
+pub(super) fn bind(signature: &Signature<'_>, call: &Call) -> Result<Bound, Fault> {
+    let name = signature.short_name();
+    let known = |key: &str| signature.slots.iter().any(|slot| slot.name == key);
     let (named, extra): (Map<_, _>, Map<_, _>) =
         call.keywords.clone().into_iter().partition(|(key, _)| known(key));
-    if function.rest.is_none() && !extra.is_empty() {
+    if !signature.is_variadic() && !extra.is_empty() {
         let list: Vec<String> =
             extra.iter().map(|(key, value)| format!("{key}={}", text_of(value))).collect();
         return Err(Fault::Invocation(format!(
@@ -32,30 +32,28 @@ pub(super) fn bind(function: &Function, call: &Call) -> Result<Bound, Fault> {
             list.join(", ")
         )));
     }
-    let positional: Vec<&Parameter> = function.parameters.iter().filter(|p| !p.is_keyword_only).collect();
+    let positional: Vec<&Slot<'_>> = signature.slots.iter().filter(|slot| !slot.is_keyword_only).collect();
     let given = call.arguments.len();
-    if function.rest.is_none() && given > positional.len() {
+    if !signature.is_variadic() && given > positional.len() {
         return Err(Fault::Arguments(too_many(name, &positional, given)));
     }
     let mut values = named;
-    for (parameter, value) in positional.iter().zip(&call.arguments) {
-        if values.insert(parameter.name.to_owned(), value.clone()).is_some() {
-            let why = format!("{name}() got multiple values for argument '{}'", parameter.name);
+    for (slot, value) in positional.iter().zip(&call.arguments) {
+        if values.insert(slot.name.to_owned(), value.clone()).is_some() {
+            let why = format!("{name}() got multiple values for argument '{}'", slot.name);
             return Err(Fault::Arguments(why));
         }
     }
     let mut missing = Vec::new();
-    for parameter in function.parameters.iter().filter(|p| !call.keywords.contains_key(p.name)) {
-        if values.contains_key(parameter.name) {
+    for slot in &signature.slots {
+        if values.contains_key(slot.name) {
             continue;
         }
-        match parameter.default {
-            Some(json) => {
-                let value =
-                    serde_json::from_str(json).expect("defaults in the table are JSON, which a test checks");
-                values.insert(parameter.name.to_owned(), value);
+        match &slot.default {
+            Some(value) => {
+                values.insert(slot.name.to_owned(), value.clone());
             }
-            None => missing.push(parameter.name),
+            None => missing.push(slot),
         }
     }
     if !missing.is_empty() {
@@ -64,27 +62,38 @@ pub(super) fn bind(function: &Function, call: &Call) -> Result<Bound, Fault> {
     Ok(Bound { values, rest: call.arguments.iter().skip(positional.len()).cloned().collect(), extra })
 }
 
-fn too_many(name: &str, positional: &[&Parameter], given: usize) -> String {
+fn too_many(name: &str, positional: &[&Slot<'_>], given: usize) -> String {
     let max = positional.len();
-    let min = positional.iter().filter(|parameter| parameter.default.is_none()).count();
+    let min = positional.iter().filter(|slot| slot.default.is_none()).count();
     let takes = if min < max { format!("from {min} to {max}") } else { max.to_string() };
     let (plural, were) = (if takes == "1" { "" } else { "s" }, if given == 1 { "was" } else { "were" });
     format!("{name}() takes {takes} positional argument{plural} but {given} {were} given")
 }
 
-fn lacks(name: &str, missing: &[&str]) -> String {
-    let quoted: Vec<String> = missing.iter().map(|parameter| format!("'{parameter}'")).collect();
+/// Python tells of those by keyword only when nothing else is missing.
+fn lacks(name: &str, missing: &[&Slot<'_>]) -> String {
+    let is_keyword_only = missing.iter().all(|slot| slot.is_keyword_only);
+    let kind = if is_keyword_only { "keyword-only" } else { "positional" };
+    let told = missing.iter().filter(|slot| slot.is_keyword_only == is_keyword_only);
+    let quoted: Vec<String> = told.map(|slot| format!("'{}'", slot.name)).collect();
     let list = match quoted.as_slice() {
         [one] => one.clone(),
         [one, two] => format!("{one} and {two}"),
         [front @ .., last] => format!("{}, and {last}", front.join(", ")),
         [] => String::new(),
     };
-    let (count, plural) = (missing.len(), if missing.len() == 1 { "" } else { "s" });
-    format!("{name}() missing {count} required positional argument{plural}: {list}")
+    let (count, plural) = (quoted.len(), if quoted.len() == 1 { "" } else { "s" });
+    format!("{name}() missing {count} required {kind} argument{plural}: {list}")
 }
 
 impl Bound {
+    /// What was given beyond the parameters by position, and everything that has a name.
+    pub(super) fn into_parts(self) -> (Vec<Value>, Map<String, Value>) {
+        let Self { mut values, rest, extra } = self;
+        values.extend(extra);
+        (rest, values)
+    }
+
     /// Takes the value of a parameter.
     pub(super) fn value(&mut self, name: &str) -> Value {
         self.values.remove(name).expect("every parameter is bound, and a body takes each of its own once")
@@ -133,7 +142,7 @@ impl Bound {
 mod tests {
     use serde_json::json;
 
-    use super::super::{keyword, optional, required};
+    use super::super::{Function, Parameter, keyword, optional, required};
     use super::*;
 
     fn function(parameters: &'static [Parameter], is_variadic: bool) -> Function {
@@ -160,12 +169,13 @@ mod tests {
             (json!([1]), json!({"b": 3, "k": [4]}), json!({"a": 1, "b": 3, "k": [4]})),
             (json!([]), json!({"b": 3, "a": null}), json!({"a": null, "b": 3, "k": null})),
         ] {
-            let bound = bind(&function(THREE, false), &call(arguments, keywords)).unwrap();
+            let bound = bind(&function(THREE, false).signature(), &call(arguments, keywords)).unwrap();
             assert_eq!(Value::Object(bound.values), expected);
             assert!(bound.rest.is_empty() && bound.extra.is_empty());
         }
         let bound =
-            bind(&function(THREE, true), &call(json!([1, 2, 3, 4]), json!({"x": 1, "k": 2}))).unwrap();
+            bind(&function(THREE, true).signature(), &call(json!([1, 2, 3, 4]), json!({"x": 1, "k": 2})))
+                .unwrap();
         assert_eq!(bound.rest, [json!(3), json!(4)]);
         assert_eq!(Value::Object(bound.extra), json!({"x": 1}));
         assert_eq!(bound.values["k"], 2);
@@ -176,6 +186,8 @@ mod tests {
         const NONE: &[Parameter] = &[];
         const ONE: &[Parameter] = &[required("text", "")];
         const MANY: &[Parameter] = &[required("a", ""), required("b", ""), required("c", "")];
+        const ONLY: Parameter = Parameter { is_keyword_only: true, ..required("k", "") };
+        const MIXED: &[Parameter] = &[required("a", ""), ONLY];
         let arguments = |text: &str| Fault::Arguments(text.to_owned());
         let invalid =
             |text: &str| Fault::Invocation(format!("The following keyword arguments are not valid: {text}"));
@@ -198,6 +210,8 @@ mod tests {
                 json!({}),
                 arguments("fun() missing 2 required positional arguments: 'b' and 'c'"),
             ),
+            (MIXED, json!([]), json!({}), arguments("fun() missing 1 required positional argument: 'a'")),
+            (MIXED, json!([1]), json!({}), arguments("fun() missing 1 required keyword-only argument: 'k'")),
             (
                 MANY,
                 json!([]),
@@ -205,14 +219,15 @@ mod tests {
                 arguments("fun() missing 3 required positional arguments: 'a', 'b', and 'c'"),
             ),
         ] {
-            assert_eq!(bind(&function(parameters, false), &call(args, keywords)), Err(expected));
+            assert_eq!(bind(&function(parameters, false).signature(), &call(args, keywords)), Err(expected));
         }
     }
 
     #[test]
     fn typed_values() {
         const P: &[Parameter] = &[required("p", "")];
-        let bound = |value: Value| bind(&function(P, false), &call(json!([value]), json!({}))).unwrap();
+        let bound =
+            |value: Value| bind(&function(P, false).signature(), &call(json!([value]), json!({}))).unwrap();
         assert_eq!(bound(json!("x")).text("p"), Ok("x".to_owned()));
         assert_eq!(bound(json!(5)).text("p"), Ok("5".to_owned()));
         assert_eq!(bound(json!(null)).maybe_text("p"), Ok(None));

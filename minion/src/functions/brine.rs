@@ -1,5 +1,6 @@
 //! `brine.*`: the jobs on this minion, in the shapes of Salt's `saltutil`, and its key.
 
+mod modules;
 mod signals;
 
 use brine_protocol::Jid;
@@ -13,10 +14,10 @@ const JID: &[Parameter] = &[required("jid", "the job's id, twenty digits (text)"
 pub(super) fn functions() -> Vec<Function> {
     let mut functions = vec![
         Function::new("brine.running", |context, _| Box::pin(running(context)), "Returns the jobs that run on the minion, without the one that asks.")
-            .returns("[{jid, fun, pid, user, started}…], oldest first"),
+            .returns("[{jid, fun, pid, user, started}…], oldest first; with detached: True where it outlives the minion"),
         Function::new("brine.find_job", |context, bound| Box::pin(find_job(context, bound)), "Returns a job that runs on the minion.")
             .takes(JID)
-            .returns("{jid, fun, pid, user, started}; an empty map when it does not run")
+            .returns("{jid, fun, pid, user, started}, as in brine.running; an empty map when it does not run")
             .example("brine.find_job 20260101120000000000"),
         Function::new("brine.kill_job", |context, bound| Box::pin(kill_job(context, bound)), "Kills a job on the minion with everything it started.")
             .takes(JID)
@@ -47,6 +48,7 @@ pub(super) fn functions() -> Vec<Function> {
         .returns("True; an error when the files cannot be used or the master does not answer in time"),
     ];
     functions.extend(signals::functions());
+    functions.extend(modules::functions());
     functions
 }
 
@@ -58,13 +60,17 @@ fn others(context: &Context) -> Vec<RunningJob> {
 }
 
 fn show(job: &RunningJob) -> Value {
-    json!({
+    let mut shown = json!({
         "jid": job.jid,
         "fun": job.functions,
         "pid": job.pid,
         "user": job.principal,
         "started": job.started,
-    })
+    });
+    if job.is_detached {
+        shown["detached"] = true.into();
+    }
+    shown
 }
 
 fn jid(bound: &mut Bound) -> Result<Jid, Fault> {
@@ -156,6 +162,7 @@ mod tests {
             pid,
             started: Timestamp(0),
             principal: "unix:0 (root)".to_owned(),
+            is_detached: pid.is_some(),
         }
     }
 
@@ -208,7 +215,7 @@ mod tests {
         };
         let first = json!({
             "jid": WITH_PID, "fun": "cmd.run", "pid": 42, "user": "unix:0 (root)",
-            "started": "1970-01-01T00:00:00.000000Z",
+            "started": "1970-01-01T00:00:00.000000Z", "detached": true,
         });
         let (list, _) = ask("brine.running", json!([])).await;
         assert_eq!((list.as_array().unwrap().len(), &list[0]), (2, &first));

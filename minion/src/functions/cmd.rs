@@ -20,7 +20,7 @@ const SHELL: &str = "/bin/sh";
 
 /// What a service manager tells the minion and nobody else: a child that answers in its place
 /// would confuse the two.
-pub(super) const NOT_INHERITED: [&str; 8] = [
+pub(crate) const NOT_INHERITED: [&str; 8] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_PID",
     "WATCHDOG_USEC",

@@ -6,11 +6,13 @@ use brine_protocol::signal::SignalName;
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Jid, MinionId};
 
+use super::custom::Modules;
 use super::environ::Environment;
-use super::process::Spawned;
 use crate::grains::Grains;
 use crate::pillar::Pillars;
+use crate::processes::Spawned;
 use crate::rotation::{KeyChange, NoMaster};
+use crate::sync::Syncs;
 
 /// The default of [`Context::output_max`], in bytes: a full return fits into a message.
 pub const OUTPUT_MAX: usize = 256 * 1024;
@@ -33,6 +35,10 @@ pub struct Context {
     pub keys: Arc<dyn KeyChange>,
     /// The minion's pillar.
     pub pillar: Arc<Pillars>,
+    /// Modules that are executables of the administrator's.
+    pub modules: Modules,
+    /// The way to the master's.
+    pub syncs: Arc<Syncs>,
     /// The job this is about; none for a local call.
     pub job: Option<Jid>,
     /// Told of each process started, so that the journal can name it.
@@ -57,6 +63,8 @@ impl Context {
             jobs: Arc::new(NoJobs),
             keys: Arc::new(NoMaster),
             pillar: Arc::default(),
+            modules: Modules::default(),
+            syncs: Arc::default(),
             job: None,
             on_pid: Arc::new(|_| {}),
             path: super::tool::search_path(),
@@ -79,6 +87,8 @@ pub struct RunningJob {
     pub started: Timestamp,
     /// Who asked.
     pub principal: String,
+    /// Whether it goes on without this minion.
+    pub is_detached: bool,
 }
 
 /// The jobs that run on this minion, as its driver knows them.

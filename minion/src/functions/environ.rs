@@ -23,6 +23,18 @@ const VARIABLE_MAX: usize = 64 * 1024;
 pub struct Environment(Arc<Mutex<BTreeMap<String, Option<String>>>>);
 
 impl Environment {
+    /// With these set, and those without a value taken away.
+    #[must_use]
+    pub fn of(changes: BTreeMap<String, Option<String>>) -> Self {
+        Self(Arc::new(Mutex::new(changes)))
+    }
+
+    /// What was set, and without a value what was taken away.
+    #[must_use]
+    pub fn changes(&self) -> BTreeMap<String, Option<String>> {
+        self.lock().clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Option<String>>> {
         // A map is whole at every point where a panic could happen.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

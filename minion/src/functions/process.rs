@@ -1,4 +1,5 @@
-//! Running one process and everything it starts: its own group, bounded output, a way to end it.
+//! Running one process and everything it starts: its own group and mark, bounded output, a way to
+//! end it.
 //!
 //! The leader of the group is reaped last. Until then its number, which is the group's, cannot
 //! belong to anybody else, so the group can be killed at any moment without hitting a stranger.
@@ -8,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -18,9 +20,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::OnPid;
+use crate::processes::{self, Spawned, Wanted, start_ticks};
+
+/// The variable that marks all that one launch starts.
+pub(crate) const MARK: &str = "BRINE_RUN";
 
 /// How long the output of a process is awaited after its end: a child in the background that
 /// holds the pipe open must not hold up the answer.
@@ -30,26 +36,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// hangs in the kernel goes when the kernel lets it.
 const KILL_WAIT: Duration = Duration::from_secs(2);
 
-/// A process that was started, in terms that outlive it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spawned {
-    /// Its number, which is also its group's.
-    pub pid: u32,
-    /// When it was started, in clock ticks since boot: with the number this names one process
-    /// until the next boot. None where `/proc` cannot be read.
-    pub start_ticks: Option<u64>,
-}
-
-/// When the process `pid` was started, in clock ticks since boot. None when there is none.
-#[must_use]
-pub fn start_ticks(pid: u32) -> Option<u64> {
-    parse_start_ticks(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-}
-
-fn parse_start_ticks(stat: &str) -> Option<u64> {
-    // The program's name stands in parentheses and may contain anything, parentheses too.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
-}
+/// How often and how long a program is waited for that is open for writing.
+const BUSY_TRIES: u32 = 50;
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// A process to be run.
 pub(super) struct Launch {
@@ -99,6 +88,11 @@ impl Output {
         }
     }
 
+    /// The kept part as it came.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// The output as text without white space at its end; where it was cut, the last line says so.
     pub(super) fn text(&self) -> String {
         // The cut may have gone through a character.
@@ -116,16 +110,18 @@ impl Output {
     }
 }
 
-/// Runs a process to its end or to its timeout. Dropping the future kills its whole group.
+/// Runs a process to its end or to its timeout. Dropping the future kills all that it started, also
+/// what left its group.
 /// Children it left in the background live on when it ended by itself, as services do that were
 /// started so.
 pub(super) async fn launch(launch: Launch, on_pid: &OnPid) -> io::Result<Finished> {
     let Launch { output_max, timeout: limit, stdin, .. } = &launch;
-    let (mut child, out, err) = spawn(&launch)?;
+    let mark = mark();
+    let (mut child, out, err) = spawn_free(&launch, &mark).await?;
     let Some(pid) = child.id() else {
         return Err(io::Error::other("the process was gone before it could be watched"));
     };
-    let group = Group::of(pid);
+    let group = Group::of(pid, mark);
     on_pid(Spawned { pid, start_ticks: start_ticks(pid) });
     let mut exited = watch_exit(group.pid)?;
 
@@ -159,6 +155,11 @@ pub(super) async fn launch(launch: Launch, on_pid: &OnPid) -> io::Result<Finishe
             let _ = timeout(LINGER, streams).await;
         }
     }
+    if is_timed_out {
+        let wanted = group.wanted();
+        // What has started others meanwhile is looked for until nothing is left.
+        let _ = tokio::task::spawn_blocking(move || processes::end(&wanted, KILL_WAIT)).await;
+    }
     let retcode = match child.try_wait()? {
         Some(status) => {
             group.forget();
@@ -170,7 +171,22 @@ pub(super) async fn launch(launch: Launch, on_pid: &OnPid) -> io::Result<Finishe
     Ok(Finished { pid, retcode: retcode.filter(|_| !is_timed_out), stdout, stderr })
 }
 
-fn spawn(launch: &Launch) -> io::Result<(Child, Option<pipe::Receiver>, Option<pipe::Receiver>)> {
+/// As [`spawn`], and waits a moment for a program that is being put in place: until a process that
+/// another thread starts has got to its own program, it holds open what this one was writing.
+async fn spawn_free(launch: &Launch, mark: &str) -> io::Result<Started> {
+    for _ in 0..BUSY_TRIES {
+        match spawn(launch, mark) {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => sleep(BUSY_PAUSE).await,
+            started => return started,
+        }
+    }
+    spawn(launch, mark)
+}
+
+/// A child and the ends of its outputs that are read here.
+type Started = (Child, Option<pipe::Receiver>, Option<pipe::Receiver>);
+
+fn spawn(launch: &Launch, mark: &str) -> io::Result<Started> {
     let (out, out_writer) = io::pipe()?;
     let (err, err_writer) = if launch.is_merged {
         (None, out_writer.try_clone()?)
@@ -193,7 +209,7 @@ fn spawn(launch: &Launch) -> io::Result<(Child, Option<pipe::Receiver>, Option<p
     for name in &launch.env_remove {
         command.env_remove(name);
     }
-    command.envs(launch.env.iter().map(|(name, value)| (name, value)));
+    command.envs(launch.env.iter().map(|(name, value)| (name, value))).env(MARK, mark);
     let child = command.spawn()?;
     // The command holds the writing ends; with them open here the pipes would never end.
     drop(command);
@@ -237,19 +253,39 @@ impl Deadline {
     }
 }
 
-/// The process group of a child that was not reaped yet; killed when it is dropped.
+/// A mark that no other launch has until the next boot.
+fn mark() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let pid = std::process::id();
+    let start = start_ticks(pid).unwrap_or_default();
+    format!("{pid}-{start}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The process group of a child that was not reaped yet, and all that has left it; killed when it
+/// is dropped.
 struct Group {
     pid: Pid,
+    mark: String,
     is_ours: bool,
 }
 
 impl Group {
-    fn of(pid: u32) -> Self {
+    fn of(pid: u32, mark: String) -> Self {
         let pid = i32::try_from(pid).expect("the kernel counts processes in positive i32");
-        Self { pid: Pid::from_raw(pid), is_ours: true }
+        Self { pid: Pid::from_raw(pid), mark, is_ours: true }
+    }
+
+    fn wanted(&self) -> Wanted {
+        let pid = self.pid.as_raw().cast_unsigned();
+        Wanted {
+            known: vec![Spawned { pid, start_ticks: start_ticks(pid) }],
+            marks: vec![vec![format!("{MARK}={}", self.mark)]],
+        }
     }
 
     fn kill(&self) {
+        // First of all, while it can be seen who descends from whom.
+        processes::end_once(&self.wanted());
         // It fails only when nobody is left to be killed.
         let _ = killpg(self.pid, Signal::SIGKILL);
     }
@@ -271,16 +307,6 @@ impl Drop for Group {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn start_times() {
-        let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194304 100 0 0 0 1 2 0 0 20 0 1 0 98765 1000 10 184";
-        assert_eq!(parse_start_ticks(stat), Some(98765));
-        assert_eq!(parse_start_ticks("42 (a) S 1"), None);
-        assert_eq!(parse_start_ticks(""), None);
-        assert!(start_ticks(std::process::id()).is_some_and(|ticks| ticks > 0));
-        assert_eq!(start_ticks(u32::MAX), None);
-    }
 
     #[test]
     fn text_of_output() {

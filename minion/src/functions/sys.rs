@@ -1,18 +1,23 @@
 //! `sys.*`: what this minion can do.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use brine_protocol::glob;
 use brine_protocol::job::canonical;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::bind::Bound;
-use super::{Fault, Function, Outcome, table, text_of};
+use super::custom::{CustomFunction, Description};
+use super::signature::Signature;
+use super::{Context, Fault, Function, Outcome, table, text_of};
 
 pub(super) fn functions() -> Vec<Function> {
     const NAMES: &str = "names or globs, separate; all when none is given (text)";
     vec![
         Function::new(
             "sys.doc",
-            |_, bound| Box::pin(doc(bound)),
+            |context, bound| Box::pin(doc(context, bound)),
             "Returns the documentation of functions, chosen by module or function.",
         )
         .takes_more(NAMES)
@@ -20,68 +25,97 @@ pub(super) fn functions() -> Vec<Function> {
         .example("sys.doc test.ping cmd"),
         Function::new(
             "sys.list_functions",
-            |_, bound| Box::pin(list_functions(bound)),
+            |context, bound| Box::pin(list_functions(context, bound)),
             "Returns the names of functions, chosen by module or function.",
         )
         .takes_more(NAMES)
         .example("sys.list_functions file"),
         Function::new(
             "sys.list_modules",
-            |_, bound| Box::pin(list_modules(bound)),
+            |context, bound| Box::pin(list_modules(context, bound)),
             "Returns the names of modules.",
         )
         .takes_more(NAMES),
         Function::new(
             "sys.argspec",
-            |_, bound| Box::pin(argspec(bound)),
+            |context, bound| Box::pin(argspec(context, bound)),
             "Returns what functions take, chosen by module or function.",
         )
         .takes_more(NAMES)
         .returns("{function: {args: [name…], defaults: [value…] or None, varargs, kwargs: True or None}}")
         .example("sys.argspec test.echo"),
+        Function::new(
+            "sys.reload_modules",
+            |context, _| Box::pin(reload_modules(context)),
+            "Asks each custom module anew what it can do, and returns True.",
+        )
+        .returns("True; the minion's log names the modules that are not used, and why"),
     ]
 }
 
-async fn doc(bound: Bound) -> Result<Outcome, Fault> {
+async fn doc(context: Context, bound: Bound) -> Result<Outcome, Fault> {
     let wanted = wanted(&bound)?;
-    let docs: Map<String, Value> = table()
-        .iter()
-        .filter(|function| is_wanted(function.name, &wanted))
-        .map(|function| (function.name.to_owned(), Value::from(function.doc())))
+    let custom = custom(&wanted, &context).await;
+    let docs: Map<String, Value> = signatures(&custom)
+        .filter(|signature| is_wanted(signature, &wanted))
+        .map(|signature| (signature.name.to_owned(), Value::from(signature.doc())))
         .collect();
     Ok(Outcome::from(Value::Object(docs)))
 }
 
-async fn argspec(bound: Bound) -> Result<Outcome, Fault> {
+async fn argspec(context: Context, bound: Bound) -> Result<Outcome, Fault> {
     let wanted = wanted(&bound)?;
-    let specs = table().iter().filter(|function| is_wanted(function.name, &wanted)).map(|function| {
-        let names: Vec<&str> = function.parameters.iter().map(|parameter| parameter.name).collect();
-        let read = |json| serde_json::from_str::<Value>(json).expect("defaults in the table are JSON");
-        let defaults: Vec<Value> = function.parameters.iter().filter_map(|p| p.default.map(read)).collect();
-        let rest = function.rest.map(|_| true);
-        let spec = json!({
-            "args": names,
-            "defaults": Some(defaults).filter(|defaults| !defaults.is_empty()),
-            "varargs": rest,
-            "kwargs": rest,
-        });
-        (function.name.to_owned(), spec)
-    });
-    Ok(Outcome::from(Value::Object(specs.collect())))
+    let custom = custom(&wanted, &context).await;
+    let specs: Map<String, Value> = signatures(&custom)
+        .filter(|signature| is_wanted(signature, &wanted))
+        .map(|signature| (signature.name.to_owned(), signature.argspec()))
+        .collect();
+    Ok(Outcome::from(Value::Object(specs)))
 }
 
-async fn list_functions(bound: Bound) -> Result<Outcome, Fault> {
+async fn list_functions(context: Context, bound: Bound) -> Result<Outcome, Fault> {
     let wanted = wanted(&bound)?;
-    let names = table().iter().map(|function| function.name);
-    Ok(Outcome::from(names.filter(|name| is_wanted(name, &wanted)).collect::<Vec<_>>()))
+    let custom = custom(&wanted, &context).await;
+    let names: BTreeSet<String> = signatures(&custom)
+        .filter(|signature| is_wanted(signature, &wanted))
+        .map(|signature| signature.name.to_owned())
+        .collect();
+    Ok(Outcome::from(names.into_iter().collect::<Vec<_>>()))
 }
 
-async fn list_modules(bound: Bound) -> Result<Outcome, Fault> {
+async fn list_modules(context: Context, bound: Bound) -> Result<Outcome, Fault> {
     let wanted = wanted(&bound)?;
-    let mut modules: Vec<&str> = table().iter().map(|function| module(function.name)).collect();
-    modules.dedup();
-    modules.retain(|module| wanted.is_empty() || wanted.iter().any(|pattern| glob::matches(pattern, module)));
-    Ok(Outcome::from(modules))
+    let custom = custom(&wanted, &context).await;
+    let modules: BTreeSet<String> =
+        signatures(&custom).map(|signature| signature.module().to_owned()).collect();
+    let is_wanted =
+        |module: &String| wanted.is_empty() || wanted.iter().any(|pattern| glob::matches(pattern, module));
+    Ok(Outcome::from(modules.into_iter().filter(is_wanted).collect::<Vec<_>>()))
+}
+
+async fn reload_modules(context: Context) -> Result<Outcome, Fault> {
+    context.modules.forget();
+    // Asked now, so that the log says at once which of them are not used.
+    context.modules.all(|_| true, &context).await;
+    Ok(Outcome::from(true))
+}
+
+/// The custom modules that can have something of what is wanted: asking others could take time.
+async fn custom(wanted: &[String], context: &Context) -> Vec<Arc<Description>> {
+    let may_be_wanted = |module: &str| {
+        let is_meant = |pattern: &String| {
+            let is_glob = pattern.contains(['*', '?', '[']);
+            is_glob || pattern.split('.').next() == Some(module)
+        };
+        wanted.is_empty() || wanted.iter().any(is_meant)
+    };
+    context.modules.all(may_be_wanted, context).await
+}
+
+/// Everything this minion can run.
+fn signatures<'a>(custom: &'a [Arc<Description>]) -> impl Iterator<Item = Signature<'a>> {
+    let builtin = table().iter().map(|function| -> Signature<'a> { function.signature() });
+    builtin.chain(custom.iter().flat_map(|module| &module.functions).map(CustomFunction::signature))
 }
 
 fn wanted(bound: &Bound) -> Result<Vec<String>, Fault> {
@@ -106,13 +140,9 @@ fn wanted(bound: &Bound) -> Result<Vec<String>, Fault> {
 
 /// A name without a dot is a module; globs are over whole function names, as in Salt, so that
 /// `test.*` and `*ping` both work.
-fn is_wanted(function: &str, wanted: &[String]) -> bool {
-    wanted.is_empty()
-        || wanted.iter().any(|pattern| pattern == module(function) || glob::matches(pattern, function))
-}
-
-fn module(function: &str) -> &str {
-    function.split('.').next().unwrap_or_default()
+fn is_wanted(signature: &Signature<'_>, wanted: &[String]) -> bool {
+    let is_meant = |pattern: &String| pattern == signature.module() || glob::matches(pattern, signature.name);
+    wanted.is_empty() || wanted.iter().any(is_meant)
 }
 
 #[cfg(test)]
@@ -129,7 +159,13 @@ mod tests {
             (
                 "sys.list_functions",
                 json!(["sys"]),
-                json!(["sys.argspec", "sys.doc", "sys.list_functions", "sys.list_modules"]),
+                json!([
+                    "sys.argspec",
+                    "sys.doc",
+                    "sys.list_functions",
+                    "sys.list_modules",
+                    "sys.reload_modules"
+                ]),
             ),
             (
                 "sys.list_functions",

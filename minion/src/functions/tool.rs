@@ -32,6 +32,7 @@ pub(super) struct Tool {
     stdin: Option<String>,
     timeout: Option<Duration>,
     cwd: Option<PathBuf>,
+    is_on_its_own: bool,
 }
 
 /// What a tool left behind.
@@ -76,6 +77,11 @@ impl Tool {
         Self { timeout: Some(limit), ..self }
     }
 
+    /// What it leaves behind is no part of the job, and not ended with it.
+    pub(super) fn on_its_own(self) -> Self {
+        Self { is_on_its_own: true, ..self }
+    }
+
     pub(super) fn cwd(self, folder: &Path) -> Self {
         Self { cwd: Some(folder.to_owned()), ..self }
     }
@@ -99,7 +105,9 @@ impl Tool {
         let mut env = context.environment.set();
         env.extend([("LC_ALL".to_owned(), "C".to_owned()), ("PATH".to_owned(), context.path.clone())]);
         env.extend(self.env);
-        env.extend(context.marker.iter().cloned());
+        if !self.is_on_its_own {
+            env.extend(context.marker.iter().cloned());
+        }
         let start = Launch {
             argv: std::iter::once(path.display().to_string()).chain(self.arguments).collect(),
             cwd: self.cwd.unwrap_or_else(|| PathBuf::from("/")),
@@ -169,6 +177,14 @@ mod tests {
         assert_eq!(bad, Err(Fault::Execution("sh ended with 3: no".to_owned())));
         let slow = Tool::new("sleep", ["60"]).timeout(Duration::from_millis(20)).output(&context).await;
         assert_eq!(slow, Err(Fault::Execution("sleep was killed: it ran too long".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn what_is_left_behind_is_the_jobs_unless_it_is_on_its_own() {
+        let context = Context { marker: vec![("MARK".to_owned(), "7".to_owned())], ..context() };
+        let tool = || Tool::new("sh", ["-c", "echo \"<$MARK>\""]);
+        assert_eq!(tool().output(&context).await, Ok("<7>".to_owned()));
+        assert_eq!(tool().on_its_own().output(&context).await, Ok("<>".to_owned()));
     }
 
     #[tokio::test]

@@ -115,8 +115,9 @@ impl Master {
         conn.send(&[offer.message()]);
         let hello = offer.read_hello(&conn.message()).unwrap().verify().unwrap();
         assert_eq!(hello.id().as_str(), "m1");
-        let (welcome, channel) =
-            hello.welcome([6; 32], standing, Pace { heartbeat_ms, message_max: None }, 0).unwrap();
+        let (welcome, channel) = hello
+            .welcome([6; 32], standing, Pace { heartbeat_ms, message_max: None, clock: None }, 0)
+            .unwrap();
         conn.send(&[&welcome]);
         Session { conn, channel }
     }
@@ -190,6 +191,7 @@ pub fn order(number: u64, function: &str, argument: Option<Value>) -> Order {
         job_timeout_ms: None,
         expires_in_ms: None,
         principal: "unix:0 (root)".into(),
+        detach: false,
     }
 }
 

@@ -10,7 +10,7 @@ use super::*;
 use crate::key::tests::fixed;
 use crate::key::{PrivateKey, PublicKey};
 
-const PACE: Pace = Pace { heartbeat_ms: 10_000, message_max: None };
+const PACE: Pace = Pace { heartbeat_ms: 10_000, message_max: None, clock: None };
 
 fn config(key: &PrivateKey, serial: u64) -> Arc<Agreement> {
     Agreement::new(key, serial, [11; 32], &Succession::default())

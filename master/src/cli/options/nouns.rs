@@ -1,13 +1,11 @@
-//! Words of `brine jobs`, `brine minions`, `brine events` and `brine completion`.
-
-use std::path::PathBuf;
+//! Words of `brine jobs`, `brine minions` and `brine events`.
 
 use brine_local::clock;
+use brine_local::completion::ArgValueCompleter;
 use brine_protocol::signal::SignalName;
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Jid, MinionId};
 use clap::{Args, Subcommand};
-use clap_complete::engine::ArgValueCompleter;
 
 use crate::cli::complete::{jids, minion_ids};
 
@@ -140,25 +138,6 @@ pub(in crate::cli) struct EventFilters {
     /// End behind so many events.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(in crate::cli) count: Option<u64>,
-}
-
-/// `brine completion …`
-#[derive(Debug, Clone, Copy, Subcommand)]
-pub(in crate::cli) enum Shell {
-    /// For bash: in ~/.bashrc, source <(brine completion bash)
-    Bash,
-    /// For zsh: in ~/.zshrc behind compinit, source <(brine completion zsh)
-    Zsh,
-    /// For fish: brine completion fish > ~/.config/fish/completions/brine.fish
-    Fish,
-}
-
-/// `brine man`
-#[derive(Debug, Clone, Args)]
-pub(in crate::cli) struct ManPages {
-    /// The folder to write them into; it is made if it is not there.
-    #[arg(long, value_name = "DIR")]
-    pub(in crate::cli) to: PathBuf,
 }
 
 fn since(text: &str) -> Result<Timestamp, String> {

@@ -7,20 +7,23 @@ use brine_local::output::Style;
 use brine_local::output::screen::Screen;
 use clap::Args;
 
-use super::Common;
+use super::{Common, SHOWN};
 use crate::cli::failure::Failure;
+
+/// Where help lists what becomes of words.
+const WORDS: &str = "What goes in";
 
 /// How words become arguments.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Words {
     /// Keyword arguments whose values are text whatever they look like.
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', help_heading = WORDS)]
     pub(in crate::cli) no_parse: Vec<String>,
     /// What stands between the arguments of several functions.
-    #[arg(long, value_name = "TEXT", default_value = ",")]
+    #[arg(long, value_name = "TEXT", default_value = ",", help_heading = WORDS)]
     pub(in crate::cli) args_separator: String,
     /// Read more options and words from the standard input, one a line: they do not show in ps.
-    #[arg(long)]
+    #[arg(long, help_heading = WORDS)]
     pub(in crate::cli) args_stdin: bool,
 }
 
@@ -39,10 +42,10 @@ pub(in crate::cli) fn goes_on_in_stdin(line: &[String]) -> bool {
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Place {
     /// Write returns to this file, as they arrive. What is in it is replaced.
-    #[arg(long, visible_alias = "output-file", value_name = "FILE")]
+    #[arg(long, visible_alias = "output-file", value_name = "FILE", help_heading = SHOWN)]
     out_file: Option<PathBuf>,
     /// Add to that file instead.
-    #[arg(long, visible_alias = "output-file-append", requires = "out_file")]
+    #[arg(long, visible_alias = "output-file-append", requires = "out_file", help_heading = SHOWN)]
     out_file_append: bool,
 }
 

@@ -8,10 +8,14 @@ use brine_protocol::batch::{Batch, BatchSize};
 use brine_protocol::job::Delivery;
 use clap::Args;
 
+use super::SHOWN;
 use super::output::{Place, Words};
 
 /// Where help lists what decides how orders go out.
 const ORDERS: &str = "How the orders go out";
+
+/// Where help lists how long somebody waits.
+const WAITING: &str = "How long to wait";
 
 /// How long a queued order stays good when nothing is said: until somebody looks after the weekend
 /// is too long for a command that was meant for today.
@@ -21,35 +25,38 @@ const TTL: &str = "24h";
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Running {
     /// After so long without news, ask the minions what goes on; those that run the job are waited for [default: timeout of master.yaml, 5].
-    #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(short, long, value_name = "SECONDS", value_parser = seconds, help_heading = WAITING)]
     pub(in crate::cli) timeout: Option<Duration>,
     /// Print the job's id and do not wait for returns.
-    #[arg(long = "async")]
+    #[arg(long = "async", help_heading = WAITING)]
     pub(in crate::cli) is_async: bool,
     /// One document with all returns, at the end.
-    #[arg(short = 's', long = "static")]
+    #[arg(short = 's', long = "static", help_heading = SHOWN)]
     pub(in crate::cli) is_static: bool,
     /// Print the job's id first, in Salt's long form.
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = SHOWN)]
     pub(in crate::cli) verbose: bool,
     /// Print the job's id first.
-    #[arg(long)]
+    #[arg(long, help_heading = SHOWN)]
     pub(in crate::cli) show_jid: bool,
     /// At the end, count who returned, who did not, and errors.
-    #[arg(long)]
+    #[arg(long, help_heading = SHOWN)]
     pub(in crate::cli) summary: bool,
     /// Show how far it is, in a line on stderr, if that is a terminal.
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = SHOWN)]
     pub(in crate::cli) progress: bool,
     /// Do not print minions that gave no return. The exit code tells of them all the same.
-    #[arg(long, overrides_with = "show_timeout")]
+    #[arg(long, overrides_with = "show_timeout", help_heading = SHOWN)]
     pub(in crate::cli) hide_timeout: bool,
     /// Print minions that gave no return: the default.
-    #[arg(long, overrides_with = "hide_timeout")]
+    #[arg(long, overrides_with = "hide_timeout", help_heading = SHOWN)]
     pub(in crate::cli) show_timeout: bool,
     /// Kill it on minions where it runs longer than this [default: never].
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = WAITING)]
     pub(in crate::cli) job_timeout: Option<Duration>,
+    /// It goes on when its minion is stopped, crashes or is upgraded, and the next one tells its end: for cmd.* and custom modules.
+    #[arg(long, help_heading = ORDERS)]
+    pub(in crate::cli) detach: bool,
     #[command(flatten)]
     pub(in crate::cli) orders: Orders,
     #[command(flatten)]

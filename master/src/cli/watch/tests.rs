@@ -19,6 +19,7 @@ fn job(target: Target, ids: &[&str]) -> JobEvent {
         delivery: Delivery::Now,
         job_timeout_ms: None,
         batch: None,
+        detach: false,
         principal: "unix:0 (root)".to_owned(),
         submitted: Timestamp(0),
         number: 1,

@@ -72,7 +72,7 @@ fn a_probe_tells_who_runs_it_and_who_is_silent() {
     world.now.steady += Duration::from_secs(3);
     let out = world.ask(Ask::Probe(jid));
     assert!(matches!(out.sent(1)[..], [ToMinion::Probe]) && matches!(out.sent(2)[..], [ToMinion::Probe]));
-    assert!(world.frame(1, ToMaster::Beat(Beat { running: vec![jid] })).0.is_empty());
+    assert!(world.frame(1, ToMaster::Beat(Beat { running: vec![jid], clock: None })).0.is_empty());
     let out = world.pass(2);
     let Answer::Rows(rows) = out.answer() else { panic!() };
     let shown: Vec<String> = rows.iter().map(|row| format!("{} {:?}", row.id, row.presence)).collect();

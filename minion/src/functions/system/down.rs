@@ -130,7 +130,7 @@ fn goer(context: &Context, deed: Deed, when: When, has_scheduler: bool) -> Tool 
         return Tool::new("shutdown", arguments);
     }
     let behind = ["--fork", "shutdown"].map(str::to_owned);
-    Tool::new("setsid", behind.into_iter().chain(arguments))
+    Tool::new("setsid", behind.into_iter().chain(arguments)).on_its_own()
 }
 
 fn said(done: &Done) -> Result<String, Fault> {
