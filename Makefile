@@ -15,7 +15,7 @@ NEXTEST = $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 RUN_NEXTEST = nextest run --cargo-profile $(PROFILE) --no-fail-fast
 RUN_CARGO = test --profile $(PROFILE) --no-fail-fast
 
-.PHONY: help build man demo demo-zephir test test-system bench tools lint fmt deny clean
+.PHONY: help build man demo demo-zephir test test-system bench soak torture torture-crash tools lint fmt deny clean
 
 help: ## List what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,9 +25,11 @@ build: ## Build the programs
 	$(CARGO) build --workspace --bins --profile $(PROFILE)
 	@echo "programs are in $(BIN)"
 
-man: ## Write manual pages of brine and brine-master
-	$(CARGO) build -p brine-master --bins --profile $(PROFILE)
-	@"$(BIN)/brine" man --to "$(TARGET)/man/man1"
+man: ## Write manual pages of all programs and their sub-commands
+	$(CARGO) build --workspace --bins --profile $(PROFILE)
+	@for program in brine brine-key brine-tui brine-minion; do \
+		"$(BIN)/$$program" man --to "$(TARGET)/man/man1" || exit 1; \
+	done
 
 # The demo is what a visitor runs first: it shows the speed of the released programs.
 demo demo-zephir: PROFILE := $(if $(filter command line environment,$(origin PROFILE)),$(PROFILE),release)
@@ -70,6 +72,22 @@ tools:
 bench: ## Measure how long operators wait with 10,000 keys (builds release first)
 	$(CARGO) build --workspace --bins --release
 	BRINE_BIN_DIR="$(TARGET)/release" $(CARGO) bench --workspace --bench keys --bench targets
+
+# SOAK_MINUTES (20) says for how long; two are enough to see that everything runs. Released programs: what is
+# measured is what people run.
+soak: PROFILE := $(if $(filter command line environment,$(origin PROFILE)),$(PROFILE),release)
+soak: ## Keep a master with 1,000 simulated minions at work and see that nothing grows (builds release first)
+	$(CARGO) build --workspace --bins --profile $(PROFILE)
+	BRINE_BIN_DIR="$(BIN)" "$(BIN)/brine-soak"
+
+# Hours, not minutes. Each suite of its own target here; CRASH_SEED repeats the plan of a run.
+torture: torture-crash ## Run the suites that take chances for hours (builds release first)
+
+torture-crash: PROFILE := $(if $(filter command line environment,$(origin PROFILE)),$(PROFILE),release)
+torture-crash:
+	$(CARGO) build --workspace --bins --profile $(PROFILE)
+	BRINE_BIN_DIR="$(BIN)" CRASH_ROUNDS=$(or $(CRASH_ROUNDS),1000) $(CARGO) test --profile $(PROFILE) \
+		--package brine-tests --test crash -- --nocapture
 
 lint: ## Check format and lints
 	$(CARGO) fmt --all --check

@@ -1,14 +1,15 @@
 //! `brine jobs`, `brine minions` and `brine events` with what narrows them down, and completion.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use brine_tests::binaries::program;
 use brine_tests::eventually;
 use brine_tests::fleet::Fleet;
 use brine_tests::process::Done;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+
+use crate::manual::offered;
 
 fn jids(done: &Done) -> Vec<String> {
     let jobs = done.json();
@@ -144,27 +145,6 @@ fn events_are_narrowed_down_and_counted() {
     assert!(of_m2.iter().all(|tag| tag.ends_with("/ret/m2")), "{of_m2:?}");
     let new = follow(&["--tag", "brine/job/*/new", "--tag", "brine/key/*", "--count", "2"]);
     assert!(new.len() == 2 && new.iter().all(|tag| tag.ends_with("/new")), "{new:?}");
-}
-
-/// What bash offers for a half-typed line, through the script that is installed.
-fn offered(line: &str) -> Vec<String> {
-    let script = format!(
-        "source <(brine completion bash)\n\
-         COMP_LINE={line:?}; COMP_POINT=${{#COMP_LINE}}; read -ra COMP_WORDS <<< \"$COMP_LINE\"\n\
-         case \"$COMP_LINE\" in *' ') COMP_WORDS+=('');; esac\n\
-         COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMP_TYPE=9\n\
-         asks=$(complete -p brine | sed -E 's/.*-F ([^ ]+).*/\\1/')\n\
-         compopt() {{ :; }}\n\
-         $asks brine \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"\n\
-         printf '%s\\n' \"${{COMPREPLY[@]}}\"\n"
-    );
-    let folder = program("brine").parent().unwrap().to_owned();
-    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
-    let mut command = Command::new("bash");
-    command.args(["--norc", "-c", &script]).env("PATH", path);
-    let done = Done::run(command).expect(0);
-    assert_eq!(done.stderr, "", "nothing may land in the line that somebody types");
-    done.stdout.lines().map(|word| word.trim_end().to_owned()).filter(|word| !word.is_empty()).collect()
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn a_master_is_ready_when_it_serves_and_says_that_it_lives_and_stops() {
     let mut fleet = Fleet::prepare("");
     fleet.start_master_by(manager.watching(fleet.command("brine-master", &[])));
     manager.until("READY=1");
-    fleet.health();
+    assert_eq!(fleet.health()["status"], "ok");
     assert!(manager.until("STATUS=").contains("ports"));
     manager.watches(fleet.master());
     fleet.master().stop();
@@ -115,7 +115,7 @@ fn a_log_of_objects_has_the_jid_the_minion_and_its_peer_as_fields() {
     let mut fleet = Fleet::start_with("log_format: json\nlog_level: debug\n");
     let minion = fleet.minion_with("m1", "m1", "log_format: json\n");
     let jid = fleet.submit("m1", "test.ping", &[]);
-    fleet.ending(&jid, "m1", 10.0);
+    assert_eq!(fleet.ending(&jid, "m1", 10.0)["state"], "returned");
     fleet.master().stop();
     let lines = |log: String| -> Vec<Value> {
         log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))).collect()

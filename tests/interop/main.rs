@@ -118,7 +118,7 @@ async fn the_minion_talks_to_the_crates_router_and_pub() {
     assert_eq!(verified.id().as_str(), "m1");
     assert_eq!(verified.key(), private_key("m1").public());
     let standing = Standing::Accepted { token: random() };
-    let pace = brine_protocol::message::Pace { heartbeat_ms: 10_000, message_max: None };
+    let pace = brine_protocol::message::Pace { heartbeat_ms: 10_000, message_max: None, clock: None };
     let (welcome, mut channel) = verified.welcome(random(), standing, pace, now_s()).unwrap();
     router.send(to(&welcome)).await.unwrap();
     let started = receive(&mut router).await;

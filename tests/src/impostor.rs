@@ -53,8 +53,9 @@ impl Session {
         wire.message(&[offer.message()]);
         let hello = wire.receive().ok()?;
         let verified = offer.read_hello(&hello[0]).ok()?.verify().ok()?;
-        let (welcome, channel) =
-            verified.welcome(random(), standing, Pace { heartbeat_ms, message_max: None }, now_s()).ok()?;
+        let (welcome, channel) = verified
+            .welcome(random(), standing, Pace { heartbeat_ms, message_max: None, clock: None }, now_s())
+            .ok()?;
         wire.message(&[&welcome]);
         Some(Self { wire, channel })
     }
@@ -96,7 +97,7 @@ mod tests {
             let mut session = Session::accept(wire, &config, Standing::Pending, 500).expect("a minion");
             assert_eq!(session.receive(), Some(ToMaster::Knock(Knock::default())));
             session.send(&ToMinion::Probe);
-            while session.receive() == Some(ToMaster::Beat(Beat::default())) {
+            while matches!(session.receive(), Some(ToMaster::Beat(_))) {
                 session.send(&ToMinion::Beat);
             }
         });

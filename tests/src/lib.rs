@@ -9,6 +9,7 @@
 pub mod api;
 pub mod api_docs;
 pub mod binaries;
+pub mod checker;
 pub mod fake;
 pub mod fixtures;
 pub mod fleet;
@@ -19,6 +20,7 @@ pub mod minion;
 pub mod peer;
 pub mod process;
 pub mod proxy;
+pub mod swarm;
 pub mod terminal;
 pub mod wait;
 pub mod zmtp;

@@ -1,6 +1,7 @@
 //! What ARCHITECTURE.md says is absent, is absent; what the pages name is there.
 
 mod docs;
+mod options;
 mod units;
 
 use std::fs;

@@ -32,6 +32,7 @@ fn touch(path: &std::path::Path, number: u64) -> ToMinion {
         job_timeout_ms: None,
         expires_in_ms: None,
         principal: "unix:0 (root)".to_owned(),
+        detach: false,
     }))
 }
 

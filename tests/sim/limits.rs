@@ -1,0 +1,80 @@
+//! The limits of what engines hold in memory, and that in the end it is nothing.
+
+use brine_minion::engine::Load as MinionLoad;
+
+use crate::gate::MESSAGE_MAX;
+use crate::machine::SPOOL_MAX;
+use crate::master::{ORDER_BYTES_MAX, ORDERS_MAX};
+use crate::world::World;
+
+/// `QUEUE_MAX`, `FLEETING_MAX` (running, and kept), `EARLY_MAX` and `WINDOW` of the minion's engine.
+const QUEUED_MAX: usize = 1024;
+const FLEETING_MAX: usize = 2 * 256 + 1;
+const EARLY_MAX: usize = 256 + 1;
+const WINDOW: usize = 64;
+
+/// What is taken when the spool is nearly full still grows by its return, and refusals of orders
+/// that do not match are journaled even then: as much again as the master may have open.
+const HELD_BYTES_MAX: u64 = SPOOL_MAX + (ORDERS_MAX as u64) * 1024;
+
+/// Probes last two seconds, and the plan asks for few.
+const PROBES_MAX: usize = 100;
+
+impl World {
+    /// The master, at the end of a turn.
+    pub fn check_master(&mut self) {
+        let Some(engine) = &self.master.engine else { return };
+        let load = engine.load();
+        // A connection that has ended is one that the engine is about to hear of.
+        let connections = self.gate.doors.len() + self.master.inbox.len();
+        let is_within = load.orders <= ORDERS_MAX
+            && load.jobs <= ORDERS_MAX
+            && load.order_bytes < ORDER_BYTES_MAX + MESSAGE_MAX
+            && load.sessions <= connections
+            && load.early_subscribers <= connections
+            && load.backlog <= ORDERS_MAX
+            && load.probes <= PROBES_MAX;
+        if !is_within {
+            self.model.broke(8, format!("the master, with {connections} connections, holds {load:?}"));
+        }
+    }
+
+    /// A minion, after what it handled.
+    pub fn check_minion(&mut self, minion: usize, load: &MinionLoad) {
+        let is_within = load.running <= ORDERS_MAX
+            && load.queued <= QUEUED_MAX
+            && load.fleeting <= FLEETING_MAX
+            && load.early <= EARLY_MAX
+            && load.in_flight <= WINDOW
+            && load.held_bytes <= HELD_BYTES_MAX;
+        if !is_within {
+            self.model.broke(8, format!("web{minion} holds {load:?}"));
+        }
+    }
+
+    /// All is well again: everything has ended, and nobody remembers anything as open.
+    pub fn check_end(&mut self) {
+        self.model.check_end(&self.store);
+        match &self.master.engine {
+            Some(engine) => {
+                let load = engine.load();
+                let open = load.jobs + load.orders + load.order_bytes + load.backlog + load.early_subscribers;
+                if open + load.probes > 0 || load.sessions != self.machines.len() {
+                    self.model.broke(6, format!("in the end the master holds {load:?}"));
+                }
+            }
+            None => self.model.broke(0, "in the end there is no master".to_owned()),
+        }
+        for minion in 0..self.machines.len() {
+            match &self.machines[minion].engine {
+                Some(engine) => {
+                    let load = engine.load();
+                    if load != (MinionLoad { held_bytes: load.held_bytes, ..MinionLoad::default() }) {
+                        self.model.broke(6, format!("in the end web{minion} holds {load:?}"));
+                    }
+                }
+                None => self.model.broke(0, format!("in the end web{minion} is down")),
+            }
+        }
+    }
+}
