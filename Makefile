@@ -15,7 +15,7 @@ NEXTEST = $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 RUN_NEXTEST = nextest run --cargo-profile $(PROFILE) --no-fail-fast
 RUN_CARGO = test --profile $(PROFILE) --no-fail-fast
 
-.PHONY: help build man demo demo-zephir test test-system bench soak torture torture-crash tools lint fmt deny clean
+.PHONY: help build man demo demo-zephir test test-system bench soak torture torture-crash torture-sim tools lint fmt deny clean
 
 help: ## List what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,14 +80,19 @@ soak: ## Keep a master with 1,000 simulated minions at work and see that nothing
 	$(CARGO) build --workspace --bins --profile $(PROFILE)
 	BRINE_BIN_DIR="$(BIN)" "$(BIN)/brine-soak"
 
-# Hours, not minutes. Each suite of its own target here; CRASH_SEED repeats the plan of a run.
-torture: torture-crash ## Run the suites that take chances for hours (builds release first)
+# Each suite has its own target; CRASH_SEED and BRINE_SIM_SEED repeat a run.
+torture: torture-sim torture-crash ## Run the suites that take chances for hours (builds release first)
 
 torture-crash: PROFILE := $(if $(filter command line environment,$(origin PROFILE)),$(PROFILE),release)
 torture-crash:
 	$(CARGO) build --workspace --bins --profile $(PROFILE)
 	BRINE_BIN_DIR="$(BIN)" CRASH_ROUNDS=$(or $(CRASH_ROUNDS),1000) $(CARGO) test --profile $(PROFILE) \
 		--package brine-tests --test crash -- --nocapture
+
+torture-sim: PROFILE := $(if $(filter command line environment,$(origin PROFILE)),$(PROFILE),release)
+torture-sim:
+	BRINE_SIM_SEEDS=$(or $(BRINE_SIM_SEEDS),20000) $(CARGO) test --profile $(PROFILE) --package brine-tests --test sim \
+		every_promise -- --nocapture
 
 lint: ## Check format and lints
 	$(CARGO) fmt --all --check

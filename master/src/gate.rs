@@ -293,6 +293,11 @@ fn connections_max(config: &Config) -> usize {
     }
 }
 
+/// How long what was sent may go unacknowledged by the peer's machine. Keepalive is silent while something
+/// is under way, and a subscriber sends no beats: a broadcast into a black hole would be waited for as long
+/// as the system's own patience lasts, a quarter of an hour.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
 /// Keeps a dead peer from looking alive for long, and small messages from waiting for company.
 fn tune(stream: &TcpStream) {
     let keepalive = socket2::TcpKeepalive::new()
@@ -302,4 +307,19 @@ fn tune(stream: &TcpStream) {
     // None of these is needed for correctness: the beats and deadlines above them are.
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_keepalive(&keepalive);
+    let _ = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_black_hole_is_not_written_into_for_long() {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
+        tune(&stream);
+        let set = socket2::SockRef::from(&stream).tcp_user_timeout();
+        assert_eq!(set.expect("the system tells"), Some(UNACKNOWLEDGED));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -39,7 +40,10 @@ use crate::{call, doctor, leftovers, pillar, rotation, sync, tell};
 /// One sentence for the operator; nothing was changed that a second attempt would trip over.
 pub fn main(cli: Cli) -> Result<u8> {
     let common = cli.common;
-    let paths = Paths::new(common.root_dir.as_deref(), common.config_dir.as_deref());
+    // What is started for a job has a working folder of its own.
+    let absolute = |dir: Option<PathBuf>| dir.map(std::path::absolute).transpose();
+    let (root_dir, config_dir) = (absolute(common.root_dir)?, absolute(common.config_dir)?);
+    let paths = Paths::new(root_dir.as_deref(), config_dir.as_deref());
     let environment = Environment::of_process();
     let options = || config::load_with(&paths, &environment).map(|loaded| loaded.options);
     if cli.command.is_some() {

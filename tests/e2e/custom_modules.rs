@@ -3,9 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use brine_tests::api_docs::read;
 use brine_tests::fleet::Fleet;
+use brine_tests::process::Process;
 use brine_tests::{Minion, eventually};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -141,4 +143,20 @@ fn one_that_hangs_goes_with_its_job() {
         eventually(5.0, "what the module started is gone", || !brine_tests::process::exists(pid));
     }
     assert_eq!(value(&fleet, &["test.ping"]), json!(true));
+}
+
+#[test]
+fn a_root_folder_may_be_named_from_where_one_stands() {
+    let fleet = Fleet::start();
+    let m1 = fleet.prepare_minion("m1");
+    put(&folder(&m1), "labels.py", &example("python"));
+    let root = m1.root();
+    let mut command = Command::new(m1.command(&[]).get_program());
+    command.current_dir(root.parent().unwrap()).arg("--root-dir").arg(root.file_name().unwrap());
+    let _process = Process::start(command, &root.join("relative.log"));
+    fleet.until_key(&m1, "pending");
+    fleet.act("accept", "m1", &m1.fingerprint());
+    fleet.until_up("m1");
+    assert_eq!(value(&fleet, &["labels.text", "b1"]), json!(["m1", "b1/1", "Linux"]));
+    assert_eq!(value(&fleet, &["--detach", "cmd.run", "echo done"]), json!("done"));
 }

@@ -1,9 +1,9 @@
 //! The limits of what engines hold in memory, and that in the end it is nothing.
 
-use brine_minion::engine::Load as MinionLoad;
+use brine_minion::engine::{Engine, Load as MinionLoad};
 
 use crate::gate::MESSAGE_MAX;
-use crate::machine::SPOOL_MAX;
+use crate::machine::{Machine, SPOOL_MAX};
 use crate::master::{ORDER_BYTES_MAX, ORDERS_MAX};
 use crate::world::World;
 
@@ -32,7 +32,8 @@ impl World {
             && load.order_bytes < ORDER_BYTES_MAX + MESSAGE_MAX
             && load.sessions <= connections
             && load.early_subscribers <= connections
-            && load.backlog <= ORDERS_MAX
+            // A session that was displaced keeps what it had until its end is heard of.
+            && load.backlog <= ORDERS_MAX * load.sessions
             && load.probes <= PROBES_MAX;
         if !is_within {
             self.model.broke(8, format!("the master, with {connections} connections, holds {load:?}"));
@@ -55,26 +56,29 @@ impl World {
     /// All is well again: everything has ended, and nobody remembers anything as open.
     pub fn check_end(&mut self) {
         self.model.check_end(&self.store);
-        match &self.master.engine {
-            Some(engine) => {
-                let load = engine.load();
-                let open = load.jobs + load.orders + load.order_bytes + load.backlog + load.early_subscribers;
-                if open + load.probes > 0 || load.sessions != self.machines.len() {
-                    self.model.broke(6, format!("in the end the master holds {load:?}"));
-                }
-            }
-            None => self.model.broke(0, "in the end there is no master".to_owned()),
+        if let Some(left) = self.left() {
+            self.model.broke(6, format!("in the end {left}"));
         }
-        for minion in 0..self.machines.len() {
-            match &self.machines[minion].engine {
-                Some(engine) => {
-                    let load = engine.load();
-                    if load != (MinionLoad { held_bytes: load.held_bytes, ..MinionLoad::default() }) {
-                        self.model.broke(6, format!("in the end web{minion} holds {load:?}"));
-                    }
-                }
-                None => self.model.broke(0, format!("in the end web{minion} is down")),
-            }
+    }
+
+    /// Whether waiting for the end any longer would change nothing.
+    pub fn is_settled(&self) -> bool {
+        self.store.open.is_empty() && self.left().is_none()
+    }
+
+    /// What an engine still holds, or who is missing.
+    fn left(&self) -> Option<String> {
+        let Some(engine) = &self.master.engine else { return Some("there is no master".to_owned()) };
+        let load = engine.load();
+        let open = load.jobs + load.orders + load.order_bytes + load.backlog + load.early_subscribers;
+        if open + load.probes > 0 || load.sessions != self.machines.len() {
+            return Some(format!("the master holds {load:?}"));
         }
+        let left = |machine: &Machine| match machine.engine.as_ref().map(Engine::load) {
+            Some(load) if load == MinionLoad::default() => None,
+            Some(load) => Some(format!("{} holds {load:?}", machine.name)),
+            None => Some(format!("{} is down", machine.name)),
+        };
+        self.machines.iter().find_map(left)
     }
 }

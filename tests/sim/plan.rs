@@ -19,6 +19,8 @@ use crate::world::{Event, MILLI, Micros, SECOND, World};
 const CALM: Micros = 95 * SECOND;
 /// In its last part nothing new is asked for.
 const QUIET: Micros = 25 * SECOND;
+/// From then on it may end sooner, when nothing is left to be done.
+const SETTLED: Micros = 20 * SECOND;
 /// How often somebody looks after the keys when it is calm.
 const LOOK: Micros = SECOND;
 /// Every so many looks everybody is pinged.
@@ -74,7 +76,7 @@ impl World {
             self.master.disk_pace = 3 * MILLI;
         }
         let calm_for = self.now - self.plan.storm_until;
-        if calm_for >= CALM {
+        if calm_for >= CALM || (calm_for > SETTLED && self.is_settled()) {
             self.plan.is_over = true;
             return;
         }
