@@ -160,7 +160,7 @@ impl Roles {
                 Rights { role: entry.role, reach, rules: vec![rule], refused: Vec::new() },
             );
         }
-        let refused = blacklist.functions()?;
+        let refused = blacklist.functions();
         for (name, entry) in publisher_acl {
             if all.contains_key(name) {
                 return Err(format!("user {name:?} is in both \"roles\" and \"publisher_acl\""));

@@ -107,6 +107,11 @@ fn read_with(text: &str, is_plain: bool) -> Result<Node, (u64, Fault)> {
         Ok(root) => Ok(node(root)),
         Err(error) => {
             let line = error.location().map_or(1, |at| at.line().max(1));
+            if matches!(error.without_snippet(), serde_saphyr::Error::UnsupportedTag { .. }) {
+                // It may be a secret that somebody forgot to quote.
+                let what = "a tag, or a text that begins with \"!\": put that in quotes";
+                return Err((line, Fault::Syntax(what.to_owned())));
+            }
             let message = UserMessageFormatter.format_message(error.without_snippet()).into_owned();
             let first = message.lines().next().unwrap_or_default();
             Err((line, Fault::Syntax(escape(first))))
@@ -252,6 +257,7 @@ mod tests {
         let nested = format!("{}canary{}", "[".repeat(40), "]".repeat(40));
         for (text, line) in [
             ("a: 1\nb: !vault canary", 2),
+            ("a: 1\nb: !canary", 2),
             ("a: 1\nb: !!python/object:os.system [canary]", 2),
             ("a: 1\na: canary", 2),
             ("a: \"canary", 1),

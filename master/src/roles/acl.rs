@@ -19,7 +19,7 @@ const REGEX_MAX: usize = 64 * 1024;
 pub struct Blacklist {
     /// Users who may publish nothing: exact names, globs, or regular expressions.
     pub users: Vec<String>,
-    /// Functions that nobody may publish: regular expressions.
+    /// Functions that nobody may publish: exact names, globs, or regular expressions.
     pub modules: Vec<String>,
 }
 
@@ -34,14 +34,13 @@ impl Blacklist {
         Ok(listed.find(name).is_some())
     }
 
-    /// The functions that nobody may publish.
-    ///
-    /// # Errors
-    /// An entry cannot be read, in one sentence.
-    pub fn functions(&self) -> Result<Vec<Pattern>, String> {
-        let read = |text: &String| Words::read(text).map(Pattern::Words);
-        let read: Result<Vec<Pattern>, String> = self.modules.iter().map(read).collect();
-        read.map_err(|error| format!("option \"publisher_acl_blacklist\": modules: {error}"))
+    /// The functions that nobody may publish. An entry counts as a glob and, where it is one, as a regular
+    /// expression: `cmd*` is both, and what it was meant to refuse only the glob does.
+    #[must_use]
+    pub fn functions(&self) -> Vec<Pattern> {
+        let words = self.modules.iter().filter_map(|text| Words::read(text).ok()).map(Pattern::Words);
+        let globs = self.modules.iter().map(|text| Pattern::glob(text));
+        words.chain(globs).collect()
     }
 }
 

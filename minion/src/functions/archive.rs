@@ -89,7 +89,7 @@ async fn tar(context: Context, mut bound: Bound) -> Result<Outcome, Fault> {
     if argv.is_empty() {
         return Err(Fault::Invocation("Tar options can not be empty".to_owned()));
     }
-    argv.push(path_text(&take_path(&mut bound, "tarfile")?));
+    argv.push(on_this_machine(path_text(&take_path(&mut bound, "tarfile")?)));
     let sources = names(&bound.value("sources"))?;
     let dest = bound.maybe_text("dest")?.map(expand);
     let cwd = PathBuf::from(bound.maybe_text("cwd")?.map_or_else(|| "/".to_owned(), expand));
@@ -103,6 +103,11 @@ async fn tar(context: Context, mut bound: Bound) -> Result<Outcome, Fault> {
         argv.extend(["-C".to_owned(), dest]);
     }
     lines(Tool::new("tar", argv).cwd(&cwd), &context).await
+}
+
+/// tar takes what is before a colon for another machine, unless there is a slash before it.
+fn on_this_machine(name: String) -> String {
+    if name.contains(':') && !name.starts_with('/') { format!("./{name}") } else { name }
 }
 
 /// A list, or a text with commas.
@@ -154,7 +159,8 @@ async fn list(context: Context, mut bound: Bound) -> Result<Outcome, Fault> {
     let mut names = match format.as_deref() {
         Some("zip") => blocking(move |stop| unzip::list(&path, stop)).await?,
         Some("tar") => {
-            let said = Tool::new("tar", ["-t".to_owned(), "-f".to_owned(), name.clone()]).timeout(LIMIT);
+            let said = Tool::new("tar", ["-t".to_owned(), "-f".to_owned(), on_this_machine(name.clone())])
+                .timeout(LIMIT);
             let done = said.run(&context).await?;
             if !done.is_ok() {
                 let why = format!("Failed to list contents of {name}: {}", done.complaint());

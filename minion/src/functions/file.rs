@@ -8,6 +8,7 @@ mod bytes;
 mod diff;
 mod digest;
 mod find;
+mod folder;
 mod line;
 mod look;
 mod matching;

@@ -147,6 +147,29 @@ async fn nothing_leaves_the_folder() {
     let zip = Zip::of(|writer| writer.add_symlink("l", "/etc/passwd", SimpleFileOptions::default()).unwrap());
     assert_eq!(zip.unzip(json!({})).await.1, 1);
     assert!(!zip.dest.join("l").is_symlink());
+    // Up again behind a name that is a link itself, and by a link that was there.
+    let zip = Zip::of(|writer| {
+        writer.add_symlink("l", ".", SimpleFileOptions::default()).unwrap();
+        writer.add_symlink("out", "l/l/l/../../../../etc/passwd", SimpleFileOptions::default()).unwrap();
+    });
+    let (value, retcode) = zip.unzip(json!({})).await;
+    assert!(retcode == 1 && value.as_str().unwrap().contains("leads out of the folder"), "{value}");
+    assert!(!zip.dest.join("out").is_symlink());
+    let zip = Zip::of(|writer| {
+        writer.add_symlink("out", "there/etc/passwd", SimpleFileOptions::default()).unwrap();
+    });
+    fs::create_dir(&zip.dest).unwrap();
+    symlink("/", zip.dest.join("there")).unwrap();
+    let (value, retcode) = zip.unzip(json!({})).await;
+    assert!(retcode == 1 && value.as_str().unwrap().contains("leads out of the folder"), "{value}");
+    assert!(!zip.dest.join("out").is_symlink());
+}
+
+#[test]
+fn a_colon_is_no_other_machine() {
+    for (name, expected) in [("host:/x.tar", "./host:/x.tar"), ("/a:b.tar", "/a:b.tar"), ("a.tar", "a.tar")] {
+        assert_eq!(on_this_machine(name.to_owned()), expected);
+    }
 }
 
 #[tokio::test]

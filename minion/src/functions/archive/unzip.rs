@@ -110,18 +110,29 @@ fn inside(name: &str) -> Result<PathBuf, Fault> {
     Ok(path.components().filter(|part| matches!(part, Component::Normal(_))).collect())
 }
 
-/// Whether a link at `path` stays below the folder, told from its text alone.
+/// Whether a link at `path` stays below the folder, told from its text alone. It may go up first, from
+/// folders that are none but folders, and not again behind a name: that may be another link, and going up
+/// from where it leads is no longer where it seems to be.
 fn stays_inside(path: &Path, target: &str) -> bool {
-    let mut depth = path.components().count().saturating_sub(1);
+    let mut above = path.components().count().saturating_sub(1);
+    let mut has_name = false;
     for part in Path::new(target).components() {
         match part {
-            Component::Normal(_) => depth += 1,
+            Component::Normal(_) => has_name = true,
             Component::CurDir => {}
-            Component::ParentDir if depth > 0 => depth -= 1,
+            Component::ParentDir if above > 0 && !has_name => above -= 1,
             Component::ParentDir | Component::RootDir | Component::Prefix(_) => return false,
         }
     }
     !target.is_empty() && !target.contains('\0')
+}
+
+/// Whether what is there already on the way to `target` is below the folder: links from before the archive
+/// came may lead anywhere.
+fn leads_inside(dest: &Path, target: &Path) -> bool {
+    let Ok(dest) = dest.canonicalize() else { return false };
+    let there = target.ancestors().find_map(|path| path.canonicalize().ok());
+    there.is_some_and(|there| there.starts_with(dest))
 }
 
 struct Entry {
@@ -251,7 +262,7 @@ impl Job<'_> {
         let unable = |error: io::Error| wrong(&reason(&error, &path));
         let mut target = String::new();
         self.open(archive, entry)?.take(LINK_MAX).read_to_string(&mut target).map_err(unable)?;
-        if !stays_inside(&entry.path, &target) {
+        if !stays_inside(&entry.path, &target) || !leads_inside(self.dest, &folder.join(&target)) {
             let why = format!("the link {:?} to {target:?} leads out of the folder", entry.name);
             return Err(wrong(&why));
         }
@@ -285,7 +296,9 @@ mod tests {
             ("link", "..", false),
             ("link", "/etc/passwd", false),
             ("link", "", false),
-            ("a/b/link", "../c/../../d", true),
+            ("a/b/link", "../../d", true),
+            ("a/b/link", "../c/../../d", false),
+            ("link", "l/l/l/../../../../etc/passwd", false),
         ] {
             assert_eq!(stays_inside(Path::new(path), target), expected, "{path} {target}");
         }

@@ -1,5 +1,6 @@
 //! Digests of files, read piece by piece.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -62,7 +63,16 @@ pub(super) fn functions() -> Vec<Function> {
 
 /// The digest of a file, in hexadecimal digits.
 pub(in crate::functions) fn of_file(path: &Path, algorithm: Algorithm, stop: &Stop) -> Result<String, Fault> {
-    let mut file = open(path)?;
+    of_open(open(path)?, path, algorithm, stop)
+}
+
+/// The digest of an open file; `path` is for what goes wrong.
+pub(super) fn of_open(
+    mut file: File,
+    path: &Path,
+    algorithm: Algorithm,
+    stop: &Stop,
+) -> Result<String, Fault> {
     let mut digest = algorithm.start();
     let mut buffer = vec![0; 1024 * 1024];
     loop {

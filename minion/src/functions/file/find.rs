@@ -1,15 +1,19 @@
 //! `file.find`: a walk that never leaves by links, has a bound, and ends when the job does.
 
-use std::fs::{self, Metadata};
+use std::ffi::OsString;
+use std::fs::{File, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use serde_json::Value;
 
 use super::super::bind::Bound;
 use super::super::{Context, Fault, Function, Outcome, required};
 use super::blocking::{Stop, blocking};
+use super::folder::Folder;
 use super::matching::matching;
-use super::path::{take, text};
+use super::path::{failed, take, text};
 
 mod options;
 
@@ -81,47 +85,93 @@ impl Found {
     }
 }
 
+/// A name in an open folder, and the path it was found by.
+struct Entry {
+    path: PathBuf,
+    folder: Rc<Folder>,
+    name: OsString,
+}
+
+/// An entry that was looked at.
+struct Seen<'a> {
+    entry: &'a Entry,
+    own: Metadata,
+    /// What it leads to: as in Salt, a link is judged by that, and a link to nothing by itself.
+    followed: Option<Metadata>,
+}
+
+impl Seen<'_> {
+    fn seen(&self) -> &Metadata {
+        self.followed.as_ref().unwrap_or(&self.own)
+    }
+
+    /// Opens the file that was looked at, and no other.
+    fn contents(&self) -> io::Result<File> {
+        let Entry { folder, name, .. } = self.entry;
+        match &self.followed {
+            Some(followed) => folder.contents_followed(name, followed),
+            None => folder.contents(name, &self.own),
+        }
+    }
+
+    fn remove(&self, stop: &Stop) -> bool {
+        matches!(self.entry.folder.remove(&self.entry.name, &self.own, stop), Ok(Ok(())))
+    }
+}
+
 fn walk(start: &Path, options: &Options, stop: &Stop, found: &mut Found) -> Result<(), Fault> {
-    let mut open: Vec<(PathBuf, u64)> = vec![(start.to_owned(), 0)];
-    while let Some((path, depth)) = open.pop() {
+    let Ok((folder, name)) = Folder::above(start) else { return Ok(()) };
+    let mut open = vec![(Entry { path: start.to_owned(), folder: Rc::new(folder), name }, 0)];
+    while let Some((entry, depth)) = open.pop() {
         stop.check()?;
         // Deleting goes on where there is no more room to tell of it.
         if found.is_cut && !options.deletes() {
             return Ok(());
         }
-        let Ok(own) = fs::symlink_metadata(&path) else { continue };
-        // A start that is a link to a folder is walked; links below are not.
-        let is_folder = own.is_dir() || (depth == 0 && path.is_dir());
-        if is_folder && options.maxdepth.is_none_or(|max| depth < max) {
-            // What may not be looked into is passed over, as in Salt.
-            for entry in fs::read_dir(&path).into_iter().flatten().flatten() {
-                open.push((entry.path(), depth + 1));
-            }
+        let own = match entry.folder.look(&entry.name) {
+            Ok(own) => own,
+            Err(error) if is_short(&error) => return Err(failed(&entry.path)(error)),
+            Err(_) => continue,
+        };
+        if options.maxdepth.is_none_or(|max| depth < max) {
+            list(&entry, &own, depth, &mut open)?;
         }
         if depth >= options.mindepth {
-            visit(&path, &own, options, stop, found)?;
+            let followed = own.is_symlink().then(|| entry.folder.look_followed(&entry.name).ok()).flatten();
+            let seen = Seen { entry: &entry, own, followed };
+            if options.hold(&seen, stop)? {
+                options.act(&seen, stop).into_iter().for_each(|value| found.add(value));
+            }
         }
     }
     Ok(())
 }
 
-fn visit(
-    path: &Path,
-    own: &Metadata,
-    options: &Options,
-    stop: &Stop,
-    found: &mut Found,
-) -> Result<(), Fault> {
-    // As in Salt, a link is judged by what it leads to; a link to nothing by itself.
-    let followed = if own.is_symlink() { fs::metadata(path).ok() } else { None };
-    let seen = followed.as_ref().unwrap_or(own);
-    if !options.hold(path, own, seen, stop)? {
-        return Ok(());
-    }
-    for value in options.act(path, own, seen, stop) {
-        found.add(value);
-    }
+/// Adds what is in an entry that is a folder.
+fn list(entry: &Entry, own: &Metadata, depth: u64, open: &mut Vec<(Entry, u64)>) -> Result<(), Fault> {
+    // A start that is a link to a folder is walked; links below are not.
+    let folder = match own {
+        own if own.is_dir() => entry.folder.folder(&entry.name),
+        own if own.is_symlink() && depth == 0 => entry.folder.folder_followed(&entry.name),
+        _ => return Ok(()),
+    };
+    let inner = match folder.and_then(|folder| folder.names(usize::MAX).map(|names| (folder, names))) {
+        Ok(inner) => inner,
+        Err(error) if is_short(&error) => return Err(failed(&entry.path)(error)),
+        // What may not be looked into is passed over, as in Salt.
+        Err(_) => return Ok(()),
+    };
+    let folder = Rc::new(inner.0);
+    open.extend(inner.1.into_iter().map(|name| {
+        let path = entry.path.join(&name);
+        (Entry { path, folder: Rc::clone(&folder), name }, depth + 1)
+    }));
     Ok(())
+}
+
+/// Whether there are no more descriptors: one is held for each folder above.
+fn is_short(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(nix::libc::EMFILE | nix::libc::ENFILE))
 }
 
 fn name(path: &Path) -> String {

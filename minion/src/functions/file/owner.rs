@@ -1,7 +1,7 @@
 //! Owner, group and mode.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, fchown, lchown};
 use std::path::Path;
 
 use nix::unistd::{Group, User, geteuid};
@@ -105,6 +105,14 @@ impl Owner {
             return Ok(());
         }
         chown(path, self.uid, self.gid).map_err(failed(path))
+    }
+
+    /// As [`Self::set`] for an open file or folder; `path` is for what goes wrong.
+    pub(super) fn set_open(self, file: &File, path: &Path) -> Result<(), Fault> {
+        if self == Self::default() {
+            return Ok(());
+        }
+        fchown(file, self.uid, self.gid).map_err(failed(path))
     }
 }
 

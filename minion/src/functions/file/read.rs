@@ -1,5 +1,6 @@
 //! What is in a file.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -124,7 +125,7 @@ async fn contains(mut bound: Bound) -> Result<Outcome, Fault> {
             return Ok(Outcome::from(false));
         }
         let overlap = wanted.len().saturating_sub(1);
-        Ok(Outcome::from(scan(&path, overlap, stop, |piece| regex.is_match(piece))?))
+        Ok(Outcome::from(scan(open(&path)?, &path, overlap, stop, |piece| regex.is_match(piece))?))
     })
     .await
 }
@@ -136,12 +137,12 @@ fn is_readable(path: &Path) -> bool {
 /// Whether `test` holds for a piece of the file. Pieces overlap by `overlap` bytes, so that what is
 /// not longer is whole in one of them.
 pub(super) fn scan(
+    mut file: File,
     path: &Path,
     overlap: usize,
     stop: &Stop,
     test: impl Fn(&[u8]) -> bool,
 ) -> Result<bool, Fault> {
-    let mut file = open(path)?;
     let mut piece = Vec::new();
     loop {
         stop.check()?;

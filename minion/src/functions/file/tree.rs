@@ -1,8 +1,8 @@
 //! Files and folders as wholes: made, removed, named and linked.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink as point};
+use std::os::unix::fs::{PermissionsExt, symlink as point};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::super::bind::Bound;
 use super::super::{Fault, Function, Outcome, optional, required};
 use super::blocking::{Stop, blocking};
+use super::folder::Folder;
 use super::owner::{Owner, octal};
 use super::path::{failed, normal, reason, take, take_absolute};
 
@@ -176,14 +177,17 @@ fn make(folder: &Path, dress: &Dress) -> Result<(), Fault> {
         folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).collect();
     let owner =
         Owner::find(&dress.user, &dress.group).map_err(|why| Fault::Execution(why.trim_end().to_owned()))?;
+    let Some(first) = missing.last() else { return Ok(()) };
+    let (mut above, _) = Folder::above(first).map_err(failed(first))?;
     for folder in missing.into_iter().rev() {
+        let name = folder.file_name().ok_or_else(|| failed(folder)(io::ErrorKind::NotFound.into()))?;
         // Closed until it has its owner, where it is to have another mode than usual.
-        let mode = dress.mode.map_or(0o777, |mode| mode & 0o700);
-        DirBuilder::new().mode(mode).create(folder).map_err(failed(folder))?;
-        owner.set(folder)?;
+        let made = above.make(name, dress.mode.map_or(0o777, |_| 0o700)).map_err(failed(folder))?;
+        owner.set_open(made.as_file(), folder)?;
         if let Some(mode) = dress.mode {
-            fs::set_permissions(folder, Permissions::from_mode(mode)).map_err(failed(folder))?;
+            made.as_file().set_permissions(Permissions::from_mode(mode)).map_err(failed(folder))?;
         }
+        above = made;
     }
     Ok(())
 }
@@ -213,26 +217,13 @@ async fn remove(mut bound: Bound) -> Result<Outcome, Fault> {
 
 /// False when there is nothing. A folder goes entry by entry, so that a cancelled job stops.
 fn take_away(path: &Path, stop: &Stop) -> io::Result<Result<bool, Fault>> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ok(false)),
-        Err(error) => return Err(error),
-        Ok(found) if !found.is_dir() => fs::remove_file(path)?,
-        Ok(_) => {
-            for entry in fs::read_dir(path)? {
-                if let Err(ended) = stop.check() {
-                    return Ok(Err(ended));
-                }
-                let entry = entry?;
-                if entry.file_type()?.is_dir() {
-                    fs::remove_dir_all(entry.path())?;
-                } else {
-                    fs::remove_file(entry.path())?;
-                }
-            }
-            fs::remove_dir(path)?;
-        }
+    let found =
+        Folder::above(path).and_then(|(folder, name)| folder.look(&name).map(|found| (folder, name, found)));
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Ok(false)),
+        Err(error) => Err(error),
+        Ok((folder, name, found)) => Ok(folder.remove(&name, &found, stop)?.map(|()| true)),
     }
-    Ok(Ok(true))
 }
 
 async fn rename(mut bound: Bound) -> Result<Outcome, Fault> {

@@ -117,7 +117,11 @@ fn exact(version: &str) -> Result<Option<String>, Fault> {
         let why = "needs an exact version, or a glob such as 1.2*: there is no comparing with < and > here";
         return Err(invalid(&format!("{version:?} {why}")));
     }
-    if version.starts_with('-') || version.contains(|c: char| c.is_whitespace() || c.is_control()) {
+    // Behind a whole wish apt reads these as "remove it" and "install it".
+    if version.starts_with('-')
+        || version.ends_with(['-', '+'])
+        || version.contains(|c: char| c.is_whitespace() || c.is_control())
+    {
         return Err(invalid(&format!("{version:?} is no version of a package")));
     }
     Ok(Some(version.to_owned()).filter(|version| !version.is_empty()))
@@ -192,6 +196,10 @@ mod tests {
             (json!(null), json!(["a"]), Some("1"), "'version' is for one package"),
             (json!("a"), json!(null), Some(">=1"), "exact version"),
             (json!(null), json!([{"a": "1 2"}]), None, "no version"),
+            (json!(null), json!([{"a": "1.2-"}]), None, "no version"),
+            (json!("a=1.2-"), json!(null), None, "no"),
+            (json!("a"), json!(null), Some("1.2-"), "no version"),
+            (json!("a"), json!(null), Some("1.2+"), "no version"),
         ] {
             let Err(Fault::Invocation(why)) = read(&name, &pkgs, version) else { panic!("{name} {pkgs}") };
             assert!(why.contains(words), "{why}");

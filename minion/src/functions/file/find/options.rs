@@ -1,9 +1,8 @@
 //! What `file.find` looks for, and what it does with it.
 
 use std::cmp::Ordering;
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use nix::unistd::{Group, User};
 use regex::bytes::Regex;
@@ -13,12 +12,12 @@ use super::super::super::hashutil::Algorithm;
 use super::super::super::{Fault, text_of};
 use super::super::blocking::Stop;
 use super::super::bytes::kind;
-use super::super::digest::of_file;
+use super::super::digest::of_open;
 use super::super::look::{group, owner};
 use super::super::path::text;
 use super::super::pattern::{Flags, compile};
 use super::super::read::scan;
-use super::name;
+use super::{Seen, name};
 
 /// A match that is longer than this may be missed where two pieces of a file meet.
 const OVERLAP: usize = 64 * 1024;
@@ -113,14 +112,9 @@ impl Options {
         self.actions.iter().any(|action| matches!(action, Action::Delete(_)))
     }
 
-    /// Whether all criteria hold for the file: `own` is the entry, `seen` what it leads to.
-    pub(super) fn hold(
-        &self,
-        path: &Path,
-        own: &Metadata,
-        seen: &Metadata,
-        stop: &Stop,
-    ) -> Result<bool, Fault> {
+    /// Whether all criteria hold for the file.
+    pub(super) fn hold(&self, found: &Seen<'_>, stop: &Stop) -> Result<bool, Fault> {
+        let (path, own, seen) = (&found.entry.path, &found.own, found.seen());
         for criterion in &self.criteria {
             let holds = match criterion {
                 Criterion::Name(regex) => regex.is_match(name(path).as_bytes()),
@@ -133,8 +127,9 @@ impl Options {
                 Criterion::Contents(regex) => {
                     stop.check()?;
                     // What may not be read does not match, as it would stop the whole search.
-                    seen.is_file()
-                        && scan(path, OVERLAP, stop, |piece| regex.is_match(piece)).unwrap_or(false)
+                    found.contents().is_ok_and(|file| {
+                        scan(file, path, OVERLAP, stop, |piece| regex.is_match(piece)).unwrap_or(false)
+                    })
                 }
             };
             if !holds {
@@ -145,26 +140,24 @@ impl Options {
     }
 
     /// Does what is to be done with a file that was found.
-    pub(super) fn act(&self, path: &Path, own: &Metadata, seen: &Metadata, stop: &Stop) -> Vec<Value> {
+    pub(super) fn act(&self, found: &Seen<'_>, stop: &Stop) -> Vec<Value> {
+        let (path, own) = (&found.entry.path, &found.own);
         let act = |action: &Action| match action {
             Action::Print(fields) => {
-                let mut values: Vec<Value> =
-                    fields.iter().map(|field| shown(field, path, seen, stop)).collect();
+                let mut values: Vec<Value> = fields.iter().map(|field| shown(field, found, stop)).collect();
                 Some(if values.len() == 1 { values.remove(0) } else { Value::Array(values) })
             }
             Action::Delete(kinds) if !kinds.contains(letter(own)) => None,
             Action::Delete(_) if self.is_test => Some(json!(text(path))),
-            Action::Delete(_) => {
-                let removed = if own.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-                // As in Salt, only what is gone is told.
-                removed.ok().map(|()| json!(text(path)))
-            }
+            // As in Salt, only what is gone is told.
+            Action::Delete(_) => found.remove(stop).then(|| json!(text(path))),
         };
         self.actions.iter().filter_map(act).collect()
     }
 }
 
-fn shown(field: &str, path: &Path, seen: &Metadata, stop: &Stop) -> Value {
+fn shown(field: &str, found: &Seen<'_>, stop: &Stop) -> Value {
+    let (path, seen) = (&found.entry.path, found.seen());
     match field {
         "path" => json!(text(path)),
         "name" => json!(name(path)),
@@ -174,8 +167,10 @@ fn shown(field: &str, path: &Path, seen: &Metadata, stop: &Stop) -> Value {
         "mtime" => json!(seen.mtime()),
         "user" => owner(seen.uid()),
         "group" => group(seen.gid()),
-        _ if seen.is_file() => of_file(path, Algorithm::Md5, stop).map_or(json!(""), Value::from),
-        _ => json!(""),
+        _ => match found.contents().map(|file| of_open(file, path, Algorithm::Md5, stop)) {
+            Ok(Ok(digest)) => Value::from(digest),
+            _ => json!(""),
+        },
     }
 }
 

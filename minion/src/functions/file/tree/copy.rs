@@ -1,8 +1,9 @@
 //! Copies of files and trees, and moves, which are copies between file systems.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
@@ -12,6 +13,7 @@ use super::super::super::bind::Bound;
 use super::super::super::{Fault, Function, Outcome, optional, required};
 use super::super::blocking::{Stop, blocking};
 use super::super::bytes::{follow, kind, open};
+use super::super::folder::{Folder, is_same};
 use super::super::path::{failed, reason, take, take_absolute};
 use super::{could_not, take_away};
 
@@ -102,94 +104,150 @@ fn check_apart(src: &Path, dst: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Copies a regular file beside `dst` and renames it.
+/// Copies a regular file beside `dst` and renames it. Links at the end of both paths are followed.
 fn copy_file(src: &Path, dst: &Path, stop: &Stop) -> Result<(), Fault> {
-    let failed = |error: io::Error| could_not("copy", src, dst, &error);
-    let mut from = open(src)?;
-    let there = follow(dst)?;
-    let folder = there.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let from = open(src)?;
+    let (folder, name) = Folder::above(&follow(dst)?).map_err(|error| could_not("copy", src, dst, &error))?;
+    copy_open(from, &folder, &name, Way { src, dst }, stop)
+}
+
+/// What is copied where, for what goes wrong.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    src: &'a Path,
+    dst: &'a Path,
+}
+
+impl Way<'_> {
+    fn failed(self, error: &io::Error) -> Fault {
+        could_not("copy", self.src, self.dst, error)
+    }
+}
+
+fn copy_open(mut from: File, folder: &Folder, name: &OsStr, way: Way<'_>, stop: &Stop) -> Result<(), Fault> {
+    let failed = |error: io::Error| way.failed(&error);
     let found = from.metadata().map_err(failed)?;
-    if fs::metadata(&there).is_ok_and(|old| (old.dev(), old.ino()) == (found.dev(), found.ino())) {
-        let why = format!("'{}' and '{}' are the same file", src.display(), dst.display());
+    if folder.look(name).is_ok_and(|old| is_same(&old, &found)) {
+        let why = format!("'{}' and '{}' are the same file", way.src.display(), way.dst.display());
         return Err(Fault::Execution(why));
     }
-    let mut to = tempfile::Builder::new().prefix(".brine-").tempfile_in(folder).map_err(failed)?;
+    let to = folder.new_file().map_err(failed)?;
     let mut buffer = vec![0; 1024 * 1024];
     loop {
         stop.check()?;
         match from.read(&mut buffer).map_err(failed)? {
             0 => break,
-            count => to.write_all(&buffer[..count]).map_err(failed)?,
+            count => to.as_file().write_all(&buffer[..count]).map_err(failed)?,
         }
     }
-    dress(src, to.path(), &found).map_err(failed)?;
-    to.as_file().sync_all().map_err(failed)?;
-    to.persist(&there).map_err(|error| failed(error.error))?;
-    let _ = File::open(folder).and_then(|folder| folder.sync_all());
-    Ok(())
+    dress(&from, to.as_file(), &found).map_err(failed)?;
+    to.keep(name).map_err(failed)
 }
 
 /// Gives a copy what the original has. Only root can give files away; for others it is their own.
-fn dress(src: &Path, copy: &Path, found: &Metadata) -> io::Result<()> {
+fn dress(original: &File, copy: &File, found: &Metadata) -> io::Result<()> {
+    use xattr::FileExt;
     let mut mode = found.mode() & 0o7777;
     if geteuid().is_root() {
-        chown(copy, Some(found.uid()), Some(found.gid()))?;
-    } else if fs::metadata(copy)?.uid() != found.uid() {
+        fchown(copy, Some(found.uid()), Some(found.gid()))?;
+    } else if copy.metadata()?.uid() != found.uid() {
         mode &= 0o777;
     }
     // As far as the system lets us.
-    for name in xattr::list(src).into_iter().flatten() {
-        if let Ok(Some(value)) = xattr::get(src, &name) {
-            let _ = xattr::set(copy, &name, &value);
+    for name in original.list_xattr().into_iter().flatten() {
+        if let Ok(Some(value)) = original.get_xattr(&name) {
+            let _ = copy.set_xattr(&name, &value);
         }
     }
-    fs::set_permissions(copy, Permissions::from_mode(mode))
+    copy.set_permissions(Permissions::from_mode(mode))
 }
 
-/// Copies a folder into `dst`. Links are copied as links.
+/// A folder and its copy, both held open; the entries that are still to be copied.
+struct Level {
+    src: (Folder, PathBuf),
+    dst: (Folder, PathBuf),
+    names: Vec<OsString>,
+}
+
+impl Level {
+    fn open(src: (Folder, PathBuf), dst: (Folder, PathBuf)) -> Result<Self, Fault> {
+        let names = src.0.names(usize::MAX);
+        let names = names.map_err(|error| could_not("copy", &src.1, &dst.1, &error))?;
+        Ok(Self { src, dst, names })
+    }
+}
+
+/// Copies a folder into `dst`, which may be a link to a folder. Links in it are copied as links,
+/// and links in the way give way or are an error: they are never followed.
 fn copy_tree(src: &Path, dst: &Path, stop: &Stop) -> Result<(), Fault> {
-    let mut folders = vec![(src.to_owned(), dst.to_owned())];
-    let mut made: Vec<(PathBuf, PathBuf, Metadata)> = Vec::new();
-    while let Some((src, dst)) = folders.pop() {
-        let failed = |error: io::Error| could_not("copy", &src, &dst, &error);
-        if !dst.is_dir() {
-            fs::create_dir(&dst).map_err(failed)?;
+    let failed = |error: io::Error| could_not("copy", src, dst, &error);
+    let from = Folder::open(src).map_err(failed)?;
+    let to = if dst.is_dir() {
+        Folder::open(dst)
+    } else {
+        Folder::above(dst).and_then(|(above, name)| above.make(&name, FILLED))
+    };
+    let top = Level::open((from, src.to_owned()), (to.map_err(failed)?, dst.to_owned()))?;
+    let mut levels = vec![top];
+    while let Some(level) = levels.last_mut() {
+        stop.check()?;
+        if let Some(name) = level.names.pop() {
+            let inner = copy_entry(level, &name, stop)?;
+            levels.extend(inner);
+            continue;
         }
-        for entry in fs::read_dir(&src).map_err(failed)? {
-            stop.check()?;
-            let entry = entry.map_err(failed)?;
-            let (from, to) = (entry.path(), dst.join(entry.file_name()));
-            match kind(entry.file_type().map_err(failed)?) {
-                "dir" => folders.push((from, to)),
-                "link" => copy_link(&from, &to)?,
-                "file" => copy_file(&from, &to, stop)?,
-                other => {
-                    let why = format!("'{}' is a {other}, which is not copied", from.display());
-                    return Err(Fault::Execution(why));
-                }
-            }
-        }
-        made.push((src.clone(), dst.clone(), fs::metadata(&src).map_err(failed)?));
-    }
-    // Last, and from the inside: a folder may be one that its owner cannot write to.
-    for (src, dst, found) in made.iter().rev() {
-        dress(src, dst, found).map_err(|error| could_not("copy", src, dst, &error))?;
+        // When it is full: a folder may be one that its owner cannot write to.
+        let (original, copy) = (level.src.0.as_file(), level.dst.0.as_file());
+        original
+            .metadata()
+            .and_then(|found| dress(original, copy, &found))
+            .map_err(|error| could_not("copy", &level.src.1, &level.dst.1, &error))?;
+        levels.pop();
     }
     Ok(())
 }
 
-fn copy_link(from: &Path, to: &Path) -> Result<(), Fault> {
-    let failed = |error: io::Error| could_not("copy", from, to, &error);
-    let target = fs::read_link(from).map_err(failed)?;
-    if to.is_symlink() {
-        fs::remove_file(to).map_err(failed)?;
+/// The mode of a folder until it is full and has its owner.
+const FILLED: u32 = 0o700;
+
+/// Copies one entry; a folder is made and left to be filled.
+fn copy_entry(level: &Level, name: &OsStr, stop: &Stop) -> Result<Option<Level>, Fault> {
+    let (src, dst) = (&level.src.0, &level.dst.0);
+    let (from, to) = (level.src.1.join(name), level.dst.1.join(name));
+    let way = Way { src: &from, dst: &to };
+    let failed = |error: io::Error| way.failed(&error);
+    let found = src.look(name).map_err(failed)?;
+    match kind(found.file_type()) {
+        "dir" => {
+            let inner = src.folder(name).map_err(failed)?;
+            let copy = match dst.make(name, FILLED) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => dst.folder(name),
+                made => made,
+            };
+            let copy = copy.map_err(failed)?;
+            return Level::open((inner, from), (copy, to)).map(Some);
+        }
+        "link" => copy_link((src, name), (dst, name), way)?,
+        "file" => copy_open(src.contents(name, &found).map_err(failed)?, dst, name, way, stop)?,
+        other => {
+            let why = format!("'{}' is a {other}, which is not copied", from.display());
+            return Err(Fault::Execution(why));
+        }
     }
-    symlink(target, to).map_err(failed)?;
-    if geteuid().is_root() {
-        let found = fs::symlink_metadata(from).map_err(failed)?;
-        lchown(to, Some(found.uid()), Some(found.gid())).map_err(failed)?;
+    Ok(None)
+}
+
+fn copy_link(from: (&Folder, &OsStr), to: (&Folder, &OsStr), way: Way<'_>) -> Result<(), Fault> {
+    let failed = |error: io::Error| way.failed(&error);
+    let found = from.0.look(from.1).map_err(failed)?;
+    let target = from.0.points_to(from.1).map_err(failed)?;
+    if let Ok(old) = to.0.look(to.1)
+        && old.is_symlink()
+    {
+        to.0.remove(to.1, &old, &Stop::default()).map_err(failed)??;
     }
-    Ok(())
+    let owner = geteuid().is_root().then(|| (found.uid(), found.gid()));
+    to.0.link(to.1, &target, owner).map_err(failed)
 }
 
 async fn shift(mut bound: Bound) -> Result<Outcome, Fault> {
@@ -230,7 +288,11 @@ fn carry(src: &Path, dst: &Path, stop: &Stop) -> Result<(), Fault> {
             check_apart(src, dst)?;
             copy_tree(src, dst, stop)?;
         }
-        "link" => copy_link(src, dst)?,
+        "link" => {
+            let (from, to) =
+                (Folder::above(src).map_err(failed(src))?, Folder::above(dst).map_err(failed(dst))?);
+            copy_link((&from.0, &from.1), (&to.0, &to.1), Way { src, dst })?;
+        }
         _ => copy_file(src, dst, stop)?,
     }
     take_away(src, stop).map_err(failed(src))?.map(drop)
@@ -238,7 +300,7 @@ fn carry(src: &Path, dst: &Path, stop: &Stop) -> Result<(), Fault> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::{MetadataExt, symlink};
 
     use super::*;
 
