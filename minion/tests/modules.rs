@@ -187,11 +187,14 @@ fn a_minion_that_is_killed_has_the_old_file_or_the_new_one() {
             let found = read(name);
             assert!(found == version(from) || found == version(to), "{name} is half done at step {step}");
         }
+        // With both files handed over, the job may have been through before it was killed.
+        let is_through = step > 4 && read("b.sh") == version(new + 1);
         minion.restart();
         let (next, start) = master.live(&[]);
         session = next;
         assert!(start.open.contains(&(10 + 2 * step)), "the job that was killed: {start:?}");
-        assert_eq!(session.returned().1, "interrupted");
+        let ending = session.returned().1;
+        assert!(ending == "interrupted" || is_through && ending == "returned", "{ending} at step {step}");
         session.stored(&[10 + 2 * step], 11 + 2 * step);
         // It is still the master's to replace, and nothing is left over.
         let changed = sync(&mut session, 11 + 2 * step, &files(new));
