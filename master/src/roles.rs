@@ -86,6 +86,15 @@ impl Pattern {
         self.has_function(name) || is_written && salt_name(name).is_some_and(|name| self.has_function(&name))
     }
 
+    /// What was written.
+    fn text(&self) -> &str {
+        match self {
+            Pattern::Glob(glob) => glob,
+            Pattern::Words(words) => words.as_written(),
+            Pattern::Ids(ids) => ids.as_written(),
+        }
+    }
+
     /// Whether this refuses a function, by any of its names.
     fn refuses(&self, name: &str) -> bool {
         self.has_function(name) || salt_name(name).is_some_and(|name| self.has_function(&name))
@@ -415,6 +424,16 @@ impl Principal {
             }
         }
         Ok(())
+    }
+
+    /// Whether there may be anything that the principal may run on this minion.
+    #[must_use]
+    pub fn may_run_something(&self, id: &MinionId) -> bool {
+        let is_refused = |function: &Pattern| self.rights.refused.iter().any(|f| f.refuses(function.text()));
+        let has_any = |rule: &Rule| !rule.functions.iter().all(is_refused);
+        let is_for_it = |rule: &&Rule| rule.targets.iter().any(|target| target.has_minion(id));
+        self.may(Verb::JobsRun).is_ok()
+            && (self.rights.role == Role::Admin || self.rights.rules.iter().filter(is_for_it).any(has_any))
     }
 
     /// Whether an event is shown to the principal. Jobs have streams of their own; here they are for

@@ -207,6 +207,8 @@ pub struct OpenJob {
     pub ended: BTreeSet<MinionId>,
     /// The minions that an order was handed to which was queued, or waited for its turn.
     pub handed: BTreeSet<MinionId>,
+    /// When those ended that had had their turn, in a batch that waits after each.
+    pub rests: Vec<Timestamp>,
     /// Who killed it, if somebody did.
     pub cancelled_by: Option<String>,
 }

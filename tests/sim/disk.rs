@@ -96,7 +96,11 @@ impl Store {
         let of = |set: &mut dyn Iterator<Item = &(Jid, MinionId)>, jid: Jid| {
             set.filter(|(its, _)| *its == jid).map(|(_, id)| id.clone()).collect()
         };
+        let had_turn = |name: &(Jid, MinionId), jid: Jid| name.0 == jid && self.handed.contains(name);
+        let waits = |jid: &Jid| self.jobs[jid].batch.as_ref().is_some_and(|batch| batch.wait_ms > 0);
+        let ended = |jid: Jid| self.rows.iter().filter(move |(name, _)| had_turn(name, jid));
         let job = |jid: &Jid| OpenJob {
+            rests: ended(*jid).filter(|_| waits(jid)).map(|(_, row)| row.at).collect(),
             job: Arc::clone(&self.jobs[jid]),
             ended: of(&mut self.rows.keys(), *jid),
             handed: of(&mut self.handed.iter(), *jid),

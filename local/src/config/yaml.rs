@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
-use serde_saphyr::{MessageFormatter, Spanned, UserMessageFormatter};
+use serde_saphyr::{Error, MessageFormatter, Spanned, UserMessageFormatter};
 
 use super::Fault;
 use crate::text::escape;
@@ -78,7 +78,7 @@ pub(super) fn read(text: &str) -> Result<Node, (u64, Fault)> {
 /// Any one document of plain data: a tag of somebody's own is refused, not passed over.
 ///
 /// # Errors
-/// The line, and what is wrong there; never a value that stands in the text.
+/// The line, and what is wrong there; never a value or key that stands in the text.
 pub fn read_plain(text: &str) -> Result<Node, (u64, Fault)> {
     read_with(text, true)
 }
@@ -107,15 +107,45 @@ fn read_with(text: &str, is_plain: bool) -> Result<Node, (u64, Fault)> {
         Ok(root) => Ok(node(root)),
         Err(error) => {
             let line = error.location().map_or(1, |at| at.line().max(1));
-            if matches!(error.without_snippet(), serde_saphyr::Error::UnsupportedTag { .. }) {
-                // It may be a secret that somebody forgot to quote.
-                let what = "a tag, or a text that begins with \"!\": put that in quotes";
+            if is_plain && let Some(what) = unshown(&error) {
                 return Err((line, Fault::Syntax(what.to_owned())));
             }
             let message = UserMessageFormatter.format_message(error.without_snippet()).into_owned();
             let first = message.lines().next().unwrap_or_default();
             Err((line, Fault::Syntax(escape(first))))
         }
+    }
+}
+
+/// What to say in place of the parser, where it might show what stands in the text: a secret that somebody
+/// forgot to quote, or one that became a key.
+fn unshown(error: &Error) -> Option<&'static str> {
+    match error.without_snippet() {
+        Error::AliasError { error, .. } => unshown(error),
+        Error::UnsupportedTag { .. } => Some("a tag, or a text that begins with \"!\": put that in quotes"),
+        Error::DuplicateMappingKey { .. } => Some("a key that is there already"),
+        Error::NonFiniteFloat { .. } => Some("a number that is not finite: put it in quotes to make it text"),
+        // These have sentences of their own, or numbers in them and no text.
+        Error::Message { .. }
+        | Error::Eof { .. }
+        | Error::MultipleDocuments { .. }
+        | Error::Unexpected { .. }
+        | Error::MergeValueNotMapOrSeqOfMaps { .. }
+        | Error::InvalidBinaryBase64 { .. }
+        | Error::BinaryNotUtf8 { .. }
+        | Error::TaggedScalarCannotDeserializeIntoString { .. }
+        | Error::InvalidScalar { .. }
+        | Error::UnexpectedContainerEndWhileReadingKeyNode { .. }
+        | Error::RecursiveReferencesRequireWeakTypes { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. }
+        | Error::FoldedBlockScalarMustIndentContent { .. }
+        | Error::ContainerEndMismatch { .. }
+        | Error::UnknownAnchor { .. }
+        | Error::IndentationError { .. }
+        | Error::Budget { .. } => None,
+        _ => Some("something that is no plain data"),
     }
 }
 
@@ -261,7 +291,21 @@ mod tests {
             ("a: 1\nb: !!python/object:os.system [canary]", 2),
             ("a: 1\na: canary", 2),
             ("a: \"canary", 1),
-            ("a: 1\nb: *canary-less", 2),
+            ("a: 1\ncanary: 2\ncanary: 3", 3),
+            ("a: 1\nb: *canary", 2),
+            ("a: 1\nb: @canary", 2),
+            ("a: 1\nb: `canary", 2),
+            ("a: 1\nb: |canary", 2),
+            ("a: 1\nb: \"\\canary\"", 2),
+            ("a: 1\nb: can: canary", 2),
+            ("a: 1\nb: !<canary", 2),
+            ("a: 1\nb: !canary!canary x", 2),
+            ("a: &b [*b, canary]", 1),
+            ("? [canary]\n: 1", 1),
+            ("? {canary: 1}\n: 1", 1),
+            ("a: !!int canary", 1),
+            ("a: !!float canary", 1),
+            ("a: !!bool canary", 1),
             ("a: 1\n---\nb: canary", 2),
             ("a: 1\nb: 123456789012345678901234567890", 2),
             ("a: .inf", 1),
@@ -271,7 +315,7 @@ mod tests {
         ] {
             let (at, fault) = read_plain(text).expect_err(text);
             let shown = fault.to_string();
-            assert!(!shown.contains("canary") || shown.contains("canary-less"), "{shown}");
+            assert!(!shown.contains("canary"), "{shown}");
             assert!(!shown.contains("123456") && !shown.contains("gIGC"), "{shown}");
             assert_eq!(at, line, "{shown}");
         }

@@ -6,8 +6,8 @@
 //! ```
 //! An order that has had its turn may run from the moment it is handed out, which is on disk before
 //! it is sent; what has not been handed out never ran. So a master that is started again goes on
-//! where the last one stopped: what was handed out keeps its place until it ends. **Invariant:** no
-//! more orders than the batch's size are out or resting.
+//! where the last one stopped: what was handed out keeps its place until it ends, and rests as long as
+//! its row on disk is young. **Invariant:** no more orders than the batch's size are out or resting.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -17,9 +17,10 @@ use brine_pki::ledger::Log;
 use brine_protocol::batch::Batch;
 use brine_protocol::control::{JobRequest, Problem, ProblemKind};
 use brine_protocol::job::{Delivery, Ending, Job};
+use brine_protocol::time::Timestamp;
 use brine_protocol::{Jid, MinionId};
 
-use super::Engine;
+use super::{Engine, Now};
 
 /// The turns of one job.
 #[derive(Debug)]
@@ -93,6 +94,18 @@ impl Turns {
     }
 }
 
+/// When the places of those that had `ended` are free again, soonest first; not of those that are now. A clock
+/// that was set back makes nobody wait longer than the batch does.
+fn still_resting(wait: Duration, ended: &[Timestamp], now: Now) -> VecDeque<Duration> {
+    let left = |at: &Timestamp| {
+        let since = Duration::from_micros(u64::try_from(now.wall.0.saturating_sub(at.0)).unwrap_or(0));
+        wait.checked_sub(since).filter(|left| !left.is_zero())
+    };
+    let mut resting: Vec<Duration> = ended.iter().filter_map(left).map(|left| now.steady + left).collect();
+    resting.sort_unstable();
+    resting.into()
+}
+
 fn said(ending: &Ending) -> String {
     match ending {
         Ending::Returned(returned) => format!("retcode {}", returned.retcode),
@@ -149,8 +162,9 @@ impl<L: Log> Engine<L> {
     }
 
     /// The turns of a job that was open when the last engine stopped: who has the order keeps its
-    /// place, and the others are away until they have a session.
-    pub(super) fn resume_turns(&mut self, job: &Job) {
+    /// place, and the others are away until they have a session. A place of one that had `ended` not
+    /// long ago is free again when it would have been.
+    pub(super) fn resume_turns(&mut self, job: &Job, ended: &[Timestamp]) {
         let Some(batch) = &job.batch else {
             return;
         };
@@ -161,6 +175,8 @@ impl<L: Log> Engine<L> {
                 place.insert(id.clone());
             }
         }
+        turns.resting = still_resting(turns.wait, ended, self.now);
+        self.due.later.extend(turns.resting.iter().map(|until| (*until, job.jid)));
         self.set_turns(job.jid, turns);
     }
 

@@ -108,7 +108,7 @@ impl<L: Log> Engine<L> {
         let job = Arc::clone(&open.job);
         self.open
             .insert(jid, Open { job: open.job, expression, cancelled_by, turns: None, order_bytes, minions });
-        self.resume_turns(&job);
+        self.resume_turns(&job, &open.rests);
         for id in gone {
             let by = "the master: its key is no longer accepted".to_owned();
             self.end(jid, &id, Ending::Cancelled { by });

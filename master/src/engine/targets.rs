@@ -10,7 +10,7 @@ use brine_protocol::control::{
     Matched, MatchedMinion, Presence, Problem, ProblemKind, TargetRequest, nobody_matches,
 };
 use brine_protocol::job::Job;
-use brine_protocol::permission::Role;
+use brine_protocol::permission::{Role, Verb};
 use brine_protocol::target::{Expression, Known, Target};
 
 use super::Engine;
@@ -33,10 +33,12 @@ impl<L: Log> Engine<L> {
         Known { id, grains: facts.map(|facts| &facts.grains), pillar: None, record: self.record_of(id) }
     }
 
-    /// Asks about an accepted minion, and looks up no more than what is asked: this is done for each
-    /// minion of the fleet.
+    /// Asks for a caller about an accepted minion, and looks up no more than what is asked: this is done
+    /// for each minion of the fleet. Of one on which the caller may run nothing no pillar is known here:
+    /// whether somebody's guess is its secret would be told otherwise.
     fn ask_of<T>(
         &self,
+        by: &Principal,
         (id, generation): (&MinionId, u64),
         expression: &Expression,
         ask: impl FnOnce(&Known<'_>) -> T,
@@ -44,7 +46,7 @@ impl<L: Log> Engine<L> {
         let uses = expression.uses();
         let facts = if uses.grains { self.facts.get(id) } else { None };
         let grains = facts.filter(|facts| facts.generation == generation).map(|facts| &facts.grains);
-        let pillar = if uses.pillar { self.pillar_of(id) } else { None };
+        let pillar = if uses.pillar && by.may_run_something(id) { self.pillar_of(id) } else { None };
         let pillar = pillar.as_ref().map(|compiled| &compiled.pillar);
         let record = if uses.record { self.record_of(id) } else { None };
         ask(&Known { id, grains, pillar, record })
@@ -63,7 +65,7 @@ impl<L: Log> Engine<L> {
         may_ask(by, expression)?;
         let minions: Vec<(MinionId, u64)> = self
             .accepted_for(by)
-            .filter(|minion| self.ask_of(*minion, expression, |known| expression.matches(known)))
+            .filter(|minion| self.ask_of(by, *minion, expression, |known| expression.matches(known)))
             .map(|(id, generation)| (id.clone(), generation))
             .collect();
         if !minions.is_empty() {
@@ -72,7 +74,7 @@ impl<L: Log> Engine<L> {
         let (mut accepted, mut unjudged) = (0, 0);
         for minion in self.accepted_for(by) {
             accepted += 1;
-            let is_unjudged = self.ask_of(minion, expression, |known| is_unjudged(expression, known));
+            let is_unjudged = self.ask_of(by, minion, expression, |known| is_unjudged(expression, known));
             unjudged += usize::from(is_unjudged);
         }
         let written = brine_local::text::escape(&target.expression);
@@ -87,7 +89,7 @@ impl<L: Log> Engine<L> {
         let mut answer = Matched { minions: Vec::new(), matched: 0, offline: 0, accepted: 0, unjudged: 0 };
         for minion in self.accepted_for(by) {
             answer.accepted += 1;
-            let explained = self.ask_of(minion, &expression, |known| {
+            let explained = self.ask_of(by, minion, &expression, |known| {
                 if !expression.matches(known) {
                     return Err(is_unjudged(&expression, known));
                 }
@@ -126,9 +128,14 @@ impl<L: Log> Engine<L> {
     }
 }
 
-/// Whether somebody may ask this. A pattern over pillar finds out secrets letter by letter; whoever
-/// names a value has it already.
+/// Whether somebody may ask this. A pattern over pillar finds out secrets letter by letter. Who may run
+/// nothing has no use for it, and would learn which guess is right.
 fn may_ask(by: &Principal, expression: &Expression) -> Result<(), Problem> {
+    if expression.uses().pillar && by.may(Verb::JobsRun).is_err() {
+        let detail =
+            format!("{by} may not match pillar: its role runs nothing, and would learn what is in it");
+        return Err(Problem::new(ProblemKind::Forbidden, detail));
+    }
     if by.role() == Role::Admin || expression.pillar_is_exact() {
         return Ok(());
     }

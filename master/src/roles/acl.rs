@@ -65,7 +65,8 @@ impl Words {
 
     /// The expression without what makes it whole.
     pub(super) fn as_written(&self) -> &str {
-        self.0.as_str().trim_start_matches("^(?:")
+        let whole = self.0.as_str();
+        whole.strip_prefix("^(?:").and_then(|text| text.strip_suffix(")$")).unwrap_or(whole)
     }
 
     pub(super) fn matches(&self, name: &str) -> bool {
@@ -102,6 +103,10 @@ impl Ids {
             ));
         }
         Ok(Self { text: text.to_owned(), expression })
+    }
+
+    pub(super) fn as_written(&self) -> &str {
+        &self.text
     }
 
     pub(super) fn matches(&self, id: &MinionId) -> bool {

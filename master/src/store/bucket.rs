@@ -22,7 +22,9 @@ use std::sync::Arc;
 use brine_local::file;
 use brine_protocol::control::{Event, JobRow};
 use brine_protocol::job::Job;
+use brine_protocol::time::Timestamp;
 use brine_protocol::{Jid, MinionId};
+use serde::Deserialize;
 
 use super::guard::{Blobs, open_guarded, set_aside, sync};
 use super::{OpenJob, Record, Row, StoreError};
@@ -342,9 +344,24 @@ impl Bucket {
             let handed = self.ids_under(&format!("h/{jid}/"))?;
             let cancelled_by = self.db.get(format!("c/{jid}")).map_err(|error| self.failed(&error))?;
             let cancelled_by = cancelled_by.map(|by| String::from_utf8_lossy(&by).into_owned());
-            open.push(OpenJob { job: Arc::new(job), ended, handed, cancelled_by });
+            let waits = job.batch.as_ref().is_some_and(|batch| batch.wait_ms > 0);
+            let rests = ended.intersection(&handed).filter(|_| waits).map(|id| self.ended_at(jid, id));
+            let rests = rests.collect::<Result<_, _>>()?;
+            open.push(OpenJob { job: Arc::new(job), ended, handed, rests, cancelled_by });
         }
         Ok(())
+    }
+
+    fn ended_at(&self, jid: Jid, id: &MinionId) -> Result<Timestamp, StoreError> {
+        /// A row without how it ended, which can be large.
+        #[derive(Deserialize)]
+        struct When {
+            at: Timestamp,
+        }
+        let key = format!("r/{jid}/{id}");
+        let value = self.db.get(&key).map_err(|error| self.failed(&error))?.unwrap_or_default();
+        let when = serde_json::from_slice(value.get(1..).unwrap_or_default());
+        when.map(|When { at }| at).map_err(|_| self.damaged(key.as_bytes()))
     }
 
     fn ids_under(&self, prefix: &str) -> Result<BTreeSet<MinionId>, StoreError> {

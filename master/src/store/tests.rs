@@ -1,6 +1,7 @@
 mod list;
 
 use super::*;
+use brine_protocol::batch::Batch;
 use brine_protocol::control::JobsQuery;
 use brine_protocol::job::{Call, Delivery, Returned};
 use brine_protocol::target::Target;
@@ -102,6 +103,7 @@ fn keeps_jobs_rows_and_facts_across_a_restart() {
             job: Arc::clone(&first),
             ended: BTreeSet::from([id("a")]),
             handed: BTreeSet::from([id("b")]),
+            rests: Vec::new(),
             cancelled_by: Some("ann".to_owned()),
         }]
     );
@@ -109,6 +111,26 @@ fn keeps_jobs_rows_and_facts_across_a_restart() {
     let shown: Vec<_> = list.iter().map(|s| (s.jid, s.open, s.failed)).collect();
     assert_eq!(shown, vec![(second.jid, 0, 1), (first.jid, 1, 0)], "newest first");
     assert_eq!(store.last_jid().expect("reads"), second.jid.time());
+}
+
+#[test]
+fn a_batch_that_waits_knows_when_those_that_had_their_turn_have_ended() {
+    let scratch = Scratch::new();
+    let (store, _) = scratch.open();
+    let batch = |wait_ms| Some(Batch { size: "1".parse().expect("a size"), wait_ms, failhard: false });
+    let mut jobs = Vec::new();
+    for (at, wait_ms) in [(T0, 500), (T0 + 10, 0)] {
+        let job = Arc::new(Job { batch: batch(wait_ms), ..(*job(at, &["a", "b", "c"])).clone() });
+        store.commit(&[Record::Job(Arc::clone(&job))]).expect("commits");
+        store.commit(&[Record::Handed { jid: job.jid, id: id("a") }]).expect("commits");
+        // Nobody waits after one that was away and had no turn.
+        store.commit(&[ended(&job, "a", row(1, 3)), ended(&job, "b", row(1, 0))]).expect("commits");
+        jobs.push(job);
+    }
+    let open = store.open_jobs().expect("reads");
+    let rests = |job: &Arc<Job>| &open.iter().find(|open| open.job.jid == job.jid).expect("open").rests;
+    assert_eq!(*rests(&jobs[0]), [Timestamp(T0 * 1_000_000)]);
+    assert!(rests(&jobs[1]).is_empty());
 }
 
 #[test]

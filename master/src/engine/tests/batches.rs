@@ -12,6 +12,7 @@ struct Disk {
     job: Option<Arc<Job>>,
     ended: BTreeSet<MinionId>,
     handed: BTreeSet<MinionId>,
+    rests: Vec<Timestamp>,
     cancelled_by: Option<String>,
 }
 
@@ -22,8 +23,9 @@ impl Disk {
         for output in &out.0 {
             match output {
                 Output::Persist(Record::Job(job)) => self.job = Some(Arc::clone(job)),
-                Output::Persist(Record::Row { id, .. }) => {
+                Output::Persist(Record::Row { id, row, .. }) => {
                     assert!(self.ended.insert(id.clone()), "{id} has ended twice");
+                    self.rests.extend(self.handed.contains(id).then_some(row.at));
                 }
                 Output::Persist(Record::Handed { id, .. }) => {
                     assert!(self.handed.insert(id.clone()), "{id} was handed the order twice");
@@ -85,6 +87,7 @@ fn restart(world: World, disk: &Disk) -> World {
             job,
             ended: disk.ended.clone(),
             handed: disk.handed.clone(),
+            rests: disk.rests.clone(),
             cancelled_by: disk.cancelled_by.clone(),
         }],
         ..memory()
@@ -307,6 +310,35 @@ fn a_master_that_is_started_again_goes_on_where_it_was() {
     disk.take(&end(&mut world, &disk_of(&disk), 4, 0));
     disk.take(&end(&mut world, &disk_of(&disk), 5, 0));
     assert_eq!(disk.ended.len(), 5);
+}
+
+#[test]
+fn the_next_waits_as_long_as_was_said_over_a_restart_too() {
+    let mut world = fleet(4);
+    let mut disk = Disk::default();
+    disk.take(&submit(&mut world, Batch { wait_ms: 5000, ..batch("1") }));
+    disk.take(&end(&mut world, &disk_of(&disk), 1, 0));
+    world.pass(2);
+    let mut world = restart(world, &disk);
+    let back: Vec<Out> = (2..=4).map(|n| world.start(n, &format!("m{n}"), "j", &[])).collect();
+    assert!(back.iter().all(|out| disk.take(out).is_empty()), "m1 ended two seconds ago");
+    let due = world.engine.next_deadline();
+    assert!(due <= world.now.steady + Duration::from_secs(3), "the driver is to come back in time");
+    assert!(disk.take(&world.pass(2)).is_empty());
+    assert_eq!(disk.take(&world.pass(1)), ["m2"]);
+
+    // Once it is over it is over; and a clock that was set back waits no longer than the batch does.
+    disk.take(&end(&mut world, &disk_of(&disk), 2, 0));
+    world.pass(4);
+    world.now.wall = world.now.wall.plus_micros(-3_600_000_000);
+    let mut world = restart(world, &disk);
+    assert!(disk.take(&world.start(3, "m3", "j", &[])).is_empty());
+    assert!(disk.take(&world.pass(4)).is_empty());
+    assert_eq!(disk.take(&world.pass(1)), ["m3"]);
+    disk.take(&end(&mut world, &disk_of(&disk), 3, 0));
+    world.now.wall = world.now.wall.plus_micros(3_610_000_000);
+    let mut world = restart(world, &disk);
+    assert_eq!(disk.take(&world.start(4, "m4", "j", &[])), ["m4"]);
 }
 
 #[test]

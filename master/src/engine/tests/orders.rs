@@ -140,6 +140,7 @@ fn a_restart_goes_on_with_what_was_open() {
             job: Arc::clone(&job),
             ended: BTreeSet::new(),
             handed: BTreeSet::new(),
+            rests: Vec::new(),
             cancelled_by: None,
         }],
         facts: vec![(id("web1"), facts)],

@@ -257,6 +257,64 @@ fn targets_compare_with_the_pillar_of_each_also_of_those_that_are_not_there() {
     }
 }
 
+/// Who matches and why, term by term, and how many could not be judged.
+type Told = (Vec<(String, Vec<(String, bool)>)>, usize);
+
+#[test]
+fn an_exact_value_is_compared_only_where_the_caller_may_run_something() {
+    let roles = json!({
+        "olga": {"role": "operator", "targets": ["m1"], "functions": ["test.*"]},
+        "idle": {"role": "operator", "functions": []}, "vera": {"role": "viewer"},
+    });
+    let acl = json!({"alma": [{"m1": ["test\\..*"]}, {"m2": ["cmd.run"]}]});
+    let blacklist = serde_json::from_value(json!({"modules": ["cmd*"]})).expect("a blacklist");
+    let (roles, acl) = (serde_json::from_value(roles), serde_json::from_value(acl));
+    let roles = Roles::read(&roles.expect("roles"), &acl.expect("acl"), &blacklist, false).expect("roles");
+    let named = |name| roles.principal(1000, Some(name), 0).expect("listed");
+    let (mut world, files) = (World::new(), Files::new(TWO));
+    world.live(1, "m1");
+    world.live(2, "m2");
+    world.input(files.read(false));
+    world.frame(2, grains(&json!({"role": "web"})));
+    let why = |expression: &str| {
+        let target = Target::new(TargetKind::Compound, expression);
+        Ask::Targets(brine_protocol::control::TargetRequest { target, explain: true })
+    };
+    for who in ["olga", "alma", "idle"] {
+        let mut told = |expression: &str| {
+            let out = world.ask_as(named(who), why(expression));
+            let Answer::Targets(matched) = out.answer() else { panic!("{out:?}") };
+            let minions = matched.minions.iter().map(|minion| (minion.id.to_string(), minion.why.clone()));
+            (minions.collect::<Vec<_>>(), matched.unjudged)
+        };
+        let own = told("I@secret:one-canary").0;
+        assert_eq!(own.len(), usize::from(who != "idle"), "{who}: {own:?}");
+        for form in ["I@secret:GUESS", "not I@secret:GUESS", "m2 and I@secret:GUESS", "m2 or I@secret:GUESS"]
+        {
+            let of_m2 = |(minions, unjudged): Told| {
+                let found = minions.into_iter().find(|(id, _)| id == "m2");
+                (found.map(|(_, why)| why.into_iter().map(|(_, is_so)| is_so).collect::<Vec<_>>()), unjudged)
+            };
+            let right = of_m2(told(&form.replace("GUESS", "two-canary")));
+            assert_eq!(right, of_m2(told(&form.replace("GUESS", "wrong"))), "{who}: {form}");
+        }
+        // Nor by a job, which is refused in one way for a guess that is right and for one that is not.
+        let mut ran = |value: &str| {
+            let target = Target::new(TargetKind::Pillar, &format!("secret:{value}"));
+            let request = JobRequest { target, ..request("", "test.ping") };
+            let out = world.ask_as(named(who), Ask::Submit { request, idempotency: None });
+            problem(&out).kind
+        };
+        assert_eq!(
+            (ran("two-canary"), ran("wrong")),
+            (ProblemKind::NothingMatched, ProblemKind::NothingMatched)
+        );
+    }
+    let out = world.ask_as(named("vera"), why("m1 or I@secret:one-canary"));
+    assert_eq!(problem(&out).kind, ProblemKind::Forbidden);
+    assert!(problem(&out).detail.contains("runs nothing"), "{out:?}");
+}
+
 /// Without files there is nothing to compare with.
 fn matched_before_files(world: &mut World) -> Vec<String> {
     world.live(1, "m1");
