@@ -15,7 +15,7 @@ NEXTEST = $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 RUN_NEXTEST = nextest run --cargo-profile $(PROFILE) --no-fail-fast
 RUN_CARGO = test --profile $(PROFILE) --no-fail-fast
 
-.PHONY: help build man demo demo-zephir test test-system bench soak torture torture-crash torture-sim tools lint fmt deny clean
+.PHONY: help build man demo demo-zephir test test-system bench soak torture torture-crash torture-disk torture-fuzz torture-hostile torture-network torture-sim tools lint fmt deny clean
 
 help: ## List what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,10 +68,14 @@ tools:
 	id nobody >/dev/null 2>&1 || missing="$$missing user-nobody"; \
 	if [ -n "$$missing" ]; then echo "make test-system needs:$$missing"; exit 1; fi
 
-# Judged by nobody: machines differ. The table is for whoever changed something.
-bench: ## Measure how long operators wait with 10,000 keys (builds release first)
-	$(CARGO) build --workspace --bins --release
-	BRINE_BIN_DIR="$(TARGET)/release" $(CARGO) bench --workspace --bench keys --bench targets
+# Judged by nobody: machines differ. ONLY=name,… measures some, BENCH_QUICK=1 little of everything, and
+# SALT_PYTHON=… names a Python with Salt for a column beside ours. `cargo bench -p brine-protocol` (brine-pki,
+# brine-master) measures the hot pieces alone, so that a change can be judged.
+bench: PROFILE := $(if $(filter command line environment,$(origin PROFILE)),$(PROFILE),release)
+bench: ## Measure speed and scale, each figure beside this machine's limit (builds release first)
+	$(CARGO) build --workspace --bins --profile $(PROFILE)
+	BRINE_BIN_DIR="$(BIN)" "$(BIN)/brine-bench" --out "$(TARGET)/bench.json" --key-dir "$(TARGET)/swarm-keys" \
+		$(if $(ONLY),--only "$(ONLY)") $(if $(SALT_PYTHON),--salt-python "$(SALT_PYTHON)")
 
 # SOAK_MINUTES (20) says for how long; two are enough to see that everything runs. Released programs: what is
 # measured is what people run.
@@ -80,14 +84,41 @@ soak: ## Keep a master with 1,000 simulated minions at work and see that nothing
 	$(CARGO) build --workspace --bins --profile $(PROFILE)
 	BRINE_BIN_DIR="$(BIN)" "$(BIN)/brine-soak"
 
-# Each suite has its own target; CRASH_SEED and BRINE_SIM_SEED repeat a run.
-torture: torture-sim torture-crash ## Run the suites that take chances for hours (builds release first)
+# Each suite has its own target; CRASH_SEED, DISK_SEED, NETWORK_SEED, FUZZ_SEED and BRINE_SIM_SEED repeat a run.
+torture: torture-sim torture-fuzz torture-crash torture-disk torture-network torture-hostile ## Run the suites that take chances for hours (builds release first)
 
 torture-crash: PROFILE := $(if $(filter command line environment,$(origin PROFILE)),$(PROFILE),release)
 torture-crash:
 	$(CARGO) build --workspace --bins --profile $(PROFILE)
 	BRINE_BIN_DIR="$(BIN)" CRASH_ROUNDS=$(or $(CRASH_ROUNDS),1000) $(CARGO) test --profile $(PROFILE) \
 		--package brine-tests --test crash -- --nocapture
+
+# FUZZ_SECONDS is for each target. Not built for release: numbers that overflow are to be found.
+torture-fuzz:
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) FUZZ_SEED=$(or $(FUZZ_SEED),$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')) \
+		$(CARGO) test --profile $(PROFILE) --package brine-tests --test fuzz takes_anything -- --nocapture
+
+# First with the heartbeat that masters have by default, then as often as wanted with the short one of CI.
+torture-network: PROFILE := $(if $(filter command line environment,$(origin PROFILE)),$(PROFILE),release)
+torture-network:
+	$(CARGO) build --workspace --bins --profile $(PROFILE)
+	for run in "10 1" "3 $(or $(NETWORK_ROUNDS),20)"; do \
+		set -- $$run; \
+		BRINE_BIN_DIR="$(BIN)" NETWORK_HEARTBEAT=$$1 NETWORK_ROUNDS=$$2 $(CARGO) test --profile $(PROFILE) \
+			--package brine-tests --test network -- --nocapture || exit 1; \
+	done
+
+torture-hostile: PROFILE := $(if $(filter command line environment,$(origin PROFILE)),$(PROFILE),release)
+torture-hostile:
+	$(CARGO) build --workspace --bins --profile $(PROFILE)
+	BRINE_BIN_DIR="$(BIN)" HOSTILE_PAIRS=$(or $(HOSTILE_PAIRS),60) $(CARGO) test --profile $(PROFILE) \
+		--package brine-tests --test thousand -- --nocapture
+
+torture-disk: PROFILE := $(if $(filter command line environment,$(origin PROFILE)),$(PROFILE),release)
+torture-disk:
+	$(CARGO) build --workspace --bins --profile $(PROFILE)
+	BRINE_BIN_DIR="$(BIN)" DISK_ROUNDS=$(or $(DISK_ROUNDS),1000) DISK_DAMAGES=$(or $(DISK_DAMAGES),1000) \
+		$(CARGO) test --profile $(PROFILE) --package brine-tests --test disk -- --nocapture
 
 torture-sim: PROFILE := $(if $(filter command line environment,$(origin PROFILE)),$(PROFILE),release)
 torture-sim:

@@ -132,6 +132,15 @@ pub fn sync_folder(path: &Path) -> Result<(), FileError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("flush the folder", folder))
 }
 
+/// Has a file read from the disk from here on, and not from memory: after a flush that failed the
+/// system may hold, and show, what the disk never got, and calls it flushed. Where that cannot be
+/// asked for, nothing changes.
+pub fn read_anew(file: &File) {
+    // Only what is flushed leaves memory.
+    let _ = file.sync_all();
+    let _ = nix::fcntl::posix_fadvise(file, 0, 0, nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+}
+
 /// Appends `bytes` to the file at `path`, creating it with the permission bits `mode`, and
 /// returns when they are on disk.
 ///
@@ -154,6 +163,8 @@ pub fn create_dir(path: &Path, mode: u32) -> Result<(), FileError> {
     if path.is_dir() {
         return Ok(());
     }
+    let missing: Vec<&Path> =
+        path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).collect();
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         DirBuilder::new()
             .recursive(true)
@@ -162,9 +173,11 @@ pub fn create_dir(path: &Path, mode: u32) -> Result<(), FileError> {
             .map_err(failed("create the folder", parent))?;
     }
     match DirBuilder::new().mode(mode).create(path) {
-        Err(error) if !path.is_dir() => Err(failed("create the folder", path)(error)),
-        Ok(()) | Err(_) => Ok(()),
+        Err(error) if !path.is_dir() => return Err(failed("create the folder", path)(error)),
+        Ok(()) | Err(_) => {}
     }
+    // What is flushed in a folder is lost with a folder whose name is not.
+    missing.into_iter().try_for_each(sync_folder)
 }
 
 /// Creates a folder that only its owner can enter (0700), its missing parents with 0755. One that

@@ -49,6 +49,7 @@ use options::servers::ServerVerb;
 use options::target::TargetVerb;
 use options::{Common, Kind, Noun, NounLine, RunLine, Running};
 use servers::Desk;
+pub use servers::{Imported, imported_records};
 use show::{Show, Wishes};
 
 /// Runs a command line, the program's name first, and gives its exit code. What went wrong is said

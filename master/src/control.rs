@@ -207,7 +207,6 @@ async fn health(State(api): State<Arc<Api>>, Caller(principal): Caller) -> Reply
     let Answer::Health { sessions, keys, mut problems, notices, fingerprint } = answer else {
         return Err(unexpected().into());
     };
-    problems.extend(api.desk.write_problem());
     problems.extend(too_few(&keys, api.connections_max));
     json_reply(&Health {
         status: if problems.is_empty() { "ok" } else { "degraded" }.to_owned(),

@@ -6,11 +6,12 @@
 //! is no timer, an idle disk is used at once.
 
 mod desk;
+mod disk;
 mod keys;
 mod preseed;
+mod writer;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use brine_local::supervisor::Supervisor;
@@ -27,22 +28,15 @@ use crate::counters::Counters;
 use crate::engine::{Engine, Input, ModuleStep, Now, Output};
 use crate::gate::Gate;
 use crate::master_key::KeyFiles;
-use crate::store::{Record, Store, StoreError};
+use crate::store::Store;
 pub use desk::{Desk, Follow, Waiter};
 use keys::KeyWork;
+use writer::Writer;
 
-/// Batches that may wait for the writing thread before the engine waits for it.
-const BATCHES_MAX: usize = 1024;
-
-/// Records committed together at most: one commit is never much longer than a flush.
-const RECORDS_MAX: usize = 4096;
-
-/// How often the disk's room is looked at, and expired buckets are dropped.
-const DISK_EVERY: Duration = Duration::from_secs(5);
+/// How often the disk is looked at, and expired buckets are dropped. Until a look has found it wanting, new
+/// orders are taken up and wait with their answer.
+const DISK_EVERY: Duration = Duration::from_secs(1);
 const RETIRE_EVERY: Duration = Duration::from_secs(60);
-
-/// The pause before a failed commit is tried again.
-const RETRY: Duration = Duration::from_millis(500);
 
 /// Both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -128,9 +122,10 @@ impl Driver {
             desk: Arc::clone(&self.desk),
             counters: Arc::clone(&self.counters),
         });
-        let writer = Writer::start(Arc::clone(&self.store), Arc::clone(&hands));
+        let writer = Writer::start(Arc::clone(&self.store), Arc::clone(&hands), self.disk.clone());
         let mut batch = Vec::new();
         let mut disk_due = Duration::ZERO;
+        let mut was_degraded = false;
         let mut retire_due = Duration::ZERO;
         let (mut work, mut done) = KeyWork::new(self);
         let mut head = self.engine.trust().head();
@@ -158,7 +153,15 @@ impl Driver {
             }
             if now.steady >= disk_due {
                 disk_due = now.steady + DISK_EVERY;
-                batch.push(Input::Disk(self.disk_problem()));
+                let problem = self.disk_problem();
+                if problem.is_some() != was_degraded {
+                    was_degraded = problem.is_some();
+                    match &problem {
+                        Some(problem) => tracing::warn!("degraded, new orders are refused: {problem}"),
+                        None => tracing::info!("the disk is well again, orders are taken"),
+                    }
+                }
+                batch.push(Input::Disk(problem));
             }
             let mut ordered = Vec::new();
             for input in batch.drain(..) {
@@ -221,18 +224,9 @@ impl Driver {
 
     /// Why the disk takes no new orders, if it does not.
     fn disk_problem(&self) -> Option<String> {
-        if let Some(problem) = self.desk.write_problem() {
-            return Some(problem);
-        }
-        let stat = nix::sys::statvfs::statvfs(&self.disk).ok()?;
-        let free = stat.blocks_available().saturating_mul(stat.fragment_size());
-        (free < self.config.disk_free_min).then(|| {
-            format!(
-                "the disk under {} has {free} bytes left, new orders need {} (disk_free_min)",
-                self.disk.display(),
-                self.config.disk_free_min
-            )
-        })
+        self.desk
+            .write_problem(Instant::now())
+            .or_else(|| disk::problem(&self.disk, self.config.disk_free_min))
     }
 }
 
@@ -314,148 +308,5 @@ impl Hands {
             Output::JobEvent { jid, event } => self.desk.tell_followers(jid, &event),
             Output::Count(name) => self.counters.count(name),
         }
-    }
-}
-
-/// The writing thread, and what is on its way there.
-struct Writer {
-    batches: mpsc::Sender<Vec<Output>>,
-    under_way: Arc<AtomicUsize>,
-    hands: Arc<Hands>,
-    thread: std::thread::JoinHandle<()>,
-}
-
-impl Writer {
-    fn start(store: Arc<Store>, hands: Arc<Hands>) -> Self {
-        let (batches, received) = mpsc::channel(BATCHES_MAX);
-        let under_way = Arc::new(AtomicUsize::new(0));
-        let thread = std::thread::Builder::new()
-            .name("writer".to_owned())
-            .spawn({
-                let (under_way, hands) = (Arc::clone(&under_way), Arc::clone(&hands));
-                move || write(&store, &hands, received, &under_way)
-            })
-            .expect("a thread can be started at start-up");
-        Self { batches, under_way, hands, thread }
-    }
-
-    /// Takes outputs in order. Without anything to write, now or before, they happen at once.
-    /// False when the thread has ended.
-    async fn take(&self, outputs: Vec<Output>) -> bool {
-        let is_idle = self.under_way.load(Ordering::Acquire) == 0;
-        if is_idle && !outputs.iter().any(|output| matches!(output, Output::Persist(_))) {
-            for output in outputs {
-                self.hands.perform(output);
-            }
-        } else if !outputs.is_empty() {
-            self.under_way.fetch_add(1, Ordering::AcqRel);
-            return self.batches.send(outputs).await.is_ok();
-        }
-        true
-    }
-
-    async fn finish(self) {
-        drop(self.batches);
-        let thread = self.thread;
-        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-    }
-}
-
-fn write(store: &Store, hands: &Hands, mut received: mpsc::Receiver<Vec<Output>>, under_way: &AtomicUsize) {
-    while let Some(first) = received.blocking_recv() {
-        let mut batches = 1;
-        let mut outputs = first;
-        while outputs.len() < RECORDS_MAX
-            && let Ok(more) = received.try_recv()
-        {
-            outputs.extend(more);
-            batches += 1;
-        }
-        let mut records = Vec::new();
-        let mut effects = Vec::new();
-        for output in outputs {
-            match output {
-                Output::Persist(record) => records.push(record),
-                effect => effects.push(effect),
-            }
-        }
-        if !records.is_empty() && !commit(store, hands, &records, || received.is_closed()) {
-            return;
-        }
-        for effect in effects {
-            hands.perform(effect);
-        }
-        under_way.fetch_sub(batches, Ordering::AcqRel);
-    }
-}
-
-/// Commits until it works: nothing behind these records may happen before. False when it never
-/// will, or nobody waits for it any more: what was not committed was promised to nobody.
-fn commit(store: &Store, hands: &Hands, records: &[Record], is_stopping: impl Fn() -> bool) -> bool {
-    while let Err(error) = store.commit(records) {
-        hands.counters.count("commit_failed");
-        hands.desk.set_write_problem(Some(error.to_string()));
-        if matches!(error, StoreError::Broken { .. }) || is_stopping() {
-            tracing::error!(%error, "cannot write to the store");
-            return false;
-        }
-        tracing::error!(%error, "cannot write to the store, trying again; new orders are refused meanwhile");
-        std::thread::sleep(RETRY);
-    }
-    hands.desk.set_write_problem(None);
-    hands.counters.count("commits");
-    hands.counters.add("records_committed", records.len() as u64);
-    true
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::StoreOptions;
-
-    async fn rig(room_min: u64) -> (tempfile::TempDir, Arc<Hands>, Writer) {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let options =
-            StoreOptions { keep_jobs_seconds: 60, cache_bytes: 1 << 20, orphans_per_minion: 1, room_min };
-        let store = Store::open(&folder.path().join("store"), &folder.path().join("ceiling"), options);
-        let pem = include_str!("../../pki/tests/keys/master.pem");
-        let key = PrivateKey::from_pem(pem).expect("a key");
-        let agreement = Agreement::new(&key, 1, [1; 32], &Succession::default());
-        let counters = Arc::<Counters>::default();
-        let (inputs, _) = mpsc::channel(1);
-        let gate = Gate::new(Arc::new(Config::default()), Arc::clone(&counters), agreement, inputs);
-        let desk = Arc::new(Desk::new(1, std::collections::VecDeque::new(), 1));
-        let hands = Arc::new(Hands { gate, desk, counters });
-        let writer = Writer::start(Arc::new(store.expect("opens").0), Arc::clone(&hands));
-        (folder, hands, writer)
-    }
-
-    fn promise() -> Vec<Output> {
-        vec![Output::Persist(Record::Ceiling(Timestamp(1))), Output::Count("promised")]
-    }
-
-    fn counted(hands: &Hands, name: &str) -> u64 {
-        hands.counters.snapshot().get(name).and_then(serde_json::Value::as_u64).unwrap_or(0)
-    }
-
-    #[tokio::test]
-    async fn a_promise_is_kept_once_it_is_on_disk() {
-        let (_folder, hands, writer) = rig(0).await;
-        assert!(writer.take(promise()).await);
-        writer.finish().await;
-        assert_eq!((counted(&hands, "commits"), counted(&hands, "promised")), (1, 1));
-    }
-
-    #[tokio::test]
-    async fn nothing_happens_behind_what_the_disk_does_not_take() {
-        let (_folder, hands, writer) = rig(u64::MAX).await;
-        assert!(writer.take(promise()).await);
-        assert!(writer.take(vec![Output::Count("behind it")]).await);
-        while counted(&hands, "commit_failed") == 0 {
-            tokio::task::yield_now().await;
-        }
-        writer.finish().await;
-        assert_eq!((counted(&hands, "promised"), counted(&hands, "behind it")), (0, 0));
-        assert!(hands.desk.write_problem().is_some());
     }
 }

@@ -236,6 +236,7 @@ impl<L: Log> Engine<L> {
             return;
         }
         self.next_sweep = self.now.steady + Duration::from_secs(1);
+        self.count_broadcasts();
         self.prepare_epoch();
         self.succeed_if_due();
         // A session that ended before its first frame leaves its subscriber's word behind.

@@ -8,6 +8,7 @@
 //! counted, and what was open for it is delivered again when it is back.
 
 mod admission;
+mod full;
 mod outbox;
 mod router;
 mod subscriber;
@@ -24,12 +25,12 @@ use brine_pki::handshake::master::Agreement;
 use brine_protocol::message::{Standing, ToMinion};
 use bytes::{Bytes, BytesMut};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::engine::Input;
-use admission::{Admission, Class, Ticket};
+use admission::{Admission, Class, FULL, Ticket};
 use outbox::Outbox;
 pub use outbox::Outgoing;
 use verifier::Verifier;
@@ -43,6 +44,10 @@ pub const TOKEN_TOPIC: &[u8] = b"brine/1/token/";
 /// Names one connection of a minion's DEALER, and with it its session. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
+
+/// Peers that are told at the same time that all places are taken. Their descriptors are of those that
+/// are kept free (`descriptors_reserved`).
+const TURNED_AWAY_MAX: usize = 16;
 
 /// The gate's shared half: what its connections, and the driver, hold on to.
 pub struct Gate {
@@ -128,17 +133,31 @@ impl Gate {
 
     /// Accepts on both ports for as long as the program runs.
     pub async fn run(self: Arc<Self>, ports: Ports) {
-        let routers = Arc::clone(&self).accept(ports.ret, async |gate: Arc<Self>, stream, ticket| {
-            router::serve(gate, stream, ticket).await;
-        });
-        let subscribers = self.accept(ports.publish, async |gate: Arc<Self>, stream, ticket| {
-            subscriber::serve(gate, stream, ticket).await;
-        });
+        let turning = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
+        let turn_away = move |gate: &Arc<Self>, stream| {
+            // Beyond so many nobody is told anything.
+            if let Ok(place) = Arc::clone(&turning).try_acquire_owned() {
+                let gate = Arc::clone(gate);
+                tokio::spawn(async move {
+                    full::turn_away(&gate, stream).await;
+                    drop(place);
+                });
+            }
+        };
+        let serve = async |gate: Arc<Self>, stream, ticket| router::serve(gate, stream, ticket).await;
+        let routers = Arc::clone(&self).accept(ports.ret, serve, turn_away);
+        let serve = async |gate: Arc<Self>, stream, ticket| subscriber::serve(gate, stream, ticket).await;
+        // A subscriber has a session, which is told.
+        let subscribers = self.accept(ports.publish, serve, |_, _| {});
         tokio::join!(routers, subscribers);
     }
 
-    async fn accept<S, F>(self: Arc<Self>, listener: TcpListener, serve: S)
-    where
+    async fn accept<S, F>(
+        self: Arc<Self>,
+        listener: TcpListener,
+        serve: S,
+        turn_away: impl Fn(&Arc<Self>, TcpStream),
+    ) where
         S: Fn(Arc<Self>, TcpStream, Ticket) -> F + Copy + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
@@ -154,7 +173,12 @@ impl Gate {
                             let ticket = Ticket::new(Arc::clone(&self), peer.ip());
                             tokio::spawn(serve(Arc::clone(&self), stream, ticket));
                         }
-                        Err(reason) => self.counters.count(reason),
+                        Err(reason) => {
+                            self.counters.count(reason);
+                            if reason == FULL {
+                                turn_away(&self, stream);
+                            }
+                        }
                     }
                 }
                 Err(error) => {

@@ -15,6 +15,7 @@ pub mod engine;
 pub mod gate;
 pub mod hook;
 pub mod master_key;
+pub mod memory;
 pub mod modules;
 pub mod pillar;
 pub mod reload;

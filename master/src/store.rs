@@ -14,8 +14,10 @@ mod buckets;
 mod ceiling;
 mod guard;
 mod list;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
@@ -29,8 +31,9 @@ use serde_json::{Map, Value};
 
 use bucket::{Bucket, Span};
 use ceiling::Ceiling;
-use guard::{Blobs, open_guarded, sync};
+use guard::{Blobs, PANICKED, commit, open_guarded, set_aside};
 pub use list::Page;
+use witness::Witness;
 
 /// Something to be written.
 #[derive(Debug, Clone, PartialEq)]
@@ -194,6 +197,7 @@ pub struct Store {
     options: StoreOptions,
     facts: sled::Db,
     facts_blobs: Blobs,
+    facts_witness: Witness,
     buckets: RwLock<BTreeMap<Span, Arc<Bucket>>>,
     ceiling: Ceiling,
 }
@@ -228,15 +232,7 @@ impl Store {
         let id = read_or_make_id(&path.join("id"))?;
         let mut warnings = Vec::new();
         let facts_path = path.join("facts");
-        let (facts, said) =
-            open_guarded(&facts_path, options.cache_bytes / 4, "what is known of each minion")?;
-        warnings.extend(said);
-        let facts = match facts {
-            Some(db) => db,
-            None => open_guarded(&facts_path, options.cache_bytes / 4, "what is known of each minion")?
-                .0
-                .ok_or_else(|| StoreError::database(&facts_path, &"cannot be made anew"))?,
-        };
+        let (facts, facts_witness) = open_facts(&facts_path, options.cache_bytes / 4, &mut warnings)?;
         let mut buckets = BTreeMap::new();
         for span in Span::found_in(path)? {
             let (bucket, said) = Bucket::open(path, span, options.cache_bytes / 4)?;
@@ -252,6 +248,7 @@ impl Store {
             options,
             facts,
             facts_blobs: Blobs::default(),
+            facts_witness,
             buckets: RwLock::new(buckets),
             ceiling,
         };
@@ -285,16 +282,17 @@ impl Store {
     /// The disk is full, read-only or broken.
     pub fn commit(&self, records: &[Record]) -> Result<(), StoreError> {
         self.look_for_room()?;
-        let mut batches: BTreeMap<Span, (Arc<Bucket>, sled::Batch)> = BTreeMap::new();
+        let mut batches: BTreeMap<Span, (Arc<Bucket>, sled::Batch, bool)> = BTreeMap::new();
         let mut facts: Option<sled::Batch> = None;
         let mut told = BTreeSet::new();
         for record in records {
             // A report is judged by what is stored, and what it is late for may stand before it here.
             if let Record::Row { jid, id, .. } | Record::Report { jid, id, .. } = record
                 && !told.insert((jid, id))
-                && let Some((bucket, batch)) = batches.remove(&self.bucket_of(record)?.span())
+                && let Some((bucket, batch, _)) = batches.remove(&self.bucket_of(record)?.span())
             {
-                bucket.apply(batch)?;
+                // What is told twice goes into the same bucket below, and makes this durable too.
+                bucket.write(batch)?;
             }
             match record {
                 Record::Ceiling(time) => self.ceiling.raise(*time)?,
@@ -312,19 +310,22 @@ impl Store {
                 | Record::Idempotency { .. }
                 | Record::Event(_) => {
                     let bucket = self.bucket_of(record)?;
-                    let (bucket, batch) =
-                        batches.entry(bucket.span()).or_insert_with(|| (bucket, sled::Batch::default()));
-                    bucket.add(batch, record, self.options.orphans_per_minion)?;
+                    let (bucket, batch, is_due) = batches
+                        .entry(bucket.span())
+                        .or_insert_with(|| (bucket, sled::Batch::default(), false));
+                    *is_due |= bucket.add(batch, record, self.options.orphans_per_minion)?;
                 }
             }
         }
-        for (bucket, batch) in batches.into_values() {
-            bucket.apply(batch)?;
+        for (bucket, batch, is_due) in batches.into_values() {
+            // Who repeats what is known, or goes on beyond what is kept, makes the disk no work.
+            if is_due || bucket.is_dirty() {
+                bucket.apply(batch)?;
+            }
         }
         if let Some(batch) = facts {
             let path = self.path.join("facts");
-            self.facts.apply_batch(batch).map_err(|error| StoreError::broken(&path, &error))?;
-            sync(&self.facts, &path, &self.facts_blobs)?;
+            commit(&self.facts, batch, &path, &self.facts_blobs, &self.facts_witness)?;
         }
         Ok(())
     }
@@ -396,17 +397,47 @@ impl Store {
     /// # Errors
     /// The facts cannot be read.
     pub fn facts(&self) -> Result<Vec<(MinionId, Facts)>, StoreError> {
-        let path = self.path.join("facts");
-        let mut all = Vec::new();
-        for item in self.facts.iter() {
-            let (key, value) = item.map_err(|error| StoreError::database(&path, &error))?;
-            let damaged =
-                || StoreError::Value { path: path.clone(), key: String::from_utf8_lossy(&key).into_owned() };
-            let id = std::str::from_utf8(&key).ok().and_then(|id| id.parse().ok()).ok_or_else(damaged)?;
-            all.push((id, serde_json::from_slice(&value).map_err(|_| damaged())?));
-        }
-        Ok(all)
+        read_facts(&self.facts, &self.path.join("facts"))
     }
+}
+
+/// Opens what is known of each minion; what is damaged is set aside, and nothing is known.
+fn open_facts(
+    path: &Path,
+    cache_bytes: u64,
+    warnings: &mut Vec<String>,
+) -> Result<(sled::Db, Witness), StoreError> {
+    const HOLDS: &str = "what is known of each minion";
+    for _ in 0..2 {
+        let (db, said) = open_guarded(path, cache_bytes, HOLDS)?;
+        warnings.extend(said);
+        let Some(db) = db else { continue };
+        let witness = catch_unwind(AssertUnwindSafe(|| {
+            let witness = Witness::open(&db, path)?;
+            read_facts(&db, path).map(|_| witness)
+        }));
+        let why = match witness {
+            Ok(Ok(witness)) => return Ok((db, witness)),
+            Ok(Err(error)) => error.to_string(),
+            Err(_panic) => PANICKED.to_owned(),
+        };
+        // Closing what panicked once would panic again.
+        std::mem::forget(db);
+        warnings.push(set_aside(path, HOLDS, &why)?);
+    }
+    Err(StoreError::database(path, &"cannot be made anew"))
+}
+
+fn read_facts(db: &sled::Db, path: &Path) -> Result<Vec<(MinionId, Facts)>, StoreError> {
+    let mut all = Vec::new();
+    for item in db.iter() {
+        let (key, value) = item.map_err(|error| StoreError::database(path, &error))?;
+        let damaged =
+            || StoreError::Value { path: path.to_owned(), key: String::from_utf8_lossy(&key).into_owned() };
+        let id = std::str::from_utf8(&key).ok().and_then(|id| id.parse().ok()).ok_or_else(damaged)?;
+        all.push((id, serde_json::from_slice(&value).map_err(|_| damaged())?));
+    }
+    Ok(all)
 }
 
 fn read_or_make_id(path: &Path) -> Result<String, StoreError> {

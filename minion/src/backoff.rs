@@ -14,6 +14,13 @@ pub const SLOW_MAX: Duration = Duration::from_secs(30);
 /// A pause is never shorter, so that a master that hangs up at once is not hammered.
 const FLOOR: Duration = Duration::from_millis(20);
 
+/// The ceiling of pauses is never below this, whatever heartbeat the master wants: a whole fleet dials.
+const CEILING_MIN: Duration = Duration::from_secs(1);
+
+/// A step of an attempt gets at least this much time, whatever heartbeat the master wants: it takes so long to
+/// say that it is busy, and a lost packet is repeated after seconds.
+const PATIENCE_MIN: Duration = Duration::from_secs(5);
+
 /// What ended an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setback {
@@ -30,6 +37,7 @@ pub enum Setback {
 #[derive(Debug)]
 pub struct Backoff {
     reconnect_max: Duration,
+    heartbeat: Option<Duration>,
     attempts: u32,
     slow: u32,
 }
@@ -38,7 +46,25 @@ impl Backoff {
     /// Pauses of at most `reconnect_max` while the master cannot be reached.
     #[must_use]
     pub fn new(reconnect_max: Duration) -> Self {
-        Self { reconnect_max, attempts: 0, slow: 0 }
+        Self { reconnect_max, heartbeat: None, attempts: 0, slow: 0 }
+    }
+
+    /// Another longest pause; the next setback starts from the smallest one.
+    pub fn limit(&mut self, reconnect_max: Duration) {
+        *self = Self { heartbeat: self.heartbeat, ..Self::new(reconnect_max) };
+    }
+
+    /// The master wants a beat this often. What keeps a minion away when the network is well again is an attempt
+    /// that began before and waits for what was lost, and the pause after it. Both are bounded by this, so that
+    /// down to a heartbeat of three seconds a minion is back within three of them.
+    pub fn follow(&mut self, heartbeat: Duration) {
+        self.heartbeat = Some(heartbeat);
+    }
+
+    /// How long a step of an attempt may take, where an option says `limit`.
+    #[must_use]
+    pub fn patience(&self, limit: Duration) -> Duration {
+        self.heartbeat.map_or(limit, |heartbeat| limit.min(heartbeat.max(PATIENCE_MIN)))
     }
 
     /// A session was good: the next setback starts from the smallest pause.
@@ -52,7 +78,8 @@ impl Backoff {
         match setback {
             Setback::Lost => {
                 self.slow = 0;
-                let ceiling = grown(FIRST, self.attempts, self.reconnect_max);
+                let beat = self.heartbeat.map_or(Duration::MAX, |heartbeat| heartbeat.max(CEILING_MIN));
+                let ceiling = grown(FIRST, self.attempts, self.reconnect_max.min(beat));
                 self.attempts = self.attempts.saturating_add(1);
                 jitter(ceiling, random).max(FLOOR.min(ceiling))
             }
@@ -124,5 +151,28 @@ mod tests {
         let mut backoff = Backoff::new(Duration::from_secs(4));
         let at_least = Duration::from_secs(5);
         assert!(backoff.pause(Setback::Slow { at_least }, 0) >= at_least);
+    }
+
+    #[test]
+    fn a_stuck_attempt_and_the_longest_pause_leave_room_in_three_heartbeats() {
+        let (handshake_timeout, reconnect_max) = (Duration::from_secs(10), Duration::from_secs(4));
+        for (heartbeat, stuck, pause) in [(1, 5, 1), (3, 5, 3), (10, 10, 4), (60, 10, 4)] {
+            let mut backoff = Backoff::new(reconnect_max);
+            assert_eq!(backoff.patience(handshake_timeout), handshake_timeout);
+            backoff.follow(Duration::from_secs(heartbeat));
+            backoff.limit(reconnect_max);
+            let longest = (0..9).map(|_| lost(&mut backoff, u64::MAX)).max();
+            assert_eq!(backoff.patience(handshake_timeout), Duration::from_secs(stuck));
+            assert_eq!(backoff.patience(Duration::from_secs(2)), Duration::from_secs(2));
+            assert_eq!(longest, Some(u128::from(pause) * 1000));
+            assert!(heartbeat < 3 || stuck + pause < 3 * heartbeat);
+        }
+    }
+
+    #[test]
+    fn a_hasty_heartbeat_does_not_make_a_fleet_dial_without_pause() {
+        let mut backoff = Backoff::new(Duration::from_secs(4));
+        backoff.follow(Duration::from_millis(100));
+        assert_eq!((0..9).map(|_| lost(&mut backoff, u64::MAX)).max(), Some(1000));
     }
 }

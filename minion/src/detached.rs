@@ -13,6 +13,7 @@
 //! ```text
 //! detached/<jid>/job      for whoever watches it: what it is and who asked
 //!                process  the command's process
+//!                cancelled  who told a minion to end it, written before that tells the supervisor
 //!                ending   how it ended; written whole, at the end
 //! ```
 
@@ -140,10 +141,14 @@ impl Folder {
         Some(Spawned { pid, start_ticks: start })
     }
 
-    /// How it ended, once it has.
+    /// How it ended, once it has. A supervisor that was told to stop does not know why; the minion
+    /// that told it may be gone by now.
     #[must_use]
     pub fn ending(&self) -> Option<Ending> {
-        read(&self.0.join("ending"))
+        let ending = read(&self.0.join("ending"))?;
+        let by =
+            matches!(ending, Ending::Interrupted { .. }).then(|| read(&self.0.join("cancelled"))).flatten();
+        Some(by.map_or(ending, |by| Ending::Cancelled { by }))
     }
 
     fn exists(&self) -> bool {
@@ -152,6 +157,10 @@ impl Folder {
 
     fn tell_process(&self, spawned: Spawned) -> Result<()> {
         write(&self.0.join("process"), &Command { pid: spawned.pid, start: spawned.start_ticks })
+    }
+
+    fn tell_cancelled(&self, by: &str) -> Result<()> {
+        write(&self.0.join("cancelled"), &by)
     }
 
     fn tell_ending(&self, ending: &Ending) -> Result<()> {

@@ -4,6 +4,7 @@
 //! other outputs are performed, in order. So nothing is promised that is not on disk, and a crowd
 //! of orders costs one flush.
 
+mod dial;
 mod modules;
 mod pillar;
 mod reload;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use brine_local::supervisor::Supervisor;
 use brine_protocol::Fingerprint;
-use brine_protocol::message::{Standing, ToMinion};
+use brine_protocol::message::{Standing, ToMaster, ToMinion};
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, watch};
 
@@ -30,7 +31,7 @@ use crate::pillar::Ask;
 use crate::reload::{Next, Source};
 use crate::rotation::Ask as AskKey;
 use crate::running::{Table, World};
-use crate::session::{self, Command, Event, Identity, SessionError};
+use crate::session::{Command, Event, Identity, SessionError};
 use crate::sync;
 use reload::Reload;
 use rotation::{Done, Rotation};
@@ -189,6 +190,9 @@ pub async fn run(parts: Parts, signals: Signals) {
             Some(next) = reloads.recv() => Woken::Reloaded(Box::new(next)),
             name = signals.next() => Woken::Stop(name),
         };
+        if let Woken::Stop(name) = woken {
+            driver.end_jobs(name, &mut from_jobs).await;
+        }
         driver.on_woken(woken, &mut from_jobs, &mut grains);
         driver.perform(&mut signals).await;
     }
@@ -241,11 +245,10 @@ impl Driver {
             Woken::Watchdog => {}
             Woken::Reload => self.reload(),
             Woken::Reloaded(next) => self.on_reloaded(*next),
-            Woken::Stop(name) => {
-                tracing::info!(signal = name, "stopping");
-                self.supervisor.stopping();
+            Woken::Stop(_) => {
                 self.is_stopping = true;
-                self.handle(Input::Stop);
+                // What comes now is taken by the next run.
+                return self.handle(Input::Stop);
             }
         }
         for _ in 0..BATCH {
@@ -300,6 +303,7 @@ impl Driver {
                 self.promote(key);
                 self.forget_modules_ask();
                 self.say_standing(&standing);
+                self.backoff.follow(heartbeat);
                 self.handle(Input::Opened { standing, heartbeat, message_max, successor });
             }
             Event::Learned(successor) => {
@@ -313,6 +317,7 @@ impl Driver {
                 }
                 self.handle(Input::Learned(successor));
             }
+            Event::Broadcast(order) => self.handle(Input::Broadcast(order)),
             Event::Heard(message) => {
                 if let ToMinion::Standing(standing) = &message {
                     self.say_standing(standing);
@@ -323,48 +328,6 @@ impl Driver {
                 self.handle(Input::Heard(message));
             }
         }
-    }
-
-    fn dial(&mut self) {
-        self.sessions += 1;
-        let number = self.sessions;
-        let (commands, mut from_driver) = mpsc::unbounded_channel();
-        let (tell, events) = mpsc::channel(EVENTS);
-        let (dialer, identity, ends) =
-            (self.parts.dialer.clone(), self.parts.identity.clone(), self.ends.clone());
-        let session = move || {
-            // The crate's sockets deadlock on a runtime of several threads, and all that a
-            // session leaves behind goes away with its runtime.
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let end = match runtime {
-                Ok(runtime) => {
-                    let end = runtime.block_on(session::run(&dialer, &identity, &tell, &mut from_driver));
-                    runtime.shutdown_background();
-                    end
-                }
-                Err(error) => {
-                    SessionError::Trust(anyhow::Error::new(error).context("cannot start a session"))
-                }
-            };
-            // Nobody listens any more when the minion stops.
-            let _ = ends.send((number, end));
-        };
-        if let Err(error) = std::thread::Builder::new().name("brine-session".to_owned()).spawn(session) {
-            self.say(format!("cannot start a session: {error}"), false);
-            self.redial_at = Instant::now() + self.backoff.pause(Setback::Lost, random());
-            return;
-        }
-        self.link = Some(Link {
-            number,
-            commands,
-            events,
-            since: Instant::now(),
-            standing: None,
-            key: None,
-            ended: false,
-            is_renewed: false,
-            abandon_at: None,
-        });
     }
 
     fn on_session_end(&mut self, end: &SessionError) {
@@ -413,6 +376,14 @@ impl Driver {
         });
         if !records.is_empty() {
             while let Err(error) = self.parts.journal.append(&records) {
+                if self.is_stopping {
+                    // Nothing of it is told then: the next run finds it open, and tells it.
+                    tracing::warn!("{error:#}; what was killed is told by the next run");
+                    outputs.retain(|output| {
+                        matches!(output, Output::Send(ToMaster::Bye) | Output::Hangup(_) | Output::Note(_))
+                    });
+                    break;
+                }
                 // Without its journal a minion must neither run nor promise anything. It waits;
                 // the master sees it silent meanwhile.
                 self.say(format!("{error:#}; waiting for the disk"), false);
@@ -480,14 +451,24 @@ impl Driver {
         }
     }
 
-    async fn stop(&mut self, session_ends: &mut mpsc::UnboundedReceiver<(u64, SessionError)>) {
+    /// Kills what runs and is not detached. Its end is told before the goodbye.
+    async fn end_jobs(&mut self, signal: &str, from_jobs: &mut mpsc::UnboundedReceiver<Input>) {
+        tracing::info!(signal, "stopping");
+        self.supervisor.stopping();
         let killed = self.table.abort_all(&self.parts.world.journal).await;
-        if killed > 0 {
-            tracing::warn!(
-                jobs = killed,
-                "running jobs are killed; the master hears so when this minion is started again"
-            );
+        if !killed.is_empty() {
+            tracing::warn!(jobs = killed.len(), "running jobs were killed");
         }
+        self.handle(Input::Aborted(killed));
+        // What had ended by itself is told as well.
+        while let Ok(input) = from_jobs.try_recv() {
+            self.handle(input);
+        }
+    }
+
+    async fn stop(&mut self, session_ends: &mut mpsc::UnboundedReceiver<(u64, SessionError)>) {
+        // None is left, unless it was the journal's disk that was waited for: the next run tells of them.
+        self.table.abort_all(&self.parts.world.journal).await;
         if self.link.is_some() {
             let _ = tokio::time::timeout(STOP_WAIT, session_ends.recv()).await;
         }

@@ -12,17 +12,23 @@
 //! Orders that come before the session's first `Stored` wait for it, because only then is it known
 //! which store their numbers belong to. Functions marked repeatable are not journaled, and their
 //! returns are kept in memory only.
+//!
+//! **Bounds:** a spool that is full takes nothing but ends of what is open in it, so it holds at most
+//! `spool_max`, one order, and the returns of what was open then. Ends of orders that were not taken
+//! go to memory instead, where at most `OWED_MAX` answers are, those of orders that were not taken
+//! without a value and with at most twice `TEXT_MAX` bytes of text. Beyond that
+//! orders are turned away.
 
 mod detached;
 mod jobs;
 mod load;
 mod modules;
+mod notes;
 mod pillar;
 mod rotation;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use brine_protocol::job::{Call, Ending};
@@ -36,6 +42,7 @@ use crate::pillar::Held;
 use crate::sync::{Answer, Wish};
 pub use detached::DetachedStep;
 pub use load::Load;
+pub use notes::{Hangup, Note};
 
 /// Beats that may be missed before a session is given up.
 pub const BEATS_MISSED_MAX: u32 = 3;
@@ -50,9 +57,16 @@ const HELD_MAX: usize = 20_000;
 /// more are a fault.
 const EARLY_MAX: usize = 256;
 
-/// Most repeatable jobs at a time, and most of their returns kept: an answer beyond that was sent
-/// once, and is made again if it was lost.
+/// Most repeatable jobs at a time.
 const FLEETING_MAX: usize = 256;
+
+/// Most of them together with the answers in memory that the master has not taken. Orders that come
+/// while so many are there are turned away: the answers have to leave first.
+const OWED_MAX: usize = 2 * FLEETING_MAX;
+
+/// So many are left when the session is ended for the orders that were turned away: the next one
+/// brings them again.
+const OWED_AGAIN: usize = OWED_MAX / 2;
 
 /// Most returns sent and not yet acknowledged, so that a full spool never floods a connection.
 const WINDOW: usize = 64;
@@ -103,8 +117,11 @@ pub enum Input {
     },
     /// The master knows the next key: it is this minion's key, or about to be.
     Turned,
-    /// The master said something over the session, or broadcast it.
+    /// The master said something over the session.
     Heard(ToMinion),
+    /// The master broadcast an order. It comes on another connection, so it says nothing about whether
+    /// this minion still hears the session.
+    Broadcast(Box<Order>),
     /// The session is over.
     Lost,
     /// A job ended.
@@ -114,6 +131,8 @@ pub enum Input {
         /// How.
         ending: Ending,
     },
+    /// These jobs were killed because the minion is to stop, and nothing is left of them.
+    Aborted(Vec<Jid>),
     /// A job started a process.
     Spawned {
         /// The job.
@@ -233,49 +252,6 @@ pub enum Output {
     Note(Note),
 }
 
-/// Why the minion closes a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hangup {
-    /// Three beats of the master were missed.
-    Silent,
-    /// The minion stops.
-    Stopping,
-    /// Orders keep coming before the session was started by the master.
-    NeverStarted,
-}
-
-impl fmt::Display for Hangup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Hangup::Silent => "the master has been silent for three beats",
-            Hangup::Stopping => "the minion stops",
-            Hangup::NeverStarted => "the master sends orders before it has named its store",
-        })
-    }
-}
-
-/// What happened besides.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Note {
-    /// An order that is known already.
-    Duplicate(Jid),
-    /// Another order under the jid of one that is open: this master's store is not what it was.
-    Conflict(Jid),
-    /// An order or another message that only counts in a live session.
-    NotLive,
-    /// An order was declined.
-    Refused {
-        /// The job.
-        jid: Jid,
-        /// The reason told to the master.
-        why: String,
-    },
-    /// The master's store is another one than before.
-    StoreChanged,
-    /// The master does not take the enrolment token; why.
-    TokenRefused(String),
-}
-
 #[derive(Debug)]
 enum Session {
     None,
@@ -302,12 +278,21 @@ struct Live {
     unsent: VecDeque<Jid>,
     /// Returns sent and not yet acknowledged.
     in_flight: BTreeSet<Jid>,
+    /// Whether orders were turned away.
+    has_turned_away: bool,
 }
 
 #[derive(Debug)]
 struct Fleeting {
     number: u64,
     returned: Option<Box<Return>>,
+}
+
+impl Fleeting {
+    /// Whether the order was cancelled before it came.
+    fn is_cancelled(&self) -> bool {
+        self.returned.as_ref().is_some_and(|returned| matches!(returned.ending, Ending::Cancelled { .. }))
+    }
 }
 
 #[derive(Debug)]
@@ -401,6 +386,7 @@ impl Engine {
                 self.on_opened(&standing, heartbeat, message_max, now);
             }
             Input::Heard(message) => self.on_heard(message, now),
+            Input::Broadcast(order) => self.on_message(ToMinion::Order(order), now),
             Input::Lost => {
                 self.session = Session::None;
                 self.forget_asking();
@@ -409,6 +395,7 @@ impl Engine {
             Input::Prepared { fingerprint, jid } => self.on_prepared(fingerprint, jid),
             Input::Turned => self.next = None,
             Input::Ended { jid, ending } => self.on_ended(jid, ending, now),
+            Input::Aborted(killed) => self.on_aborted(killed),
             Input::Spawned { jid, process } => self.on_spawned(jid, process),
             Input::Settings { settings, is_token_new } => self.on_settings(*settings, is_token_new, now),
             Input::Grains(grains) => self.on_grains(grains),

@@ -24,13 +24,19 @@ use crate::book::{Book, Entry, Stage, VERSION};
 /// A file this much larger than what it has to say is written anew.
 const SLACK: u64 = 1024 * 1024;
 
+/// At most this much waits for a flush that something else needs.
+const UNFLUSHED_MAX: usize = 64 * 1024;
+
 /// The file, open for appending.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
     file: File,
-    /// Length up to which everything is known to be whole and flushed.
+    /// Length up to which everything is known to be whole.
     len: u64,
+    /// The end of that, as far as it was not flushed. A flush that fails may lose it, whatever a
+    /// later one says, so it is written again then.
+    unflushed: Vec<u8>,
     /// Whether there may be something behind that.
     is_dirty: bool,
     /// Whether the path may name another file than the open one, which nobody would read again.
@@ -63,6 +69,9 @@ impl Journal {
     /// # Errors
     /// The file cannot be read or written. Damage is not an error.
     pub fn open(path: &Path, fresh: &str, size_max: u64) -> Result<(Self, Book, Found)> {
+        if let Ok(file) = File::open(path) {
+            file::read_anew(&file);
+        }
         let bytes = match file::read(path, size_max) {
             Ok(bytes) => bytes,
             Err(error) if error.is_not_found() => {
@@ -111,7 +120,8 @@ impl Journal {
             .open(path)
             .with_context(|| format!("cannot open {}", path.display()))?;
         let len = file.seek(SeekFrom::End(0)).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), file, len, is_dirty: false, is_replaced: false })
+        let path = path.to_owned();
+        Ok(Self { path, file, len, unflushed: Vec::new(), is_dirty: false, is_replaced: false })
     }
 
     /// Appends entries; if one of them is a promise, all are on disk when this returns.
@@ -132,21 +142,30 @@ impl Journal {
         let bytes = encode(entries);
         self.is_dirty = true;
         let is_promise = entries.iter().any(Entry::is_promise);
+        let is_flushed = is_promise || self.unflushed.len() + bytes.len() > UNFLUSHED_MAX;
         self.file
             .write_all(&bytes)
-            .and_then(|()| if is_promise { self.file.sync_data() } else { Ok(()) })
+            .and_then(|()| if is_flushed { self.file.sync_data() } else { Ok(()) })
             .with_context(|| format!("cannot append to {}", self.path.display()))?;
         self.is_dirty = false;
         self.len += bytes.len() as u64;
+        if is_flushed {
+            self.unflushed.clear();
+        } else {
+            self.unflushed.extend(bytes);
+        }
         Ok(())
     }
 
     fn cut(&mut self) -> Result<()> {
+        let flushed = self.len - self.unflushed.len() as u64;
         self.file
-            .set_len(self.len)
-            .and_then(|()| self.file.seek(SeekFrom::Start(self.len)))
-            .and_then(|_| self.file.sync_data())
+            .set_len(flushed)
+            .and_then(|()| self.file.seek(SeekFrom::Start(flushed)))
+            .and_then(|_| self.file.write_all(&self.unflushed))
+            .and_then(|()| self.file.sync_data())
             .with_context(|| format!("cannot cut off the end of {}", self.path.display()))?;
+        self.unflushed.clear();
         self.is_dirty = false;
         Ok(())
     }
@@ -313,6 +332,38 @@ mod tests {
         let path = dir.path().join("journal");
         std::fs::write(&path, encode(&[Entry::Journal { version: 2, id: "x".into() }])).unwrap();
         assert!(matches!(Journal::open(&path, "new", MAX).unwrap().2, Found::Damaged { line: 1, .. }));
+    }
+
+    #[test]
+    fn what_a_failed_flush_may_have_lost_is_written_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let (mut journal, mut book, _) = Journal::open(&path, "j", MAX).unwrap();
+        let stored = Entry::Stored { numbers: vec![], floor: 3 };
+        journal.append(std::slice::from_ref(&stored)).unwrap();
+        assert_eq!(journal.unflushed, encode(std::slice::from_ref(&stored)), "nothing is promised on it");
+        // As a flush leaves it that failed.
+        let mut bytes = std::fs::read(&path).unwrap();
+        let flushed = bytes.len() - journal.unflushed.len();
+        bytes[flushed..].fill(0);
+        bytes.extend(b"and a part of what was appended");
+        std::fs::write(&path, bytes).unwrap();
+        journal.is_dirty = true;
+        journal.append(&[end(7)]).unwrap();
+        assert!(journal.unflushed.is_empty());
+        [stored, end(7)].iter().for_each(|entry| book.apply(entry));
+        let (_, again, found) = Journal::open(&path, "other", MAX).unwrap();
+        assert_eq!((again, found), (book, Found::Whole));
+    }
+
+    #[test]
+    fn what_waits_for_a_flush_is_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _, _) = Journal::open(&dir.path().join("journal"), "j", MAX).unwrap();
+        for floor in 0..4000 {
+            journal.append(&[Entry::Stored { numbers: vec![], floor }]).unwrap();
+            assert!(journal.unflushed.len() <= UNFLUSHED_MAX);
+        }
     }
 
     #[test]

@@ -47,13 +47,14 @@ pub fn kill_leftovers(book: &Book, going_on: &BTreeSet<Jid>) -> (BTreeSet<u32>, 
 }
 
 /// Kills what these jobs have started and is still there, whatever has become of its groups.
-/// Blocks until it is gone.
-pub fn kill_jobs(journal: &str, jids: &[Jid]) {
+/// Blocks until it is gone, and says whether it is.
+pub fn kill_jobs(journal: &str, jids: &[Jid]) -> bool {
     let marks = jids.iter().filter_map(|jid| marks(journal, *jid)).collect();
     let (_, left) = processes::end(&Wanted { marks, ..Wanted::default() }, JOB_PATIENCE);
     if !left.is_empty() {
         tracing::error!(processes = ?left, ?jids, "these processes of ended jobs cannot be killed");
     }
+    left.is_empty()
 }
 
 /// Becomes this program once more without the marks of a job, if a job has started it, as one does

@@ -45,6 +45,10 @@ pub const LINGER: Duration = Duration::from_secs(1);
 /// Kernel probes of an idle connection: a dead master is noticed even where no beats flow.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// How long what was sent may go unacknowledged by the master's machine, as at the master's gate. Keepalive is
+/// silent while something is under way, and on the connection for broadcasts no beats flow.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
 /// Limits of a connection to the master.
 #[derive(Debug, Clone)]
 pub struct Bounds {
@@ -125,6 +129,8 @@ pub async fn connect(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStr
 
 fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    // Not needed for correctness, so a system that does not know it is none the worse.
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
     let keepalive =
         socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3);
     socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
@@ -340,5 +346,19 @@ async fn outbound(
             shared.window.release(messages);
             out = BytesMut::new();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_black_hole_is_not_written_into_for_long() {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let stream = connect(&[address], Duration::from_secs(5)).await.expect("a connection");
+        let set = socket2::SockRef::from(&stream).tcp_user_timeout();
+        assert_eq!(set.expect("the system tells"), Some(UNACKNOWLEDGED));
     }
 }

@@ -180,9 +180,9 @@ impl Table {
         self.lock().jobs.get(&jid).is_some_and(|entry| entry.shown.pid.is_some())
     }
 
-    /// Ends all jobs that are not detached, without a word, and kills what they started. Gives how
-    /// many there were.
-    pub async fn abort_all(&self, journal: &str) -> usize {
+    /// Ends all jobs that are not detached, without a word, and kills what they started. Gives those
+    /// of which nothing is left; of others a later minion looks for what is.
+    pub async fn abort_all(&self, journal: &str) -> Vec<Jid> {
         let jobs = {
             let mut entries = self.lock();
             let all = std::mem::take(&mut entries.jobs).into_iter();
@@ -196,11 +196,13 @@ impl Table {
                 task.abort();
             }
         }
-        let (journal, jids) = (journal.to_owned(), jobs.keys().copied().collect::<Vec<_>>());
-        if jobs.values().any(|entry| entry.shown.pid.is_some()) {
-            let _ = tokio::task::spawn_blocking(move || kill_jobs(&journal, &jids)).await;
+        let jids: Vec<Jid> = jobs.keys().copied().collect();
+        if jobs.values().all(|entry| entry.shown.pid.is_none()) {
+            return jids;
         }
-        jobs.len()
+        let (journal, killed) = (journal.to_owned(), jids.clone());
+        let is_clean = tokio::task::spawn_blocking(move || kill_jobs(&journal, &killed)).await;
+        if is_clean.unwrap_or(false) { jids } else { Vec::new() }
     }
 }
 

@@ -14,7 +14,7 @@ use brine_pki::handshake::minion::{Offered, Pin};
 use brine_pki::key::PrivateKey;
 use brine_pki::publish::{PublishError, Reader};
 use brine_protocol::frame::{Frame, FrameError};
-use brine_protocol::message::{Config, Standing, ToMaster, ToMinion};
+use brine_protocol::message::{Config, Order, Standing, ToMaster, ToMinion};
 use brine_protocol::{Fingerprint, MinionId};
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -75,8 +75,10 @@ pub enum Event {
         /// Where it is.
         address: SocketAddr,
     },
-    /// The master said this, over the channel or in a broadcast.
+    /// The master said this over the channel.
     Heard(ToMinion),
+    /// The master broadcast this order.
+    Broadcast(Box<Order>),
     /// It is stored now which trust key is to follow the master's.
     Learned(Option<Fingerprint>),
 }
@@ -179,7 +181,7 @@ pub async fn run<D: Dial>(
         () = closed(commands) => return SessionError::Closed,
     };
     match opened {
-        Ok(Open { control, channel, address, master, standing, event }) => {
+        Ok(Open { control, channel, address, master, standing, heartbeat, event }) => {
             let token = match standing {
                 Standing::Accepted { token } => Some(token),
                 Standing::Pending | Standing::Rejected | Standing::Denied | Standing::Suspended => None,
@@ -196,6 +198,7 @@ pub async fn run<D: Dial>(
                 master,
                 channel,
                 reader: Reader::new(),
+                heartbeat,
                 started: Instant::now(),
             };
             match session.traffic(control, token, is_in_doubt, commands).await {
@@ -219,6 +222,7 @@ struct Open<D: Dial> {
     address: SocketAddr,
     master: Fingerprint,
     standing: Standing,
+    heartbeat: Duration,
     event: Event,
 }
 
@@ -260,16 +264,17 @@ async fn open_with<D: Dial>(
     // Only now is it certain that the holder of that key is there.
     identity.trust.remember(&trust_key, serial, successor).map_err(SessionError::Trust)?;
     let (master, standing) = (trust_key.fingerprint(), welcome.standing);
+    let heartbeat = heartbeat(welcome.pace.heartbeat_ms);
     let event = Event::Opened {
         standing,
-        heartbeat: heartbeat(welcome.pace.heartbeat_ms),
+        heartbeat,
         message_max: welcome.pace.message_max.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
         key: own,
         master,
         successor,
         address,
     };
-    Ok(Open { control, channel, address, master, standing, event })
+    Ok(Open { control, channel, address, master, standing, heartbeat, event })
 }
 
 /// What the master asks for, within reason.
@@ -297,6 +302,7 @@ struct Session<'a, D: Dial> {
     master: Fingerprint,
     channel: Channel,
     reader: Reader,
+    heartbeat: Duration,
     started: Instant,
 }
 
@@ -305,6 +311,7 @@ enum Next<F> {
     Writable,
     Command(Option<Command>),
     Doubt,
+    Missing,
     Watch,
     Subscribed(Result<F, LinkError>),
     Broadcast(Result<(Bytes, Bytes), LinkError>),
@@ -328,13 +335,18 @@ impl<D: Dial> Session<'_, D> {
         let mut feed: Option<D::Feed> = None;
         let mut waiting: Option<ToMaster> = None;
         let mut watch = tokio::time::interval(WATCH);
+        let mut missing = None;
         let mut doubt = is_in_doubt.then(|| Box::pin(tokio::time::sleep(DOUBT)));
         loop {
+            // What the master has counted may only be slower than the count.
+            let wait = || Box::pin(tokio::time::sleep(self.heartbeat));
+            missing = if self.reader.is_behind() { missing.or_else(|| Some(wait())) } else { None };
             let next = tokio::select! {
                 received = control.recv() => Next::Received(received),
                 () = window.reserve(), if waiting.is_some() => Next::Writable,
                 command = commands.recv(), if waiting.is_none() => Next::Command(command),
                 () = optional(doubt.as_mut()) => Next::Doubt,
+                () = optional(missing.as_mut()) => Next::Missing,
                 _ = watch.tick() => Next::Watch,
                 subscribed = optional(subscribing.as_mut()) => Next::Subscribed(subscribed),
                 broadcast = next_broadcast(feed.as_mut()) => Next::Broadcast(broadcast),
@@ -351,6 +363,9 @@ impl<D: Dial> Session<'_, D> {
                         ToMinion::Epoch(epoch) => self.reader.install(epoch)?,
                         _ => Vec::new(),
                     };
+                    if let ToMinion::Counted(counted) = &message {
+                        self.reader.count(counted);
+                    }
                     let learned = match &message {
                         ToMinion::Config(config) => Some(self.learn(config)?),
                         _ => None,
@@ -380,6 +395,7 @@ impl<D: Dial> Session<'_, D> {
                     return Ok(());
                 }
                 Next::Doubt => return Ok(()),
+                Next::Missing => return Err(PublishError::Missing.into()),
                 Next::Watch => {
                     // Files that cannot be read now name nobody else.
                     if matches!(self.trust.admits(self.master), Ok(false)) {
@@ -395,6 +411,8 @@ impl<D: Dial> Session<'_, D> {
                     if topic != TOPIC_ALL.as_bytes() {
                         return Err(SessionError::NoOrder);
                     }
+                    // The feed moves: what is missing may be behind this one.
+                    missing = None;
                     if let Some(frame) = self.reader.open(body)? {
                         self.tell_broadcast(&frame).await?;
                     }
@@ -405,7 +423,7 @@ impl<D: Dial> Session<'_, D> {
 
     async fn tell_broadcast(&self, frame: &Frame) -> Result<(), SessionError> {
         match ToMinion::from_frame(frame)? {
-            order @ ToMinion::Order(_) => self.tell(order).await,
+            ToMinion::Order(order) => self.event(Event::Broadcast(order)).await,
             _ => Err(SessionError::NoOrder),
         }
     }

@@ -207,6 +207,7 @@ impl FileLedger {
         if is_new {
             file::sync_folder(path)?;
         }
+        file::read_anew(&file);
         let read = read(path, &file)?;
         let mut end = End { medium: file, length: read.length, is_poisoned: false };
         let torn =
@@ -340,11 +341,18 @@ fn read(path: &Path, file: &File) -> Result<ReadBack, LedgerError> {
                 break;
             }
         };
-        let entry = Entry::from_line(bytes).map_err(|error| LedgerError::Line {
-            path: path.to_owned(),
-            line,
-            error,
-        })?;
+        let entry = match Entry::from_line(bytes) {
+            Ok(entry) => entry,
+            Err(error) => {
+                let (bytes, has_hole) =
+                    (bytes.len() as u64 + 1, bytes.len() <= LINE_MAX && bytes.contains(&0));
+                if has_hole && let Some(more) = unfinished(&mut lines).map_err(failed)? {
+                    found.torn = bytes + more;
+                    break;
+                }
+                return Err(LedgerError::Line { path: path.to_owned(), line, error });
+            }
+        };
         if !repair::continues(&entry, found.chain) {
             let expected = found.chain.seq + 1;
             return Err(LedgerError::Number { path: path.to_owned(), line, expected, found: entry.seq });
@@ -360,6 +368,27 @@ fn read(path: &Path, file: &File) -> Result<ReadBack, LedgerError> {
     match unmended(&breaks, &found.entries) {
         Some(found) => Err(LedgerError::Broken { path: path.to_owned(), found }),
         None => Ok(found),
+    }
+}
+
+/// How much follows a line with zeros in it, if all of that was written together with it: the power
+/// can fail when the end of what is appended is on disk and its beginning is not. No entry has zeros,
+/// and entries that are appended together have one time.
+fn unfinished(lines: &mut Lines<'_>) -> io::Result<Option<u64>> {
+    let (mut bytes, mut at) = (0, None);
+    loop {
+        match lines.next()? {
+            Line::Torn(more) => return Ok(Some(bytes + more)),
+            Line::Whole(line) if line.len() > LINE_MAX => return Ok(None),
+            Line::Whole(line) => {
+                bytes += line.len() as u64 + 1;
+                match Entry::from_line(line) {
+                    Ok(entry) if *at.get_or_insert(entry.at) != entry.at => return Ok(None),
+                    Err(_) if !line.contains(&0) => return Ok(None),
+                    Ok(_) | Err(_) => {}
+                }
+            }
+        }
     }
 }
 

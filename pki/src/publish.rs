@@ -6,14 +6,15 @@
 //! The signature (RFC 8032) is over `brine/1 broadcast\0`, the epoch id, the sequence number and
 //! the ciphertext, and is checked first. The nonce is the sequence number. Keys come over each
 //! minion's own sealed channel ([`Epoch`]). Sequence numbers are taken one by one: a repeated
-//! frame is refused, and so is a gap, because it means that an order was missed.
+//! frame is refused, and so is a gap, because it means that an order was missed. That the last one
+//! of an epoch was missed no later one tells: the master counts them over the channel ([`Counted`]).
 
 use std::collections::VecDeque;
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
 use brine_protocol::frame::{Frame, FrameError};
-use brine_protocol::message::Epoch;
+use brine_protocol::message::{Counted, Epoch};
 use bytes::{BufMut, Bytes, BytesMut};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
@@ -65,6 +66,9 @@ pub enum PublishError {
         /// The number that is due.
         expected: u64,
     },
+    /// The master has counted more than came.
+    #[error("a broadcast that the master has counted did not arrive")]
+    Missing,
     /// Too many of an epoch whose key never came.
     #[error("too many broadcasts of an epoch whose key has not arrived")]
     TooManyHeld,
@@ -107,6 +111,12 @@ impl Writer {
         Epoch { id: self.id, key: *self.key, verify: self.signer.verifying_key().to_bytes(), next: self.next }
     }
 
+    /// How many broadcasts the epoch has had.
+    #[must_use]
+    pub fn counted(&self) -> Counted {
+        Counted { epoch: self.id, next: self.next }
+    }
+
     /// Seals and signs the next broadcast.
     pub fn seal(&mut self, frame: &Frame) -> Bytes {
         let mut message = BytesMut::with_capacity(frame.encoded_len() + OVERHEAD);
@@ -144,6 +154,14 @@ struct Known {
     /// The first that was meant for this minion.
     first: u64,
     next: u64,
+    /// The next one as the master counts.
+    counted: u64,
+}
+
+impl Known {
+    fn is_behind(&self) -> bool {
+        self.next < self.counted
+    }
 }
 
 /// The minion's side: what it can read, and what it still waits to read.
@@ -172,6 +190,9 @@ impl Reader {
         if self.known.len() == EPOCHS_KEPT
             && let Some(oldest) = self.known.pop_front()
         {
+            if oldest.is_behind() {
+                return Err(PublishError::Missing);
+            }
             if self.forgotten.len() == FORGOTTEN_MAX {
                 self.forgotten.pop_front();
             }
@@ -183,6 +204,7 @@ impl Reader {
             verifier,
             first: epoch.next,
             next: epoch.next,
+            counted: epoch.next,
         });
         let held = std::mem::take(&mut self.held);
         self.held_bytes = 0;
@@ -191,6 +213,21 @@ impl Reader {
             frames.extend(self.open(message)?);
         }
         Ok(frames)
+    }
+
+    /// Learns how many broadcasts an epoch has had.
+    pub fn count(&mut self, counted: &Counted) {
+        // Of an epoch that is no longer kept nothing is taken any more.
+        if let Some(known) = self.known.iter_mut().find(|known| known.id == counted.epoch) {
+            known.counted = known.counted.max(counted.next);
+        }
+    }
+
+    /// Whether a broadcast that the master has counted has not come. It may be on its way: it and
+    /// the count take two connections.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.known.iter().any(Known::is_behind)
     }
 
     /// Opens a broadcast; nothing comes back while its epoch's key has not arrived, and of what was
@@ -317,6 +354,47 @@ mod tests {
             reader.install(&epoch(n).epoch()).expect("a key");
         }
         assert_eq!(reader.open(second), Err(PublishError::TooLate), "never held for ever");
+    }
+
+    #[test]
+    fn the_last_broadcast_of_an_epoch_is_missed_by_its_count() {
+        let mut old = Writer::new([1; 16], [2; 32], &[3; 32]);
+        let mut reader = Reader::new();
+        let before = old.seal(&frame(1));
+        reader.install(&old.epoch()).expect("a key");
+        reader.count(&old.counted());
+        assert!(!reader.is_behind(), "what came before its key was not meant for it");
+        let last = old.seal(&frame(2));
+        assert!(!reader.is_behind(), "nobody has told");
+        reader.count(&old.counted());
+        assert!(reader.is_behind());
+        let mut new = Writer::new([4; 16], [5; 32], &[6; 32]);
+        reader.install(&new.epoch()).expect("a key");
+        let (first, second) = (new.seal(&frame(3)), new.seal(&frame(4)));
+        assert_eq!(reader.open(first), Ok(Some(frame(3))));
+        assert_eq!(reader.open(before), Ok(None));
+        assert!(reader.is_behind(), "another epoch's broadcast is not the one that is missing");
+        assert_eq!(reader.open(last), Ok(Some(frame(2))), "it was only slow");
+        assert!(!reader.is_behind());
+        // A count that is overtaken by what it counts takes nothing back, nor does an older one.
+        let one = Counted { epoch: [4; 16], next: 1 };
+        assert_eq!(reader.open(second), Ok(Some(frame(4))));
+        reader.count(&new.counted());
+        reader.count(&one);
+        reader.count(&Counted { epoch: [9; 16], next: 7 });
+        assert!(!reader.is_behind());
+    }
+
+    #[test]
+    fn an_epoch_is_not_forgotten_while_one_of_its_broadcasts_is_missing() {
+        let mut old = Writer::new([0; 16], [0; 32], &[0; 32]);
+        let mut reader = Reader::new();
+        reader.install(&old.epoch()).expect("a key");
+        let _taken_off_the_wire = old.seal(&frame(1));
+        reader.count(&old.counted());
+        let later = |n: u8| Writer::new([n; 16], [n; 32], &[n; 32]).epoch();
+        let error = (1..100).find_map(|n| reader.install(&later(n)).err());
+        assert_eq!(error, Some(PublishError::Missing));
     }
 
     #[test]

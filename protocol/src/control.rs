@@ -281,8 +281,7 @@ impl ProblemKind {
             ProblemKind::NotFound => 404,
             ProblemKind::NothingMatched => 422,
             ProblemKind::Conflict => 409,
-            ProblemKind::Busy => 429,
-            ProblemKind::Degraded => 503,
+            ProblemKind::Busy | ProblemKind::Degraded => 503,
             ProblemKind::Internal => 500,
         }
     }

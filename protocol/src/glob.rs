@@ -49,11 +49,17 @@ impl Glob {
 
     fn read(mut pattern: &[char]) -> Self {
         let mut parts = Vec::with_capacity(pattern.len());
+        // What closes one bracket closes those behind it: after one that stays open none is closed,
+        // and looking for the end of each would take a time that is quadratic.
+        let mut is_open = false;
         while let Some(first) = pattern.first() {
             let (part, width) = match first {
                 '*' => (Part::Star, 1),
                 '?' => (Part::One, 1),
-                '[' => class(pattern).unwrap_or((Part::Literal('['), 1)),
+                '[' if !is_open => class(pattern).unwrap_or_else(|| {
+                    is_open = true;
+                    (Part::Literal('['), 1)
+                }),
                 literal => (Part::Literal(*literal), 1),
             };
             // Two stars say no more than one.
@@ -239,5 +245,8 @@ mod tests {
     #[test]
     fn hostile_patterns_stay_linear() {
         assert!(!matches(&"*a".repeat(2000), &"a".repeat(1999)));
+        let open = "[".repeat(2_000_000);
+        assert!(matches(&open, &open));
+        assert!(matches(&format!("{}[!]", "[]]".repeat(1000)), &format!("{}[!]", "]".repeat(1000))));
     }
 }

@@ -104,7 +104,8 @@ pub enum Ending {
     },
     /// Queued, and not delivered within its time to live.
     Expired,
-    /// The minion or the master declined: the target no longer matches, the spool is full.
+    /// The minion or the master declined: the target no longer matches, the spool is full. It did
+    /// not run; functions that may run twice may have run before, and lost their answer.
     Refused {
         /// The reason given.
         why: String,

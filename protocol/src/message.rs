@@ -4,6 +4,7 @@
 //! ([`crate::frame`]), so that a reader knows the type before it parses. Kinds are frozen: new
 //! ones are added, none is reused. A session speaks one version ([`crate::version`]).
 
+mod counted;
 mod welcome;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::signal::Signal;
 use crate::target::{Expression, Known, Nodegroups, Target};
 use crate::time::Timestamp;
 use crate::{Fingerprint, Jid, Secret};
+pub use counted::Counted;
 pub use welcome::{Pace, Welcome};
 
 /// What a minion says to its master.
@@ -67,6 +69,8 @@ pub enum ToMinion {
     Probe,
     /// A sign of life.
     Beat,
+    /// A sign of life that says how many broadcasts there were.
+    Counted(Counted),
     /// The answer to [`ToMaster::Rotate`].
     Rotated(Rotated),
     /// What a new handshake would offer: the master's config has changed during the session.
@@ -395,6 +399,7 @@ impl ToMinion {
             ToMinion::Cancel(body) => write(kind::CANCEL, body),
             ToMinion::Probe => write(kind::PROBE, &Map::new()),
             ToMinion::Beat => write(kind::MASTER_BEAT, &Map::new()),
+            ToMinion::Counted(counted) => counted.to_frame(),
             ToMinion::Rotated(body) => write(kind::ROTATED, body),
             ToMinion::Config(body) => write(kind::CONFIG, body),
             ToMinion::TokenRefused(body) => write(kind::TOKEN_REFUSED, body),
@@ -417,7 +422,7 @@ impl ToMinion {
             kind::STORED => ToMinion::Stored(read(frame)?),
             kind::CANCEL => ToMinion::Cancel(read(frame)?),
             kind::PROBE => ToMinion::Probe,
-            kind::MASTER_BEAT => ToMinion::Beat,
+            kind::MASTER_BEAT => counted::read_beat(frame),
             kind::ROTATED => ToMinion::Rotated(read(frame)?),
             kind::CONFIG => ToMinion::Config(read(frame)?),
             kind::TOKEN_REFUSED => ToMinion::TokenRefused(read(frame)?),

@@ -225,8 +225,8 @@ fn a_queued_order_outlives_two_masters_runs_once_and_only_in_its_time() {
     minions[0].kill();
     minions[0].start();
     minions[1].start();
-    fleet.until_up("m1");
-    fleet.until_up("m2");
+    fleet.until_back(&minions[0]);
+    fleet.until_back(&minions[1]);
     stays(0.5, "it has run once", || fs::read_to_string(&counter).unwrap().lines().count() == 1);
     assert_eq!(fleet.row(&short, "m2")["ending"]["state"], "expired");
 }
@@ -245,7 +245,7 @@ fn a_queued_order_is_for_those_that_are_there_at_once() {
     assert_eq!(killed["cancelled"], json!(["m2"]));
     assert_eq!(fleet.ending(&jid, "m2", 5.0)["state"], "cancelled");
     minions[1].start();
-    fleet.until_up("m2");
+    fleet.until_back(&minions[1]);
     assert_eq!(fleet.row(&jid, "m2")["late"], Value::Null, "what was killed while it waited never runs");
 }
 

@@ -1,11 +1,11 @@
 //! The operator's command line: what it prints, when, and how it ends.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
+use brine_tests::eventually;
 use brine_tests::fleet::Fleet;
-use brine_tests::{eventually, within};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -135,18 +135,17 @@ fn control_c_ends_with_130_and_leaves_the_job_alone() {
     let fleet = Fleet::start();
     let _m1 = fleet.minion("m1");
     let mut brine = fleet
-        .command("brine", &["m1", "test.sleep", "60"])
-        .stdout(Stdio::null())
+        .command("brine", &["--show-jid", "m1", "test.sleep", "60"])
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let jid = within(10.0, "the job is there", || {
-        let jobs = fleet.api().get("/v1/jobs?active=true").json();
-        jobs[0]["jid"].as_str().map(str::to_owned)
-    });
+    let mut first = String::new();
+    BufReader::new(brine.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let jid = first.trim().strip_prefix("jid: ").unwrap_or_else(|| panic!("{first:?}")).to_owned();
     kill(Pid::from_raw(i32::try_from(brine.id()).unwrap()), Signal::SIGINT).unwrap();
     let mut said = String::new();
-    std::io::Read::read_to_string(&mut brine.stderr.take().unwrap(), &mut said).unwrap();
+    brine.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(brine.wait().unwrap().code(), Some(130), "{said}");
     assert!(said.contains(&jid), "it says where to look for the rest: {said}");
     assert_eq!(fleet.row(&jid, "m1")["ending"], Value::Null, "the job goes on");

@@ -122,7 +122,7 @@ fn who_is_away_gets_a_queued_job_once() {
     assert_eq!(fleet.ending(&jid, "m2", 20.0)["state"], "returned");
     minions[1].kill();
     minions[1].start();
-    fleet.until_up("m2");
+    fleet.until_back(&minions[1]);
     fleet.ping("m2");
     assert_eq!(fs::read_to_string(&log).unwrap(), "ran\nran\n");
 }

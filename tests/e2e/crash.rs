@@ -31,7 +31,7 @@ fn a_killed_minion_is_back_within_five_seconds() {
     eventually(5.0, "the loss is noticed", || fleet.presence("m1") == "offline");
     m1.start();
     let begun = Instant::now();
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
     fleet.ping("m1");
     assert!(begun.elapsed().as_secs_f64() < 5.0, "{:?}", begun.elapsed());
 }
@@ -195,7 +195,7 @@ fn at_most_once_through_kills_of_either_side() {
             m1.kill();
             m1.start();
         }
-        fleet.until_up("m1");
+        fleet.until_back(&m1);
     }
     for (jid, line) in jids {
         let ending = fleet.ending(&jid, "m1", 15.0);
@@ -271,7 +271,7 @@ fn a_minion_with_a_damaged_journal_tail_goes_on() {
     bytes.extend_from_slice(b"\x00\x00\x01\x00torn");
     fs::write(&journal, bytes).unwrap();
     m1.start();
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
     fleet.ping("m1");
     stays(0.3, "nothing runs again", || lines(&counter) == 1);
 }

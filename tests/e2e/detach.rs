@@ -106,14 +106,14 @@ fn a_detached_job_outlives_stop_crash_and_upgrade_and_ends_once() {
     assert!(m1.process().stop().success());
     assert!(pids.iter().all(|pid| exists(*pid)));
     m1.start();
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
     let after = running()["m1"][0].clone();
     for field in ["jid", "fun", "pid", "user", "started", "detached"] {
         assert_eq!(after[field], shown[field], "{field}");
     }
     m1.kill();
     m1.start();
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
     m1.kill();
     let upgraded = fleet.dir().join("brine-minion-2");
     fs::copy(program("brine-minion"), &upgraded).unwrap();
@@ -139,7 +139,7 @@ fn a_detached_job_outlives_stop_crash_and_upgrade_and_ends_once() {
     eventually(5.0, "its files are removed", || is_empty(folder(&m1, &jid).parent().unwrap()));
     m1.kill();
     m1.start();
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
     let row = fleet.row(&jid, "m1");
     assert_eq!((&row["ending"], row["late"].as_array().map_or(0, Vec::len)), (&ending, 0));
     assert_eq!(work.runs(), 1);
@@ -175,7 +175,7 @@ fn its_command_hears_signals_from_a_minion_that_did_not_start_it() {
     let pids = work.pids();
     m1.kill();
     m1.start();
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
     fleet.brine(&["m1", "brine.signal_job", &jid, "15"]).expect(0);
     let ending = fleet.ending(&jid, "m1", 10.0);
     assert_eq!(
@@ -198,8 +198,30 @@ fn it_is_cancelled_by_a_minion_that_did_not_start_it() {
     let pids = work.pids();
     m1.kill();
     m1.start();
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
     fleet.api().post(&format!("/v1/jobs/{jid}/kill"), &json!({})).expect(200);
+    assert_eq!(fleet.ending(&jid, "m1", 10.0)["state"], "cancelled");
+    assert!(!pids.iter().any(|pid| exists(*pid)), "{pids:?}");
+}
+
+#[test]
+fn who_cancelled_it_is_known_though_the_minion_that_was_told_dies() {
+    let fleet = Fleet::start();
+    let mut m1 = fleet.minion("m1");
+    let work = Work::new(&fleet, "w");
+    let jid = work.submit(&fleet, None);
+    let pids = work.pids();
+    let supervisor = Pid::from_raw(supervisor(&m1, &jid));
+    kill(supervisor, Signal::SIGSTOP).unwrap();
+    fleet.api().post(&format!("/v1/jobs/{jid}/kill"), &json!({})).expect(200);
+    eventually(10.0, "the supervisor is told to stop", || {
+        let status = fs::read_to_string(format!("/proc/{supervisor}/status")).unwrap();
+        let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).unwrap().trim();
+        u64::from_str_radix(pending, 16).unwrap() & 1 << (Signal::SIGTERM as u64 - 1) != 0
+    });
+    m1.kill();
+    kill(supervisor, Signal::SIGCONT).unwrap();
+    m1.start();
     assert_eq!(fleet.ending(&jid, "m1", 10.0)["state"], "cancelled");
     assert!(!pids.iter().any(|pid| exists(*pid)), "{pids:?}");
 }
@@ -226,7 +248,7 @@ fn a_killed_supervisor_and_a_lost_journal_interrupt_it() {
     m1.start();
     assert_eq!(fleet.ending(&jid, "m1", 10.0)["state"], "interrupted");
     assert!(!pids.iter().any(|pid| exists(*pid)), "{pids:?}");
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
 
     let jid = lost.submit(&fleet, None);
     let pids = lost.pids();
@@ -282,7 +304,7 @@ fn a_reboot_interrupts_it() {
     m1.start();
     fleet.until_key(&m1, "pending");
     fleet.act("accept", "m1", &m1.fingerprint());
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
     let work = Work::new(&fleet, "w");
     let jid = work.submit(&fleet, None);
     let pids = work.pids();
@@ -317,7 +339,7 @@ fn modules_of_ones_own_are_detached_as_well() {
     eventually(10.0, "it has begun", || begun.exists());
     m1.kill();
     m1.start();
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
     fs::write(&release, "").unwrap();
     let ending = fleet.ending(&jid, "m1", 10.0);
     assert_eq!(ending["value"]["id"], "m1", "{ending}");

@@ -115,7 +115,7 @@ fn a_grain_that_is_set_stays_and_reaches_the_master() {
     assert!(text.contains("Dijon"), "{text}");
     m1.kill();
     m1.start();
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
     assert_eq!(value(&fleet, &["grains.get", "site"]), json!("Dijon"));
 }
 

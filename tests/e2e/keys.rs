@@ -151,7 +151,7 @@ fn a_suspended_minion_is_cut_off_and_comes_back() {
     fleet.act("resume", "m1", &m1.fingerprint());
     m1.kill();
     m1.start();
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
     fleet.ping("m1");
 }
 

@@ -304,7 +304,7 @@ fn an_imported_minion_is_in_at_once() {
     assert!(done.stdout.contains("Imported: 1 accepted."), "{done:?}");
     let mut m1 = fleet.prepare_minion("m1");
     m1.start();
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
     fleet.ping("m1");
 }
 

@@ -109,7 +109,7 @@ fn a_change_arrives_by_refresh_and_by_sighup() {
     assert_eq!(value(&fleet, "m3", &["pillar.items"]), json!({"role": "cache"}));
     m3.kill();
     m3.start();
-    fleet.until_up("m3");
+    fleet.until_back(&m3);
     assert_eq!(value(&fleet, "m3", &["pillar.items"]), json!({"role": "cache"}));
     // Other folders are an option that changes in place.
     let other = fleet.dir().join("other");
@@ -210,7 +210,7 @@ fn nothing_of_a_pillar_is_left_anywhere_and_nobody_gets_anothers() {
     fleet.brine(&["m2", "brine.refresh_pillar"]).expect(11);
     m1.kill();
     m1.start();
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
     while let Some(event) = events.next_within(0.5) {
         let shown = format!("{} {}", event.name, event.data);
         // What an operator asks for is in the return that it is answered with.

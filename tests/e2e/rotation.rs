@@ -45,9 +45,9 @@ fn rotate(fleet: &Fleet, id: &str) -> Done {
 /// The end of every story: the minion answers, holds the one accepted key, and nothing is open.
 #[track_caller]
 fn all_is_well(fleet: &Fleet, minion: &Minion) {
-    fleet.until_up(&minion.id);
+    fleet.until_back(minion);
     eventually(15.0, "the rotation is finished", || !has_next(minion));
-    fleet.until_up(&minion.id);
+    fleet.until_back(minion);
     fleet.ping(&minion.id);
     assert_eq!(accepted(fleet, &minion.id), [minion.fingerprint()]);
 }
@@ -286,7 +286,7 @@ fn connected_minions_follow_the_masters_new_key_and_the_others_are_told() {
         minion.kill();
         minion.start();
     }
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
     fleet.act("accept", "m3", &m3.fingerprint());
     fleet.until_up("m3");
 
@@ -334,7 +334,7 @@ fn an_announcement_is_withdrawn() {
     fleet.start_master();
     m1.kill();
     m1.start();
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
     fleet.ping("m1");
     fleet.api().request("DELETE", "/v1/master/rotation", None).is_problem(409, "conflict");
     ledger_verifies(&mut fleet);
@@ -390,7 +390,7 @@ fn a_lost_next_key_is_a_problem_that_withdrawing_mends() {
     master_is(&fleet, &fingerprint("master"));
     m1.kill();
     m1.start();
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
     ledger_verifies(&mut fleet);
 }
 
@@ -414,7 +414,7 @@ fn kills_of_either_side_in_the_masters_rotation() {
             fleet.start_master();
         }
         asking.join().unwrap();
-        fleet.until_up("m1");
+        fleet.until_back(m1);
     };
     let mut finished = 0;
     for round in 0..8 {
@@ -431,7 +431,7 @@ fn kills_of_either_side_in_the_masters_rotation() {
         }
         m1.kill();
         m1.start();
-        fleet.until_up("m1");
+        fleet.until_back(&m1);
         fleet.ping("m1");
         if !rotation(&fleet).is_null() {
             fleet.api().request("DELETE", "/v1/master/rotation", None).expect(200);

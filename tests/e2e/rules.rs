@@ -76,7 +76,7 @@ fn a_changed_file_lets_a_waiting_minion_in_within_seconds() {
     fleet.until_key(&m1, "accepted");
     let mut m3 = m3;
     m3.start();
-    fleet.until_up("m3");
+    fleet.until_back(&m3);
 }
 
 #[test]

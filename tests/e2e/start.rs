@@ -47,6 +47,16 @@ fn the_state_file_tells_pid_ports_and_fingerprint() {
 }
 
 #[test]
+fn the_master_gives_large_blocks_of_memory_back() {
+    let fleet = Fleet::start();
+    let of_master =
+        |file| fs::read_to_string(format!("/proc/{}/{file}", fleet.master.as_ref().unwrap().pid()));
+    assert!(of_master("environ").unwrap().contains("\0MALLOC_MMAP_THRESHOLD_=131072\0"));
+    assert_eq!(of_master("comm").unwrap(), "brine-master\n", "the same name for those who look");
+    assert!(of_master("cmdline").unwrap().contains("brine-master\0--root-dir\0"));
+}
+
+#[test]
 fn a_minion_that_starts_first_finds_the_master_later() {
     let mut fleet = Fleet::prepare_with_ports("");
     let minion = fleet.stranger("m1");

@@ -71,7 +71,7 @@ fn strays_end_with_their_job_however_it_ends() {
     m1.start();
     assert_eq!(fleet.ending(&jid, "m1", 10.0)["state"], "interrupted");
 
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
     let jid = fleet.submit("m1", "cmd.run", &[json!(straying(&file("crash")))]);
     let pids = three(&file("crash"));
     m1.kill();

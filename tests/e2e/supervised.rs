@@ -95,6 +95,8 @@ fn a_minion_is_ready_without_its_master_and_tells_how_it_stands() {
     minion.dial(port("publish_port"), port("ret_port"));
     process.signal(Signal::SIGHUP);
     manager.until("STATUS=the key waits for approval");
+    // The verdict came first, its knock behind it.
+    fleet.until_key(&minion, "pending");
     fleet.act("accept", "m1", &minion.fingerprint());
     assert_eq!(manager.until("STATUS=the master accepts"), "STATUS=the master accepts this minion as m1");
     // What it runs is not the service, and must not speak for it.

@@ -51,7 +51,7 @@ fn a_swapped_master_key_is_refused_with_both_fingerprints() {
     m1.kill();
     m1.dial(fleet.publish_port, fleet.ret_port);
     m1.start();
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! Strangers who knock under one name after the other, each time with proof of a key.
 
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::net::Ipv4Addr;
 
 use brine_protocol::message::{Knock, ToMaster};
 use brine_tests::eventually;
-use brine_tests::peer::{Peer, hello, random};
+use brine_tests::peer::{Peer, boastful, hello, random};
 use brine_tests::zmtp::Wire;
-use socket2::{Domain, Socket, Type};
 
 use crate::siege::Siege;
 
@@ -16,19 +15,10 @@ const IDS: usize = 450;
 /// Keys that may wait.
 const PENDING_MAX: usize = 100;
 
-/// A DEALER's connection from an address of its own.
-fn dial(from: Ipv4Addr, port: u16) -> Option<Wire> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddrV4::new(from, 0).into()).unwrap();
-    socket.connect(&SocketAddrV4::new(Ipv4Addr::LOCALHOST, port).into()).ok()?;
-    let mut wire = Wire::on(TcpStream::from(socket));
-    wire.shake("DEALER", None).ok()?;
-    Some(wire)
-}
-
 /// Knocks under this id; none if the master hangs up before it is filed.
 fn knock(from: Ipv4Addr, port: u16, id: &str, claims: Knock) -> Option<Peer> {
-    let mut wire = dial(from, port)?;
+    let mut wire = Wire::dial_from(from, port).ok()?;
+    wire.shake("DEALER", None).ok()?;
     let offer = wire.receive().ok()?;
     let (hello, waiting) = hello(&offer[0], id, "m2", random());
     if !wire.message(&[&hello]) {
@@ -39,14 +29,6 @@ fn knock(from: Ipv4Addr, port: u16, id: &str, claims: Knock) -> Option<Peer> {
     let heartbeat_ms = welcome.pace.heartbeat_ms;
     let mut peer = Peer { wire, channel, standing: welcome.standing, heartbeat_ms };
     peer.send(&ToMaster::Knock(claims)).then_some(peer)
-}
-
-/// The largest claims that fit: what is kept of each is bounded.
-fn boastful() -> Knock {
-    let long = "x".repeat(600);
-    let grains = (0..8).map(|n| (format!("{n}{long}"), long.clone())).collect();
-    let (os, server) = (long.clone(), Some(long.clone()));
-    Knock { host: long.clone(), os, version: long, grains, server, token: None }
 }
 
 #[test]

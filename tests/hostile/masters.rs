@@ -1,14 +1,26 @@
 //! Hostile masters against the real minion: it survives, and finds the real one later.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use brine_protocol::job::Call;
+use brine_protocol::message::{Order, Standing, Stored, ToMinion};
+use brine_protocol::target::Target;
 use brine_tests::eventually;
 use brine_tests::fake::FakeMaster;
 use brine_tests::fleet::Fleet;
-use brine_tests::impostor::shake;
+use brine_tests::impostor::{self, Session, shake};
 use brine_tests::peer::random;
+use brine_tests::wait::stays;
 use brine_tests::zmtp::{Wire, frame, greeting, header};
+use serde_json::json;
 
 /// How much memory a minion under attack may have, in KiB.
 const RSS_MAX_KIB: u64 = 64 * 1024;
+
+/// The same while it is given orders, whose answers it keeps until they are acknowledged: these are on
+/// disk, and a part of them in memory.
+const FLOODED_RSS_MAX_KIB: u64 = 256 * 1024;
 
 /// Lets a minion dial a fake master that treats every connection so, until it has come back
 /// twice; then a real master takes the fake one's place on the same ports.
@@ -129,4 +141,76 @@ fn something_that_is_no_zmtp() {
             wire.send(&random());
         }
     });
+}
+
+/// Orders of one flood: many times what a minion may have open.
+const FLOOD: u64 = 5_000;
+
+/// A master that an operator pinned by mistake, or one that was taken over, has the minion's trust. What
+/// it may not have is the machine's memory.
+#[test]
+fn a_flood_of_orders() {
+    let fleet = Fleet::prepare("");
+    let agreement = impostor::config("master", 1 << 40);
+    let given = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&given);
+    let fake = FakeMaster::start_apart(
+        |mut wire| {
+            if shake(&mut wire, "PUB") {
+                let _ = wire.is_closed_within(60.0);
+            }
+        },
+        move |wire| {
+            let standing = Standing::Accepted { token: random() };
+            let Some(mut session) = Session::accept(wire, &agreement, standing, 10_000) else { return };
+            let stored = Stored { store: "ab".repeat(16), numbers: Vec::new(), floor: 1 };
+            if session.receive().is_none() || !session.send(&ToMinion::Stored(stored)) {
+                return;
+            }
+            // Nothing is acknowledged, and what comes back is never read.
+            for number in 1..=FLOOD {
+                let Ok(jid) = format!("202611220607{number:08}").parse() else { continue };
+                let order = Order {
+                    jid,
+                    number,
+                    calls: vec![Call {
+                        function: "test.echo".to_owned(),
+                        arguments: vec![json!("x".repeat(2048))],
+                        keywords: serde_json::Map::new(),
+                    }],
+                    target: Target::glob("*"),
+                    job_timeout_ms: None,
+                    expires_in_ms: None,
+                    principal: "unix:0 (root)".to_owned(),
+                    detach: false,
+                };
+                if !session.send(&ToMinion::Order(Box::new(order))) {
+                    return;
+                }
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+            let _ = session.wire.is_closed_within(60.0);
+        },
+    );
+    let mut minion = fleet.prepare_minion_with("m1", "m1", "stall_timeout: 2\n");
+    minion.dial(fake.publish_port, fake.ret_port);
+    minion.start();
+    let pid = minion.process().pid();
+    let mut largest = 0;
+    let mut is_bounded = |minion: &mut brine_tests::Minion| {
+        largest = minion.process().rss_kib().max(largest);
+        assert!(minion.process().is_alive(), "the minion died:\n{}", minion.log());
+        assert!(largest < FLOODED_RSS_MAX_KIB, "{largest} KiB");
+    };
+    eventually(60.0, "the flood is out, or the minion has left and come back for more", || {
+        is_bounded(&mut minion);
+        given.load(Ordering::Relaxed) >= FLOOD || fake.visits() >= 4
+    });
+    stays(1.0, "what was taken is worked off within bounds", || {
+        is_bounded(&mut minion);
+        true
+    });
+    println!("{} orders of 2 KiB given, the minion had {largest} KiB at most", given.load(Ordering::Relaxed));
+    assert_eq!(minion.process().pid(), pid);
+    assert!(!minion.log().contains("panicked"), "{}", minion.log());
 }

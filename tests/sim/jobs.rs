@@ -16,7 +16,6 @@ impl World {
     pub fn start_job(&mut self, minion: usize, job: &Job) {
         let name = self.machines[minion].name.clone();
         self.say(|| format!("{name} runs {} {}", job.jid, job.functions()));
-        self.model.on_run(job.jid, &name);
         let is_quick = job.calls.iter().all(|call| is_repeatable(&call.function));
         let takes = match self.dice.below(10) {
             _ if is_quick => self.dice.between(100, 3000),
@@ -33,14 +32,19 @@ impl World {
             1 if !is_quick => Ending::Failed { why: "no such program".to_owned() },
             _ => returned(0),
         };
+        self.tally.jobs_of_many += u64::from(job.calls.len() > 1);
         let timeout = job.timeout.map(|timeout| u64::try_from(timeout.as_micros()).expect("short"));
-        match timeout.filter(|timeout| *timeout < takes) {
-            Some(timeout) => {
-                let ending = Ending::TimedOut { after_ms: timeout / MILLI };
-                self.end_job_in(minion, job.jid, timeout, ending);
-            }
-            None => self.end_job_in(minion, job.jid, takes, ending),
+        let (takes, ending) = match timeout.filter(|timeout| *timeout < takes) {
+            Some(timeout) => (timeout, Ending::TimedOut { after_ms: timeout / MILLI }),
+            None => (takes, ending),
+        };
+        if job.is_detached {
+            self.tally.detached += 1;
+            let takes = takes + self.dice.between(0, 5) * SECOND;
+            return self.detach(minion, job.jid, takes, ending);
         }
+        self.model.on_run(job.jid, &name);
+        self.end_job_in(minion, job.jid, takes, ending);
         if self.dice.percent(30) {
             let process = Process { pid: 4711, start: Some(self.now) };
             self.tell(minion, Woken::Input(Input::Spawned { jid: job.jid, process }));
@@ -50,12 +54,13 @@ impl World {
     /// Kills a job if it runs.
     pub fn kill_job(&mut self, minion: usize, jid: Jid, by: String) {
         if self.machines[minion].jobs.contains_key(&jid) {
+            self.stop_detached(minion, jid);
             self.end_job_in(minion, jid, MILLI, Ending::Cancelled { by });
         }
     }
 
     /// A job has one end: the last that is named here before it comes.
-    fn end_job_in(&mut self, minion: usize, jid: Jid, pause: Micros, ending: Ending) {
+    pub fn end_job_in(&mut self, minion: usize, jid: Jid, pause: Micros, ending: Ending) {
         let machine = &mut self.machines[minion];
         machine.runs += 1;
         let (run, life) = (machine.runs, machine.life);
@@ -79,6 +84,7 @@ impl World {
         if let Some(next) = machine.next.filter(|next| machine.fingerprint(*next) == key) {
             machine.current = next;
             machine.next = None;
+            self.tally.turned_in_job += u64::from(!machine.jobs.is_empty());
             self.say(|| format!("web{minion} has another key"));
             self.handle_of(minion, Input::Turned);
         }

@@ -7,15 +7,15 @@ use crate::machine::{Machine, SPOOL_MAX};
 use crate::master::{ORDER_BYTES_MAX, ORDERS_MAX};
 use crate::world::World;
 
-/// `QUEUE_MAX`, `FLEETING_MAX` (running, and kept), `EARLY_MAX` and `WINDOW` of the minion's engine.
+/// `QUEUE_MAX`, `OWED_MAX`, `EARLY_MAX` and `WINDOW` of the minion's engine.
 const QUEUED_MAX: usize = 1024;
-const FLEETING_MAX: usize = 2 * 256 + 1;
+const OWED_MAX: usize = 2 * 256;
 const EARLY_MAX: usize = 256 + 1;
 const WINDOW: usize = 64;
 
-/// What is taken when the spool is nearly full still grows by its return, and refusals of orders
-/// that do not match are journaled even then: as much again as the master may have open.
-const HELD_BYTES_MAX: u64 = SPOOL_MAX + (ORDERS_MAX as u64) * 1024;
+/// A full spool takes nothing more. What is open in it (320 bytes each) still grows by its return,
+/// which has no more than 300 bytes here, and so does the last order that was taken.
+const HELD_BYTES_MAX: u64 = SPOOL_MAX + (SPOOL_MAX / 320 + 2) * 300 + 320;
 
 /// Probes last two seconds, and the plan asks for few.
 const PROBES_MAX: usize = 100;
@@ -44,7 +44,7 @@ impl World {
     pub fn check_minion(&mut self, minion: usize, load: &MinionLoad) {
         let is_within = load.running <= ORDERS_MAX
             && load.queued <= QUEUED_MAX
-            && load.fleeting <= FLEETING_MAX
+            && load.fleeting <= OWED_MAX
             && load.early <= EARLY_MAX
             && load.in_flight <= WINDOW
             && load.held_bytes <= HELD_BYTES_MAX;

@@ -14,6 +14,7 @@ use brine_protocol::message::{Knock, Standing, ToMaster};
 use brine_protocol::{Fingerprint, Jid, MinionId};
 use serde_json::{Map, json};
 
+use crate::detached::Work;
 use crate::dice::Dice;
 use crate::disk::{Journal, Loss};
 use crate::keys;
@@ -79,8 +80,14 @@ pub struct Machine {
     pub frozen_until: Micros,
     /// Its disk takes nothing until then.
     pub stuck_until: Micros,
-    /// What its clock is off.
+    /// What its steady clock is off.
     pub clock_offset: i64,
+    /// What its wall clock is off.
+    pub wall_offset: i64,
+    /// Counts boots.
+    pub boot: u64,
+    /// What goes on without its process.
+    pub detached: BTreeMap<Jid, Work>,
     /// It dies in the middle of its next write.
     pub is_doomed: bool,
     inbox: VecDeque<Woken>,
@@ -112,6 +119,9 @@ impl Machine {
             frozen_until: 0,
             stuck_until: 0,
             clock_offset: i64::try_from(dice.between(1, 100) * SECOND).expect("small"),
+            wall_offset: 0,
+            boot: 0,
+            detached: BTreeMap::new(),
             is_doomed: false,
             inbox: VecDeque::new(),
             writing: None,
@@ -132,7 +142,7 @@ impl Machine {
             message_max: 64 * 1024,
             spool_max: SPOOL_MAX,
             process_count_max: PLACES,
-            boot: None,
+            boot: Some(format!("boot {}", self.boot)),
         }
     }
 
@@ -162,7 +172,9 @@ impl World {
         let life = machine.life;
         let book = machine.journal.open(&format!("journal {minion}.{life}"));
         let (held, id) = (book.jobs().count(), book.id().to_owned());
-        machine.engine = Some(Engine::new(machine.settings(), book, machine.grains()));
+        let going_on = self.find_detached(minion, &book);
+        let machine = &mut self.machines[minion];
+        machine.engine = Some(Engine::resuming(machine.settings(), book, machine.grains(), &going_on));
         machine.backoff = Backoff::new(RECONNECT_MAX);
         if let Some(next) = machine.next {
             let fingerprint = machine.fingerprint(next);
@@ -184,8 +196,10 @@ impl World {
         if let Some(loss) = loss {
             self.tally.journals_lost += 1;
             self.machines[minion].journal.lose(loss);
+            let name = self.machines[minion].name.clone();
+            // What is not in a journal is ended by the next process.
+            self.model.on_disturbed(&name, None);
             if loss == Loss::Removed {
-                let name = self.machines[minion].name.clone();
                 self.model.on_journal_removed(&name);
             }
         }
@@ -209,6 +223,7 @@ impl World {
         if self.sabotage == Sabotage::ForgetfulJournal {
             self.machines[minion].journal.forget_last();
         }
+        self.leave_detached(minion, is_power);
         if let Some(link) = link.filter(|_| !is_power) {
             self.send(link.conn, Way::Up, Packet::Closed);
         }
@@ -383,7 +398,8 @@ impl World {
             Output::Note(Note::Conflict(jid)) => {
                 self.model.broke(2, format!("{jid} means two things to web{minion}"));
             }
-            // A signal ends nothing here, and nobody asks for pillar, modules or detached work.
+            Output::Detached { jid, step } => self.on_detached(minion, jid, &step),
+            // A signal ends nothing here, and nobody asks for pillar or modules.
             _ => {}
         }
     }

@@ -7,6 +7,8 @@
 //! Not in here: sockets, files, processes, rotation of the master's key, server records, pillar
 //! and modules, a store that is lost. They have suites of their own.
 
+mod clocks;
+mod detached;
 mod dice;
 mod disk;
 mod gate;
@@ -121,6 +123,13 @@ fn check_that_it_happened(total: &Tally) {
         total.clock_jumps,
         total.key_acts,
         total.late,
+        total.broadcasts_missed,
+        total.detached,
+        total.detached_found,
+        total.turned_in_job,
+        total.jobs_of_many,
+        total.queued,
+        total.waiting_batches,
     ];
     assert!(each.iter().all(|count| *count > 10), "something hardly happened:\n{total}");
 }
@@ -149,11 +158,14 @@ fn the_model_sees_what_is_broken_on_purpose() {
     reports(Sabotage::ForgetfulDisk, &[1, 5]);
     reports(Sabotage::HastyMaster, &[5, 7]);
     reports(Sabotage::RunsTwice, &[2]);
-    reports(Sabotage::HastyMinion, &[2, 3]);
-    reports(Sabotage::ForgetfulJournal, &[2, 3]);
+    reports(Sabotage::HastyMinion, &[2, 3, 11]);
+    reports(Sabotage::ForgetfulJournal, &[2, 3, 11]);
     reports(Sabotage::Misdelivery, &[4]);
     reports(Sabotage::SwallowedReturns, &[6]);
     reports(Sabotage::SilentGate, &[8]);
     reports(Sabotage::LeakyDisk, &[5]);
     reports(Sabotage::OpenChannel, &[9]);
+    reports(Sabotage::DeafToCounts, &[6]);
+    reports(Sabotage::SettableClock, &[10]);
+    reports(Sabotage::ForgottenWork, &[11]);
 }

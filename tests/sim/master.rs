@@ -15,7 +15,6 @@ use brine_pki::rotation;
 use brine_pki::waiting::WaitingLimits;
 use brine_protocol::message::{Return, ToMaster, ToMinion};
 use brine_protocol::target::Nodegroups;
-use brine_protocol::time::Timestamp;
 
 use crate::dice::Dice;
 use crate::disk::Ledger;
@@ -35,7 +34,7 @@ pub const ORDER_BYTES_MAX: usize = 64 * 1024;
 const DISK_EVERY: Micros = 5 * SECOND;
 
 /// When the world began, on the wall.
-const BEGAN: i64 = 1_795_327_652_000_000;
+pub const BEGAN: i64 = 1_795_327_652_000_000;
 
 /// The master, and what outlives its process.
 pub struct Master {
@@ -114,11 +113,10 @@ impl Master {
 
 impl World {
     fn master_now(&self) -> Now {
-        let at = i64::try_from(self.now).expect("a short story");
-        Now {
-            wall: Timestamp(BEGAN + at + self.master.wall_offset),
-            steady: self.steady(self.master.steady_offset),
-        }
+        let is_set = self.sabotage == Sabotage::SettableClock;
+        let followed = if is_set { self.master.wall_offset.max(0) } else { 0 };
+        let steady = self.steady(self.master.steady_offset + followed);
+        Now { wall: self.wall(self.master.wall_offset), steady }
     }
 
     /// A process begins with what is on disk.
@@ -129,6 +127,8 @@ impl World {
         self.master.life += 1;
         self.model.check_store(&self.store);
         let now = self.master_now();
+        let steady = self.steady(self.master.steady_offset);
+        self.model.clocks.on_life(self.master.life, steady);
         let ledger = self.master.ledger.clone();
         ledger.0.borrow_mut().is_failing = false;
         let mut trust = Trust::with_log(ledger, WaitingLimits::default()).expect("a ledger that can be read");
@@ -252,6 +252,7 @@ impl World {
         let outputs: Vec<Output> = std::iter::from_fn(|| engine.poll_output()).collect();
         self.read_ledger();
         self.note_broadcasts(&outputs);
+        self.check_clocks(&outputs, report.is_some());
         if let Some((minion, report)) = report.filter(|_| outputs.iter().any(is_receipt)) {
             let name = self.machines[minion].name.clone();
             self.model.on_reported(report.jid, &name, report.number, &report.ending);
@@ -272,6 +273,27 @@ impl World {
                 }
                 _ => ordered.push(output),
             }
+        }
+    }
+
+    /// What was made, handed out and given up at this moment.
+    fn check_clocks(&mut self, outputs: &[Output], is_reported: bool) {
+        let steady = self.steady(self.master.steady_offset);
+        let clocks = &mut self.model.clocks;
+        let lost_after = Duration::from_micros(LOST_AFTER);
+        let checked = outputs.iter().try_for_each(|output| match output {
+            Output::Persist(Record::Job(job)) => {
+                clocks.on_made(job, steady);
+                Ok(())
+            }
+            Output::Persist(Record::Row { jid, row, .. }) if !is_reported => {
+                clocks.on_given_up(*jid, &row.ending, steady, lost_after)
+            }
+            Output::Send { message: ToMinion::Order(order), .. } => clocks.on_handed(order, steady),
+            _ => Ok(()),
+        });
+        if let Err(how) = checked {
+            self.model.broke(10, how);
         }
     }
 

@@ -11,10 +11,11 @@ use brine_protocol::job::{Ending, Job};
 use brine_protocol::message::is_repeatable;
 use brine_protocol::{Fingerprint, Jid, MinionId};
 
+use crate::clocks::Clocks;
 use crate::disk::Store;
 
 /// The promises, by the number they have in the failure.
-pub const RULES: [&str; 10] = [
+pub const RULES: [&str; 12] = [
     "the simulation itself",
     "one final state for each job and minion, and it never changes",
     "what may not run twice runs at most once",
@@ -25,6 +26,8 @@ pub const RULES: [&str; 10] = [
     "every answered jid is in the store",
     "memory stays within its limits",
     "the channel refuses what was forged",
+    "jids ascend, and orders are good and given up by a clock that nobody sets",
+    "detached work that nobody disturbs ends as it ends, whatever becomes of the minion",
 ];
 
 /// A promise that was broken.
@@ -62,6 +65,10 @@ pub struct Model {
     /// Reports under way to the store, in the order in which they are acknowledged.
     reported: BTreeMap<(MinionId, u64), VecDeque<(Jid, Ending)>>,
     acknowledged: Vec<(Name, Ending)>,
+    /// How detached work will end, if nobody disturbs it.
+    detached: BTreeMap<Name, Ending>,
+    /// What clocks have no say in.
+    pub clocks: Clocks,
 }
 
 fn never_ran(ending: &Ending) -> bool {
@@ -125,6 +132,9 @@ impl Model {
     pub fn on_flushed(&mut self, record: &Record) {
         match record {
             Record::Job(job) => {
+                if let Err(how) = self.clocks.on_stored(job) {
+                    self.broke(10, how);
+                }
                 let first = self.jobs.insert(job.jid, Arc::clone(job));
                 if let Some(first) = first {
                     self.broke(1, format!("job {} was made twice", first.jid));
@@ -136,7 +146,8 @@ impl Model {
                 let Some(is_harmless) = job.map(|job| is_harmless(job)) else {
                     return self.broke(1, format!("{jid} ends for {id}, for whom it is not"));
                 };
-                // What may run twice may run, lose its answer, and be refused the second time.
+                // What may run twice may run, lose its answer, and be refused or late the second time: these
+                // endings say so of functions that may not.
                 if never_ran(&row.ending) && !is_harmless && self.runs.contains_key(&name) {
                     self.broke(3, format!("{jid} ends {} on {id}, where it ran", row.ending.name()));
                 }
@@ -195,8 +206,21 @@ impl Model {
         }
     }
 
+    /// Detached work begins.
+    pub fn on_begun(&mut self, jid: Jid, id: &MinionId, ending: &Ending) {
+        self.detached.insert((jid, id.clone()), ending.clone());
+    }
+
+    /// Detached work is killed: this job's, or all that a machine has.
+    pub fn on_disturbed(&mut self, id: &MinionId, jid: Option<Jid>) {
+        self.detached.retain(|(its, name), _| name != id || jid.is_some_and(|jid| jid != *its));
+    }
+
     /// A minion's journal has a return.
     pub fn on_journaled(&mut self, jid: Jid, id: &MinionId, ending: &Ending) {
+        if let Some(due) = self.detached.remove(&(jid, id.clone())).filter(|due| due != ending) {
+            self.broke(11, format!("{jid} ends {} on {id}, its work ended {}", ending.name(), due.name()));
+        }
         let first = self.journaled.entry((jid, id.clone())).or_insert_with(|| ending.clone());
         if first != ending {
             let how = format!("{id} journaled {jid} as {}, and then as {}", first.name(), ending.name());

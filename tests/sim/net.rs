@@ -191,9 +191,7 @@ impl World {
                 vec![parcel(changed.into(), true)]
             }
             Attack::Drop if way == Way::Feed => {
-                // A reader sees that a broadcast is missing by the next of the same epoch, if there
-                // is one. Bytes that TCP misses end a connection in any case.
-                self.lose_feed(conn);
+                // Nothing on the wire tells that it is gone: what comes next may be of another epoch.
                 Vec::new()
             }
             Attack::Drop => {
@@ -237,13 +235,13 @@ impl World {
     }
 
     /// One direction swallows everything from now on; who waits for it has to notice. That of
-    /// broadcasts has no beat, so there the kernel has to.
+    /// broadcasts has no beat; there the kernel may, or the count of what was sent tells.
     pub fn swallow(&mut self, conn: u64) {
         let way = self.dice.pick(&WAYS);
         let Some(wire) = self.net.conns.get_mut(&conn) else { return };
         wire.lanes[way as usize].is_swallowed = true;
         self.tally.cuts += 1;
-        if way == Way::Feed {
+        if way == Way::Feed && self.dice.percent(50) {
             self.lose_feed(conn);
         }
         self.say(|| format!("wire {conn} swallows {way:?}"));
@@ -267,11 +265,22 @@ impl World {
 
     /// The attacker waits for the next message.
     pub fn attack(&mut self, conn: u64) {
-        let (way, attack) = (self.dice.pick(&WAYS), self.dice.pick(&ATTACKS));
+        let way = self.dice.pick(&[Way::Up, Way::Down, Way::Feed, Way::Feed]);
+        // Of broadcasts it is taking one away that is hard to notice.
+        let is_theft = way == Way::Feed && self.dice.percent(60);
+        let attack = if is_theft { Attack::Drop } else { self.dice.pick(&ATTACKS) };
         if let Some(wire) = self.net.conns.get_mut(&conn) {
             wire.lanes[way as usize].attack = Some(attack);
             self.say(|| format!("wire {conn} {way:?}: {attack:?} the next"));
         }
+    }
+
+    /// The attacker waits for the next broadcast, and takes it away.
+    pub fn steal_broadcast(&mut self, conn: u64) {
+        if let Some(wire) = self.net.conns.get_mut(&conn) {
+            wire.lanes[Way::Feed as usize].attack = Some(Attack::Drop);
+        }
+        self.say(|| format!("wire {conn} loses its next broadcast"));
     }
 
     /// No more of all that: what is broken stays so until it is noticed.

@@ -74,6 +74,7 @@ impl World {
             self.machines.iter_mut().for_each(|machine| machine.is_doomed = false);
             self.master.ledger.0.borrow_mut().is_failing = false;
             self.master.disk_pace = 3 * MILLI;
+            self.rob_at_last();
         }
         let calm_for = self.now - self.plan.storm_until;
         if calm_for >= CALM || (calm_for > SETTLED && self.is_settled()) {
@@ -141,14 +142,19 @@ impl World {
         if self.dice.percent(10) {
             request.calls.push(call("test.ping"));
         }
+        request.detach = self.dice.percent(20);
         if self.dice.percent(25) {
             request.job_timeout_ms = Some(self.dice.between(50, 3000));
         }
         match self.dice.below(100) {
-            0..=34 => request.delivery = Delivery::Queue { ttl_ms: self.dice.between(200, 15_000) },
+            0..=34 => {
+                request.delivery = Delivery::Queue { ttl_ms: self.dice.between(200, 15_000) };
+                self.tally.queued += 1;
+            }
             35..=49 => {
                 let size = self.dice.pick(&["1", "2", "50%"]).parse().expect("a size");
                 let wait_ms = self.dice.pick(&[0, 0, 200]);
+                self.tally.waiting_batches += u64::from(wait_ms > 0);
                 request.batch = Some(Batch { size, wait_ms, failhard: self.dice.percent(30) });
             }
             _ => {}
@@ -158,6 +164,18 @@ impl World {
             self.plan.requests.push((key.clone(), request.clone()));
         }
         self.ask(Ask::Submit { request, idempotency: key.clone() }, key.as_deref());
+    }
+
+    /// The attacker's last act: the last broadcast of an epoch never arrives at one minion, because a
+    /// key of another one is suspended behind it. Nothing else happens to its session any more.
+    fn rob_at_last(&mut self) {
+        let robbed = self.machines[0].link.as_ref().map(|link| link.conn);
+        if let Some(conn) = robbed.filter(|_| self.machines.len() > 1) {
+            self.steal_broadcast(conn);
+            let request = job("cmd.run", &Target::glob("*"));
+            self.ask(Ask::Submit { request, idempotency: None }, None);
+            self.act_key(Act::Suspend, 1, self.machines[1].fingerprint(self.machines[1].current));
+        }
     }
 
     /// Somebody who got no answer asks again, with the same key.
@@ -250,15 +268,17 @@ impl World {
         self.say(|| format!("trouble with a disk, perhaps web{minion}'s"));
     }
 
-    /// Clocks are set: that on the wall both ways, the steady ones forward only.
+    /// Clocks are set: those on walls both ways, the steady ones forward only.
     fn jump(&mut self, minion: usize) {
         self.tally.clock_jumps += 1;
-        let far = self.dice.pick(&[1, 5, 30, DAY]);
-        let micros = i64::try_from(far * SECOND).expect("a day");
-        match self.dice.below(4) {
+        let far = self.dice.pick(&[1, 5, 30, DAY, 3 * DAY]);
+        let micros = i64::try_from(far * SECOND).expect("days");
+        match self.dice.below(6) {
             0 => self.master.wall_offset += micros,
             1 => self.master.wall_offset -= micros,
-            2 => self.master.steady_offset += micros.min(10_000_000),
+            2 => self.machines[minion].wall_offset += micros,
+            3 => self.machines[minion].wall_offset -= micros,
+            4 => self.master.steady_offset += micros.min(10_000_000),
             _ => self.machines[minion].clock_offset += micros.min(10_000_000),
         }
         self.say(|| format!("a clock is set by {far} s"));

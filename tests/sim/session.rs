@@ -9,18 +9,22 @@ use brine_pki::channel::Channel;
 use brine_pki::handshake::minion::{Offered, Pin, Waiting};
 use brine_pki::publish::Reader;
 use brine_protocol::frame::Frame;
-use brine_protocol::message::{Standing, ToMaster, ToMinion, Welcome};
+use brine_protocol::message::{Beat, Standing, ToMaster, ToMinion, Welcome};
 use bytes::Bytes;
 
+use crate::gate::HEARTBEAT;
 use crate::keys;
 use crate::machine::Woken;
 use crate::net::{Packet, Parcel, Way};
-use crate::world::{Event, MILLI, Micros, SECOND, World};
+use crate::world::{Event, MILLI, Micros, SECOND, Sabotage, World};
 
 /// How long a minion waits for each step of the handshake.
 const PATIENCE: Micros = 3 * SECOND;
 /// How long it waits with a key that nobody accepts before it tries the other one.
 const DOUBT: Micros = 10 * SECOND;
+
+/// The step of [`Event::Patience`] for a broadcast that is missing.
+const MISSING: u8 = 4;
 
 const SLOW: Setback = Setback::Slow { at_least: Duration::ZERO };
 
@@ -41,6 +45,8 @@ pub struct Link {
     pub standing: Option<Standing>,
     phase: Phase,
     reader: Reader,
+    /// Since when a broadcast is missing that the master has counted.
+    missing_since: Option<Micros>,
     /// Which of the minion's keys it is for.
     key: usize,
 }
@@ -57,7 +63,15 @@ impl World {
         let conn = self.net.open(minion);
         self.tally.dials += 1;
         let phase = Phase::Dialled;
-        let link = Link { conn, began: self.now, standing: None, phase, reader: Reader::new(), key };
+        let link = Link {
+            conn,
+            began: self.now,
+            standing: None,
+            phase,
+            reader: Reader::new(),
+            missing_since: None,
+            key,
+        };
         self.machines[minion].link = Some(link);
         let at = self.now + self.dice.between(100, 3000);
         self.at(at, Event::Dialled { conn });
@@ -86,6 +100,9 @@ impl World {
                     }
                 };
                 link.phase = Phase::Open(channel);
+                if heard.is_ok() {
+                    self.watch_feed(minion, &mut link, way);
+                }
                 (heard, parcel.forged)
             }
             (Packet::Closed | Packet::Subscribe(_), _) | (_, Phase::Ended) => (Err(Setback::Lost), false),
@@ -180,12 +197,28 @@ impl World {
             link.standing = Some(*standing);
             self.subscribe(link.conn, *standing);
         }
+        if let ToMinion::Counted(counted) = &message
+            && self.sabotage != Sabotage::DeafToCounts
+        {
+            link.reader.count(counted);
+        }
         let released = match &message {
             ToMinion::Epoch(epoch) => link.reader.install(epoch).map_err(|_| Setback::Lost)?,
             _ => Vec::new(),
         };
         self.tell(minion, Woken::Input(Input::Heard(message)));
         released.iter().try_for_each(|frame| self.tell_broadcast(minion, frame))
+    }
+
+    /// A broadcast that the master has counted may be on its way for one heartbeat.
+    fn watch_feed(&mut self, minion: usize, link: &mut Link, way: Way) {
+        if !link.reader.is_behind() {
+            link.missing_since = None;
+        } else if way == Way::Feed || link.missing_since.is_none() {
+            link.missing_since = Some(self.now);
+            let (life, conn) = (self.machines[minion].life, link.conn);
+            self.at(self.now + HEARTBEAT, Event::Patience { minion, life, conn, step: MISSING });
+        }
     }
 
     fn hears_broadcast(
@@ -206,17 +239,24 @@ impl World {
     }
 
     fn tell_broadcast(&mut self, minion: usize, frame: &Frame) -> Result<(), Setback> {
-        let message = ToMinion::from_frame(frame).map_err(|_| Setback::Lost)?;
-        self.tell(minion, Woken::Input(Input::Heard(message)));
+        match ToMinion::from_frame(frame) {
+            Ok(ToMinion::Order(order)) => self.tell(minion, Woken::Input(Input::Broadcast(order))),
+            _ => return Err(Setback::Lost),
+        }
         Ok(())
     }
 
     /// Seals and sends what the engine says, if the session is open.
     pub fn session_says(&mut self, minion: usize, message: &ToMaster) {
         let now_s = self.now / SECOND;
+        let wall = self.wall(self.machines[minion].wall_offset);
         let Some(link) = &mut self.machines[minion].link else { return };
         let Phase::Open(channel) = &mut link.phase else { return };
-        let sealed = channel.sealer.seal(&message.to_frame(), now_s);
+        let frame = match message {
+            ToMaster::Beat(beat) => ToMaster::Beat(Beat { clock: Some(wall), ..beat.clone() }).to_frame(),
+            other => other.to_frame(),
+        };
+        let sealed = channel.sealer.seal(&frame, now_s);
         let conn = link.conn;
         self.send(conn, Way::Up, Packet::Bytes(sealed));
     }
@@ -250,10 +290,14 @@ impl World {
         let machine = &self.machines[minion];
         let is_over = machine.link.as_ref().is_some_and(|link| match (step, &link.phase) {
             (0, Phase::Dialled) | (1, Phase::Greeted(..)) | (3, _) => true,
+            (MISSING, Phase::Open(_)) => {
+                link.missing_since.is_some_and(|since| since + HEARTBEAT <= self.now)
+            }
             (2, Phase::Open(_)) => !matches!(link.standing, Some(Standing::Accepted { .. })),
             _ => false,
         });
         if is_over {
+            self.tally.broadcasts_missed += u64::from(step == MISSING);
             self.session_ends(minion, if step < 2 { SLOW } else { Setback::Lost });
         }
     }

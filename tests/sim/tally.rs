@@ -50,6 +50,20 @@ pub struct Tally {
     pub other_answers: u64,
     /// Reports stored beside an ending.
     pub late: u64,
+    /// Sessions ended because a broadcast was missing.
+    pub broadcasts_missed: u64,
+    /// Detached jobs started.
+    pub detached: u64,
+    /// Detached jobs that a later process has found.
+    pub detached_found: u64,
+    /// Minions that got another key while jobs ran.
+    pub turned_in_job: u64,
+    /// Executions of several functions.
+    pub jobs_of_many: u64,
+    /// Jobs asked for that may be queued.
+    pub queued: u64,
+    /// Batches asked for that wait between turns.
+    pub waiting_batches: u64,
     /// Endings by their name.
     pub endings: BTreeMap<&'static str, u64>,
 }
@@ -66,7 +80,8 @@ impl Tally {
 
     /// Counts an input of a minion's engine.
     pub fn count_minion(&mut self, input: &MinionInput) {
-        let is_idle = matches!(input, MinionInput::Tick | MinionInput::Heard(ToMinion::Beat));
+        let is_idle =
+            matches!(input, MinionInput::Tick | MinionInput::Heard(ToMinion::Beat | ToMinion::Counted(_)));
         *(if is_idle { &mut self.idle_inputs } else { &mut self.inputs }) += 1;
     }
 
@@ -80,7 +95,7 @@ impl Tally {
         }
     }
 
-    fn numbers(&mut self) -> [(&'static str, &mut u64); 20] {
+    fn numbers(&mut self) -> [(&'static str, &mut u64); 27] {
         [
             ("seeds", &mut self.seeds),
             ("inputs (without ticks and beats)", &mut self.inputs),
@@ -102,6 +117,13 @@ impl Tally {
             ("acts on keys", &mut self.key_acts),
             ("other answers", &mut self.other_answers),
             ("late reports", &mut self.late),
+            ("missing broadcasts noticed", &mut self.broadcasts_missed),
+            ("detached jobs", &mut self.detached),
+            ("of these found by a later process", &mut self.detached_found),
+            ("keys changed while jobs ran", &mut self.turned_in_job),
+            ("executions of several functions", &mut self.jobs_of_many),
+            ("jobs to be queued", &mut self.queued),
+            ("batches that wait", &mut self.waiting_batches),
         ]
     }
 }

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use brine_master::engine::RotationCheck;
 use brine_protocol::Jid;
 use brine_protocol::job::Ending;
+use brine_protocol::time::Timestamp;
 
 use crate::dice::Dice;
 use crate::disk::Store;
 use crate::gate::Gate;
 use crate::machine::Machine;
-use crate::master::Master;
+use crate::master::{BEGAN, Master};
 use crate::model::{Broken, Model, RULES};
 use crate::net::{Net, Parcel, Way};
 use crate::plan::Plan;
@@ -50,6 +51,12 @@ pub enum Sabotage {
     SilentGate,
     /// The master's disk takes final states and does not keep them.
     LeakyDisk,
+    /// Minions do not heed how many broadcasts there were.
+    DeafToCounts,
+    /// The master's steady clock follows that on the wall forward.
+    SettableClock,
+    /// A minion that starts does not look for detached work.
+    ForgottenWork,
 }
 
 /// Something that happens.
@@ -277,6 +284,11 @@ impl World {
             // Whoever sleeps can be killed.
             Event::Doom { .. } | Event::Step => Who::Nobody,
         }
+    }
+
+    /// The wall time of a machine whose clock is so far off.
+    pub fn wall(&self, offset: i64) -> Timestamp {
+        Timestamp(BEGAN + i64::try_from(self.now).expect("a short story") + offset)
     }
 
     /// The steady time of a machine whose clock is so far off.

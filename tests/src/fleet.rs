@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
+use brine_protocol::time::Timestamp;
 use nix::fcntl::Flock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -235,6 +236,18 @@ impl Fleet {
         minion
     }
 
+    /// Prepares a minion that makes a key of its own when it starts.
+    ///
+    /// # Panics
+    /// The temporary directory is not writable.
+    #[must_use]
+    pub fn prepare_keyless_minion(&self, id: &str) -> Minion {
+        let minion = Minion::new(id, id, "", (self.publish_port, self.ret_port), Arc::clone(&self.dir));
+        fs::create_dir_all(minion.root().join("etc/brine")).expect("the fleet's folder");
+        minion.write_config();
+        minion
+    }
+
     /// Starts a minion whose key is still unknown.
     #[must_use]
     pub fn stranger(&self, id: &str) -> Minion {
@@ -287,6 +300,20 @@ impl Fleet {
     #[track_caller]
     pub fn until_up(&self, id: &str) {
         eventually(10.0, &format!("{id} is up"), || self.presence(id) == "up");
+    }
+
+    /// Waits until a minion that was started again is live: the master may not have noticed yet that the
+    /// one before it is gone.
+    #[track_caller]
+    pub fn until_back(&self, minion: &Minion) {
+        eventually(10.0, &format!("{} is back", minion.id), || {
+            let minions = self.api().get("/v1/minions").expect(200).json();
+            let seen =
+                minions.as_array().expect("a list").iter().find(|seen| seen["id"] == minion.id).cloned();
+            let seen = seen.unwrap_or_default();
+            let since = serde_json::from_value::<Timestamp>(seen["since"].clone());
+            seen["presence"]["is"] == "up" && since.is_ok_and(|since| since >= minion.started)
+        });
     }
 
     /// Pings a minion and returns how long the whole `brine` process took, in seconds.

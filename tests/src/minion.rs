@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
+use brine_local::clock;
+use brine_protocol::time::Timestamp;
 use tempfile::TempDir;
 
 use crate::binaries::program;
@@ -22,6 +24,8 @@ pub struct Minion {
     pub publish_port: u16,
     /// Where it returns.
     pub ret_port: u16,
+    /// When it was started last.
+    pub(crate) started: Timestamp,
     key: String,
     options: String,
     dir: Arc<TempDir>,
@@ -32,6 +36,7 @@ impl Minion {
         Self {
             id: id.to_owned(),
             process: None,
+            started: Timestamp(0),
             publish_port: ports.0,
             ret_port: ports.1,
             key: key.to_owned(),
@@ -94,6 +99,7 @@ impl Minion {
 
     /// Starts it.
     pub fn start(&mut self) {
+        self.started = clock::wall();
         let log = self.dir.path().join(format!("{}.log", self.key));
         self.process = Some(Process::start(self.command(&[]), &log));
     }

@@ -68,6 +68,15 @@ pub fn hello(offer: &[u8], id: &str, key: &str, secret: [u8; 32]) -> (Vec<u8>, W
     Offered::read(offer, &Pin::FirstUse).expect("an authentic Offer").hello(&private_key(key), &id, secret)
 }
 
+/// The largest claims that fit: what is kept of each is bounded.
+#[must_use]
+pub fn boastful() -> Knock {
+    let long = "x".repeat(600);
+    let grains = (0..8).map(|n| (format!("{n}{long}"), long.clone())).collect();
+    let (os, server) = (long.clone(), Some(long.clone()));
+    Knock { host: long.clone(), os, version: long, grains, server, token: None }
+}
+
 /// A session's connection to the port of returns.
 #[derive(Debug)]
 pub struct Peer {

@@ -13,6 +13,7 @@ pub struct Proxy {
     towards_client: Arc<Mutex<Vec<u8>>>,
     towards_server: Arc<Mutex<Vec<u8>>>,
     clients: Arc<Mutex<Vec<TcpStream>>>,
+    takes: Arc<AtomicBool>,
     open: Arc<AtomicBool>,
 }
 
@@ -29,10 +30,12 @@ impl Proxy {
             towards_client: Arc::default(),
             towards_server: Arc::default(),
             clients: Arc::default(),
+            takes: Arc::default(),
             open: Arc::new(AtomicBool::new(true)),
         };
         let (down, up) = (Arc::clone(&proxy.towards_client), Arc::clone(&proxy.towards_server));
         let (clients, open) = (Arc::clone(&proxy.clients), Arc::clone(&proxy.open));
+        let (takes, never) = (Arc::clone(&proxy.takes), Arc::default());
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if !open.load(Ordering::Relaxed) {
@@ -42,8 +45,8 @@ impl Proxy {
                     continue;
                 };
                 clients.lock().expect("no panics").extend(client.try_clone());
-                pass(&client, &server, &up);
-                pass(&server, &client, &down);
+                pass(&client, &server, &up, &never);
+                pass(&server, &client, &down, &takes);
             }
         });
         proxy
@@ -56,6 +59,12 @@ impl Proxy {
     #[must_use]
     pub fn to_client(&self) -> Vec<u8> {
         self.towards_client.lock().expect("no panics").clone()
+    }
+
+    /// Takes off the wire what goes to those who dialled, or lets it pass again. Whole messages go
+    /// missing if it is switched between them. What is taken is recorded all the same.
+    pub fn take(&self, takes: bool) {
+        self.takes.store(takes, Ordering::Relaxed);
     }
 
     /// Says these bytes to everybody who is connected, as a man in the middle would between two
@@ -86,16 +95,18 @@ impl Drop for Proxy {
     }
 }
 
-fn pass(from: &TcpStream, to: &TcpStream, record: &Arc<Mutex<Vec<u8>>>) {
+fn pass(from: &TcpStream, to: &TcpStream, record: &Arc<Mutex<Vec<u8>>>, takes: &Arc<AtomicBool>) {
     let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else {
         return;
     };
-    let record = Arc::clone(record);
+    let (record, takes) = (Arc::clone(record), Arc::clone(takes));
     std::thread::spawn(move || {
         let mut buffer = [0; 8192];
         while let Ok(read @ 1..) = from.read(&mut buffer) {
+            // Recorded last: whoever sees it there knows what became of it.
+            let is_gone = !takes.load(Ordering::Relaxed) && to.write_all(&buffer[..read]).is_err();
             record.lock().expect("no panics").extend_from_slice(&buffer[..read]);
-            if to.write_all(&buffer[..read]).is_err() {
+            if is_gone {
                 break;
             }
         }
@@ -116,7 +127,7 @@ mod tests {
     use crate::wait::eventually;
 
     #[test]
-    fn what_passes_is_recorded_and_more_can_be_said() {
+    fn what_passes_is_recorded_more_can_be_said_and_some_be_taken() {
         let server = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let proxy = Proxy::before(server.local_addr().expect("bound").port());
         let mut client = TcpStream::connect(("127.0.0.1", proxy.port)).expect("the proxy listens");
@@ -128,5 +139,12 @@ mod tests {
         let mut heard = [0; 5];
         client.read_exact(&mut heard).expect("open");
         assert_eq!(&heard, b"down!");
+        proxy.take(true);
+        served.write_all(b"lost").expect("open");
+        eventually(5.0, "it is recorded", || proxy.to_client() == b"downlost");
+        proxy.take(false);
+        served.write_all(b"there").expect("open");
+        client.read_exact(&mut heard).expect("open");
+        assert_eq!(&heard, b"there");
     }
 }

@@ -2,8 +2,10 @@
 //! under test.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
 
 /// The 64 bytes every ZMTP peer begins with: version 3.0, mechanism NULL.
 #[must_use]
@@ -70,6 +72,17 @@ impl Wire {
     #[track_caller]
     pub fn dial(port: u16) -> Self {
         Self::try_dial(port).unwrap_or_else(|error| panic!("port {port}: {error}"))
+    }
+
+    /// Connects from this address of 127.0.0.0/8.
+    ///
+    /// # Errors
+    /// Nobody listens, or no port of the address is free.
+    pub fn dial_from(from: Ipv4Addr, port: u16) -> std::io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddrV4::new(from, 0).into())?;
+        socket.connect(&SocketAddrV4::new(Ipv4Addr::LOCALHOST, port).into())?;
+        Ok(Self::on(TcpStream::from(socket)))
     }
 
     /// Connects to a port on loopback and says nothing.

@@ -5,9 +5,12 @@
 
 mod accounts;
 mod api_docs;
+mod clocks;
 mod connect;
 mod debian;
+mod disks;
 mod first;
+mod machine;
 mod openssl;
 mod packages;
 mod pairing;

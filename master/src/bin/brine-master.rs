@@ -9,6 +9,7 @@ fn main() -> ExitCode {
         return code;
     }
     let arguments = brine_master::daemon::Arguments::parse();
+    brine_master::memory::give_back_large_blocks();
     match brine_master::daemon::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

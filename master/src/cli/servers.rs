@@ -29,6 +29,7 @@ use serde::Serialize;
 use super::document;
 use super::failure::Failure;
 use super::options::servers::ServerVerb;
+pub use import::{Imported, imported_records};
 pub(super) use parcel::is_exposed;
 pub(super) use preseed::wait;
 pub(super) use resolve::resolve;

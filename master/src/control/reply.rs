@@ -1,9 +1,12 @@
 //! Answers as HTTP has them.
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use brine_protocol::control::{Problem, ProblemKind};
 use serde::Serialize;
+
+/// Seconds after which it may be another answer: jobs end, and the disk is looked at every second.
+const RETRY_AFTER: &str = "5";
 
 /// What a handler gives: a response, or a problem that becomes one.
 pub(super) type Reply = Result<Response, Refused>;
@@ -28,7 +31,11 @@ impl IntoResponse for Refused {
 pub(super) fn problem(problem: &Problem) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = serde_json::to_vec(problem).expect("a problem is plain data");
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+    let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+    if matches!(problem.kind, ProblemKind::Busy | ProblemKind::Degraded) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+    }
+    response
 }
 
 /// A JSON body.

@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use brine_protocol::Jid;
 use brine_protocol::control::{Event, JobEvent};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::engine::{Answer, RequestId};
+
+/// A write that takes so long is told of, and new orders are refused.
+const STUCK: Duration = Duration::from_secs(5);
 
 /// Events that one follower may lag behind before it is told to start over.
 const LAG_MAX: usize = 4096;
@@ -47,6 +51,8 @@ pub struct Desk {
     ring: Mutex<Ring>,
     events_kept: usize,
     write_problem: Mutex<Option<String>>,
+    /// Since when the store writes what it writes now.
+    writing: Mutex<Option<Instant>>,
 }
 
 impl Desk {
@@ -63,6 +69,7 @@ impl Desk {
             ring: Mutex::new(Ring { kept, live }),
             events_kept,
             write_problem: Mutex::default(),
+            writing: Mutex::default(),
         }
     }
 
@@ -157,10 +164,24 @@ impl Desk {
         *self.write_problem.lock().expect("no holder panics") = problem;
     }
 
+    pub(super) fn set_writing(&self, since: Option<Instant>) {
+        *self.writing.lock().expect("no holder panics") = since;
+    }
+
     /// Why the store cannot be written, if it cannot.
-    #[must_use]
-    pub fn write_problem(&self) -> Option<String> {
-        self.write_problem.lock().expect("no holder panics").clone()
+    pub(super) fn write_problem(&self, now: Instant) -> Option<String> {
+        let problem = self.write_problem.lock().expect("no holder panics").clone();
+        let since = *self.writing.lock().expect("no holder panics");
+        let is_stuck = since.is_some_and(|since| now.saturating_duration_since(since) >= STUCK);
+        problem.or_else(|| {
+            is_stuck.then(|| {
+                format!(
+                    "the disk has not finished a write of the store for more than {} s; what was accepted waits \
+                     for it, and new orders are refused",
+                    STUCK.as_secs()
+                )
+            })
+        })
     }
 }
 
@@ -194,6 +215,18 @@ mod tests {
         desk.publish(event(1));
         desk.publish(event(2));
         assert_eq!(desk.ring.lock().expect("no holder panics").kept.len(), 0);
+    }
+
+    #[test]
+    fn a_write_that_takes_too_long_is_told_until_it_is_done() {
+        let desk = Desk::new(1, VecDeque::new(), 1);
+        let began = Instant::now();
+        desk.set_writing(Some(began));
+        assert_eq!(desk.write_problem(began + STUCK / 2), None);
+        let said = desk.write_problem(began + STUCK).expect("too long");
+        assert!(said.contains("not finished a write"), "{said}");
+        desk.set_writing(None);
+        assert_eq!(desk.write_problem(began + STUCK * 2), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use brine_pki::ledger::Log;
 use brine_protocol::job::{Delivery, Ending, Job};
@@ -153,15 +154,11 @@ impl<L: Log> Engine<L> {
 
     /// The order as one minion gets it, or as everybody does.
     fn order(&self, job: &Job, to: Option<&MinionId>) -> Order {
-        let expires_in_ms = match job.delivery {
-            Delivery::Now => None,
-            Delivery::Queue { ttl_ms } => {
-                let waited = u64::try_from((self.now.wall.0 - job.submitted.0) / 1000).unwrap_or(0);
-                // Nothing left is said as well: the minion may have taken the order before its session was
-                // lost, and if it has not, it ends it as expired.
-                Some(ttl_ms.saturating_sub(waited))
-            }
-        };
+        // Nothing left is said as well: the minion may have taken the order before its session was
+        // lost, and if it has not, it ends it as expired.
+        let left = |at: Duration| at.saturating_sub(self.now.steady).as_millis();
+        let expires = self.open.get(&job.jid).and_then(|open| open.expires);
+        let expires_in_ms = expires.map(|at| u64::try_from(left(at)).unwrap_or(u64::MAX));
         Order {
             jid: job.jid,
             number: job.number,

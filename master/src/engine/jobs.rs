@@ -10,7 +10,6 @@ use brine_protocol::id::ID_MAX;
 use brine_protocol::job::{CALLS_MAX, Call, Delivery, Ending, Job, canonical};
 use brine_protocol::message::{Cancel, Return, Stored, ToMinion, is_repeatable};
 use brine_protocol::target::{Expression, Target};
-use brine_protocol::time::Timestamp;
 use brine_protocol::{Jid, MinionId};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -49,6 +48,8 @@ pub(super) struct Open {
     pub(super) turns: Option<Turns>,
     /// What the order takes on the wire, roughly, in bytes.
     pub(super) order_bytes: usize,
+    /// When the order expires if it was not handed over, on the steady clock.
+    pub(super) expires: Option<Duration>,
     /// Minions that have not ended, with the key generation that the order is for, and when the
     /// order is given up if no session comes.
     pub(super) minions: BTreeMap<MinionId, Waits>,
@@ -63,15 +64,14 @@ pub(super) struct Waits {
     pub(super) lost_at: Option<Duration>,
 }
 
-impl Open {
-    /// When the order expires if it was not handed over, on the wall clock.
-    fn expires(&self) -> Option<Timestamp> {
-        match self.job.delivery {
-            Delivery::Now => None,
-            Delivery::Queue { ttl_ms } => {
-                let micros = i64::try_from(ttl_ms.saturating_mul(1000)).unwrap_or(i64::MAX);
-                Some(self.job.submitted.plus_micros(micros))
-            }
+/// When an order expires. The wall clock is asked only for what went by before this process: it may
+/// be set while the order waits, and then it would end too soon, or never.
+fn expires(job: &Job, now: Now) -> Option<Duration> {
+    match job.delivery {
+        Delivery::Now => None,
+        Delivery::Queue { ttl_ms } => {
+            let waited = u64::try_from((now.wall.0 - job.submitted.0) / 1000).unwrap_or(0);
+            Some(now.steady + Duration::from_millis(ttl_ms.saturating_sub(waited)))
         }
     }
 }
@@ -104,10 +104,18 @@ impl<L: Log> Engine<L> {
         let expression = self.read_target(&open.job.target).ok();
         let order_bytes = order_bytes(&open.job.calls, expression.as_ref());
         self.open_bytes += order_bytes;
-        let cancelled_by = open.cancelled_by;
         let job = Arc::clone(&open.job);
-        self.open
-            .insert(jid, Open { job: open.job, expression, cancelled_by, turns: None, order_bytes, minions });
+        let expires = expires(&job, self.now);
+        let taken_up = Open {
+            job: open.job,
+            expression,
+            cancelled_by: open.cancelled_by,
+            turns: None,
+            order_bytes,
+            expires,
+            minions,
+        };
+        self.open.insert(jid, taken_up);
         self.resume_turns(&job, &open.rests);
         for id in gone {
             let by = "the master: its key is no longer accepted".to_owned();
@@ -143,14 +151,18 @@ impl<L: Log> Engine<L> {
         by.may_run(&request.calls, minions.iter().map(|(id, _)| id))?;
         if self.orders_open + minions.len() > self.settings.open_orders_max {
             let detail = format!(
-                "{} orders are open, at most {} may be",
-                self.orders_open, self.settings.open_orders_max
+                "{} orders are open and this job has {} more, at most {} may be (open_orders_max): try again when \
+                 some have ended",
+                self.orders_open,
+                minions.len(),
+                self.settings.open_orders_max
             );
             return Err(Problem::new(ProblemKind::Busy, detail));
         }
         if self.open_bytes >= self.settings.open_bytes_max {
             let detail = format!(
-                "the orders that are open hold {} bytes, at most {} may be held",
+                "the orders that are open hold {} bytes, at most {} may be held (open_orders_bytes_max): try again \
+                 when some have ended",
                 self.open_bytes, self.settings.open_bytes_max
             );
             return Err(Problem::new(ProblemKind::Busy, detail));
@@ -201,6 +213,7 @@ impl<L: Log> Engine<L> {
             cancelled_by: None,
             turns: None,
             order_bytes,
+            expires: expires(job, self.now),
             minions: waits,
         };
         self.open.insert(job.jid, open);
@@ -241,12 +254,12 @@ impl<L: Log> Engine<L> {
     /// Ends what nobody will answer any more: queued orders past their time, and handed-over ones
     /// whose minion has not come back.
     pub(super) fn end_overdue_orders(&mut self) {
-        let Now { wall, steady } = self.now;
+        let Now { steady, .. } = self.now;
         let mut expired = Vec::new();
         let mut lost = Vec::new();
         let mut absent = Vec::new();
         for (jid, open) in &self.open {
-            let is_past = open.expires().is_some_and(|at| at <= wall);
+            let is_past = open.expires.is_some_and(|at| at <= steady);
             for (id, waits) in &open.minions {
                 if !waits.handed && is_past {
                     expired.push((*jid, id.clone()));

@@ -203,6 +203,8 @@ impl<L: Log> Engine<L> {
                     self.passing_event(format!("brine/minion/{id}/grains"), json!({}));
                     self.pillar_may_differ(conn, &id);
                 }
+                // Behind the record: until then no more of them are read of this minion.
+                self.output(Output::Mark(conn));
             }
             // Sent before the acceptance reached it.
             (Stage::Starting { .. }, ToMaster::Knock(_)) => {}

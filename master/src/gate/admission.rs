@@ -15,6 +15,9 @@ use crate::config::Config;
 /// Addresses remembered at most; those without connections are forgotten first.
 const ADDRESSES_MAX: usize = 65_536;
 
+/// Why nobody is let in any more: all places are taken.
+pub(super) const FULL: &str = "refused_connections_max";
+
 /// What a connection is to the master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
@@ -75,7 +78,7 @@ impl Admission {
     /// The name of the cap or rate that refuses it.
     pub(super) fn admit(&mut self, address: IpAddr, now: Instant) -> Result<(), &'static str> {
         if self.connections >= self.connections_max {
-            return Err("refused_connections_max");
+            return Err(FULL);
         }
         let exempt = self.exempt.contains(&address);
         let (per_address, rate, burst) = (self.per_address, self.rate, self.burst);

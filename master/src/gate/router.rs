@@ -6,6 +6,7 @@
 //! The engine hears of a connection when its Hello is verified, and of a session when the first
 //! sealed frame has opened: only then is possession of the key proved for this connection.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,8 @@ use brine_pki::channel::{Channel, ChannelError};
 use brine_pki::handshake::master::{Offer, Verified};
 use brine_pki::handshake::{HandshakeError, busy};
 use brine_pki::random;
-use brine_protocol::message::{Pace, Standing, ToMaster, ToMinion};
+use brine_protocol::Jid;
+use brine_protocol::message::{Pace, Return, Standing, ToMaster, ToMinion};
 use brine_protocol::zmtp::{Event, SocketType};
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -31,6 +33,11 @@ pub(crate) const BEATS_MISSED: u32 = 3;
 /// Frames sealed into the output before the socket is asked again: small enough that control
 /// never waits long, large enough that a burst is one write.
 const BATCH: usize = 64;
+
+/// Returns of one session that may be on their way to the disk. A minion that floods waits for the disk
+/// by itself: behind so many, behind as many bytes as its largest message has, and with a second return of
+/// a job whose first is on its way, it is not read. Repeats cost the store a flush each.
+const RETURNS_MAX: usize = 64;
 
 enum Phase {
     /// Waiting for the peer's READY.
@@ -63,6 +70,14 @@ struct Connection {
     closing: Option<Ended>,
     known_to_engine: bool,
     mark_due: bool,
+    /// Returns that were not acknowledged yet, each with its size.
+    returns: VecDeque<(Jid, usize)>,
+    /// One that is passed on next, once nothing on its way is of the same job.
+    due: Option<(Box<Return>, usize)>,
+    /// Whether grains of this minion are on their way to the disk.
+    has_grains: bool,
+    /// Grains that are passed on next, once none are on their way.
+    grains_due: Option<ToMaster>,
 }
 
 /// Serves one connection of the return port to its end.
@@ -83,6 +98,10 @@ pub(super) async fn serve(gate: Arc<Gate>, stream: TcpStream, ticket: Ticket) {
         closing: None,
         known_to_engine: false,
         mark_due: false,
+        returns: VecDeque::new(),
+        due: None,
+        has_grains: false,
+        grains_due: None,
         gate,
     };
     let ended = loop {
@@ -117,15 +136,56 @@ impl Connection {
         {
             return Err(ended);
         }
+        self.take_events().await?;
+        if self.wire.hold(self.is_held()) {
+            // What we do not read is not the minion's silence.
+            self.last_heard = Instant::now();
+        }
         let until = self.deadline();
         let woken = self.wire.wait(&self.outbox, until).await?;
         if let Woken::Readable = woken {
             self.wire.read()?;
-            while let Some(event) = self.wire.next()? {
-                self.on_event(event).await?;
-            }
+            self.take_events().await?;
         }
         self.on_time()
+    }
+
+    async fn take_events(&mut self) -> Result<(), Ended> {
+        while !self.is_held() {
+            if let Some((report, size)) = self.due.take() {
+                self.pass_return(report, size).await?;
+            } else if let Some(grains) = self.grains_due.take() {
+                self.has_grains = true;
+                self.pass(grains).await?;
+            } else if let Some(event) = self.wire.next()? {
+                self.on_event(event).await?;
+            } else {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what the minion says has to wait for the disk.
+    fn is_held(&self) -> bool {
+        let is_on_its_way = |report: &Return| self.returns.iter().any(|(jid, _)| *jid == report.jid);
+        self.returns.len() >= RETURNS_MAX
+            || self.returns.iter().map(|(_, size)| size).sum::<usize>() >= self.gate.config.message_max
+            || self.due.as_ref().is_some_and(|(report, _)| is_on_its_way(report))
+            || (self.has_grains && self.grains_due.is_some())
+    }
+
+    async fn pass_return(&mut self, report: Box<Return>, size: usize) -> Result<(), Ended> {
+        self.returns.push_back((report.jid, size));
+        self.pass(ToMaster::Return(report)).await
+    }
+
+    async fn pass(&mut self, message: ToMaster) -> Result<(), Ended> {
+        let input = Input::Frame { conn: self.conn, message };
+        self.gate.inputs.send(input).await.map_err(|_| "stopping")?;
+        // Behind the send: waiting for a busy engine is not the peer's silence.
+        self.last_heard = Instant::now();
+        Ok(())
     }
 
     /// The next moment at which [`Connection::on_time`] has something to do.
@@ -169,13 +229,17 @@ impl Connection {
                     let sealed = open.channel.sealer.seal(&frame, self.gate.now_s());
                     self.wire.write_message(&sealed);
                     self.last_sent = Instant::now();
-                    if frame.kind == brine_protocol::message::kind::STANDING {
-                        self.reclassify(&frame)?;
+                    match frame.kind {
+                        brine_protocol::message::kind::STANDING => self.reclassify(&frame)?,
+                        brine_protocol::message::kind::STORED => self.acknowledged(&frame),
+                        _ => {}
                     }
                 }
                 Some(Outgoing::Shared(bytes)) => self.wire.write(bytes),
                 Some(Outgoing::Mark) => {
                     self.mark_due = true;
+                    // The engine puts one behind grains as well.
+                    self.has_grains = false;
                     return Ok(true);
                 }
                 Some(Outgoing::Close(why)) => {
@@ -193,6 +257,13 @@ impl Connection {
         match ToMinion::from_frame(frame) {
             Ok(ToMinion::Standing(standing)) => self.take_place(standing),
             _ => Ok(()),
+        }
+    }
+
+    /// Each return is acknowledged, once it is on disk, in the order in which they came.
+    fn acknowledged(&mut self, frame: &brine_protocol::frame::Frame) {
+        if let Ok(ToMinion::Stored(stored)) = ToMinion::from_frame(frame) {
+            self.returns.drain(..stored.numbers.len().min(self.returns.len()));
         }
     }
 
@@ -273,10 +344,11 @@ impl Connection {
         match std::mem::replace(&mut self.phase, Phase::Greeting) {
             Phase::Offered(offer) => self.on_hello(offer, &message).await,
             Phase::Open(mut open) => {
+                let size = message.len();
                 let result = open.channel.opener.open(message);
                 let unproven = open.unproven.take();
                 self.phase = Phase::Open(open);
-                self.on_sealed(result, unproven).await
+                self.on_sealed(result, size, unproven).await
             }
             Phase::Greeting | Phase::Judged(_) => Err("message_out_of_turn"),
         }
@@ -309,6 +381,7 @@ impl Connection {
     async fn on_sealed(
         &mut self,
         result: Result<brine_protocol::frame::Frame, ChannelError>,
+        size: usize,
         unproven: Option<Opened>,
     ) -> Result<(), Ended> {
         let frame = result.map_err(|error| match error {
@@ -318,6 +391,18 @@ impl Connection {
             ChannelError::Frame(_) => "frame_malformed",
         })?;
         let message = ToMaster::from_frame(&frame).map_err(|_| "frame_malformed")?;
+        let message = match message {
+            ToMaster::Return(report) if unproven.is_none() && self.ticket.class() == Class::Live => {
+                // Passed on at once, unless it has to wait.
+                self.due = Some((report, size));
+                return Ok(());
+            }
+            message @ ToMaster::Grains(_) if unproven.is_none() && self.ticket.class() == Class::Live => {
+                self.grains_due = Some(message);
+                return Ok(());
+            }
+            other => other,
+        };
         let input = match unproven {
             Some(opened) => Input::Opened { opened: Box::new(opened), first: message },
             None if self.ticket.class() == Class::Live || is_allowed_while_waiting(&message) => {

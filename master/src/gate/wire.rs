@@ -34,6 +34,7 @@ pub(super) struct Wire {
     output: VecDeque<Bytes>,
     message_begun: Option<Instant>,
     write_stuck: Option<Instant>,
+    is_held: bool,
     message_timeout: Duration,
     write_stall: Duration,
 }
@@ -55,6 +56,7 @@ impl Wire {
             output: VecDeque::from([greeting, zmtp::ready(ours)]),
             message_begun: None,
             write_stuck: None,
+            is_held: false,
             message_timeout: Duration::from_millis(config.message_timeout_ms),
             write_stall: Duration::from_millis(config.write_stall_ms),
         }
@@ -83,6 +85,16 @@ impl Wire {
         self.output.push_back(message.freeze());
     }
 
+    /// Leaves what the peer says where it is, or no longer; true while that is so and when it ends. A
+    /// message that it has begun gets all its time again: it could not be completed meanwhile.
+    pub(super) fn hold(&mut self, is_held: bool) -> bool {
+        let was_held = std::mem::replace(&mut self.is_held, is_held);
+        if was_held && self.message_begun.is_some() {
+            self.message_begun = Some(Instant::now());
+        }
+        was_held || is_held
+    }
+
     /// Whether everything queued has been handed to the system.
     pub(super) fn is_flushed(&self) -> bool {
         self.output.is_empty()
@@ -91,11 +103,11 @@ impl Wire {
     /// Waits until there is something to do, `until` at the latest.
     pub(super) async fn wait(&mut self, outbox: &Outbox, until: Instant) -> Result<Woken, Ended> {
         self.flush()?;
-        let begun = self.message_begun.map(|at| at + self.message_timeout);
+        let begun = self.message_begun.filter(|_| !self.is_held).map(|at| at + self.message_timeout);
         let stuck = self.write_stuck.map(|at| at + self.write_stall);
         let until = [begun, stuck].into_iter().flatten().fold(until, Instant::min);
         let woken = tokio::select! {
-            result = self.stream.readable() => result.map(|()| Woken::Readable),
+            result = self.stream.readable(), if !self.is_held => result.map(|()| Woken::Readable),
             result = self.stream.writable(), if !self.output.is_empty() => result.map(|()| Woken::Other),
             () = outbox.changed() => Ok(Woken::Other),
             () = tokio::time::sleep_until(until.into()) => Ok(Woken::Other),
@@ -110,7 +122,7 @@ impl Wire {
         if is_past(self.write_stuck, self.write_stall) {
             return Err("write_stalled");
         }
-        if is_past(self.message_begun, self.message_timeout) {
+        if !self.is_held && is_past(self.message_begun, self.message_timeout) {
             return Err("message_timeout");
         }
         Ok(woken)
@@ -188,5 +200,34 @@ mod tests {
             wire.pong(b"are you there?");
         }
         assert!(wire.output.len() <= PONGS_MAX, "{}", wire.output.len());
+    }
+
+    #[tokio::test]
+    async fn what_is_held_is_read_later_and_is_not_late_then() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("bound");
+        let (ours, theirs) = tokio::join!(listener.accept(), TcpStream::connect(address));
+        let config = crate::config::Config { message_timeout_ms: 20, ..Default::default() };
+        let (stream, _) = ours.expect("accepts");
+        let mut wire = Wire::new(stream, SocketType::Router, config.stranger_limits(), &config);
+        let outbox = Outbox::new(1);
+        let theirs = theirs.expect("connects");
+        let soon = || Instant::now() + Duration::from_millis(60);
+        theirs.writable().await.expect("open");
+        // The beginning of a greeting is a message that has begun.
+        theirs.try_write(&zmtp::greeting()[..9]).expect("room");
+        assert!(matches!(wire.wait(&outbox, soon()).await, Ok(Woken::Readable)));
+        wire.read().expect("open");
+        assert!(wire.next().expect("nothing wrong so far").is_none());
+        assert!(wire.message_begun.is_some());
+        theirs.try_write(&zmtp::greeting()[9..]).expect("room");
+        // For longer than a message may take.
+        assert!(wire.hold(true));
+        assert!(matches!(wire.wait(&outbox, soon()).await, Ok(Woken::Other)));
+        assert!(wire.hold(false), "it was held until now");
+        assert!(!wire.hold(false));
+        assert!(matches!(wire.wait(&outbox, soon()).await, Ok(Woken::Readable)));
+        wire.read().expect("open");
+        assert!(wire.next().expect("a greeting").is_some());
     }
 }

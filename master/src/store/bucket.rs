@@ -18,15 +18,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use brine_local::file;
 use brine_protocol::control::{Event, JobRow};
 use brine_protocol::job::Job;
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Jid, MinionId};
 use serde::Deserialize;
 
-use super::guard::{Blobs, open_guarded, set_aside, sync};
+use super::guard::{Blobs, PANICKED, commit, open_guarded, set_aside};
+use super::witness::Witness;
 use super::{OpenJob, Record, Row, StoreError};
 
 /// Late reports kept per row: a minion that repeats itself differently is broken.
@@ -126,6 +127,8 @@ pub(super) struct Bucket {
     path: PathBuf,
     pub(super) db: sled::Db,
     pub(super) blobs: Blobs,
+    witness: Witness,
+    is_dirty: AtomicBool,
 }
 
 impl Bucket {
@@ -135,24 +138,26 @@ impl Bucket {
         cache_bytes: u64,
     ) -> Result<(Option<Self>, Option<String>), StoreError> {
         let path = folder.join(span.folder());
-        let is_new = !path.exists();
         let (db, said) = open_guarded(&path, cache_bytes, &span.to_string())?;
-        if is_new {
-            file::sync_folder(&path)?;
-        }
-        let Some(bucket) = db.map(|db| Self { span, path, db, blobs: Blobs::default() }) else {
+        let Some(db) = db else {
             return Ok((None, said));
         };
         // A database that lost its end may open, and panic or be damaged when it is read.
-        let is_readable =
-            catch_unwind(AssertUnwindSafe(|| bucket.try_reading())).is_ok_and(|read| read.is_ok());
-        if is_readable {
-            return Ok((Some(bucket), said));
-        }
-        let path = bucket.path.clone();
+        let bucket = catch_unwind(AssertUnwindSafe(|| {
+            let witness = Witness::open(&db, &path)?;
+            let (path, db) = (path.clone(), db.clone());
+            let is_dirty = AtomicBool::new(false);
+            let bucket = Self { span, path, db, blobs: Blobs::default(), witness, is_dirty };
+            bucket.try_reading().map(|()| bucket)
+        }));
+        let why = match bucket {
+            Ok(Ok(bucket)) => return Ok((Some(bucket), said)),
+            Ok(Err(error)) => error.to_string(),
+            Err(_panic) => PANICKED.to_owned(),
+        };
         // Closing what panicked once would panic again.
-        std::mem::forget(bucket);
-        set_aside(&path, &span.to_string()).map(|said| (None, Some(said)))
+        std::mem::forget(db);
+        set_aside(&path, &span.to_string(), &why).map(|said| (None, Some(said)))
     }
 
     /// Reads what a starting master reads.
@@ -174,14 +179,14 @@ impl Bucket {
         StoreError::Value { path: self.path.clone(), key: String::from_utf8_lossy(key).into_owned() }
     }
 
-    /// Adds a record to a batch. Reads only what the batch cannot have changed: a minion's
-    /// report is judged by what is stored before it.
+    /// Adds a record to a batch, and says whether there was anything to add. Reads only what the batch
+    /// cannot have changed: a minion's report is judged by what is stored before it.
     pub(super) fn add(
         &self,
         batch: &mut sled::Batch,
         record: &Record,
         orphans_max: usize,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let json = |value: &Row| serde_json::to_vec(value).expect("a row is plain data");
         match record {
             Record::Job(job) => {
@@ -196,7 +201,7 @@ impl Bucket {
                 let value = [&[mark], &json(row)[..]].concat();
                 batch.insert(format!("r/{jid}/{id}").as_bytes(), value);
             }
-            Record::Report { jid, id, row } => self.add_report(batch, *jid, id, row, orphans_max)?,
+            Record::Report { jid, id, row } => return self.add_report(batch, *jid, id, row, orphans_max),
             Record::Handed { jid, id } => batch.insert(format!("h/{jid}/{id}").as_bytes(), &[]),
             Record::Cancelled { jid, by } => batch.insert(format!("c/{jid}").as_bytes(), by.as_bytes()),
             Record::Closed(jid) => {
@@ -213,7 +218,7 @@ impl Bucket {
             }
             Record::Facts(..) | Record::Forget(_) | Record::Ceiling(_) => {}
         }
-        Ok(())
+        Ok(true)
     }
 
     fn add_report(
@@ -223,38 +228,59 @@ impl Bucket {
         id: &MinionId,
         row: &Row,
         orphans_max: usize,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let value = serde_json::to_vec(row).expect("a row is plain data");
         let is_same = |stored: &[u8]| {
             serde_json::from_slice::<Row>(stored).is_ok_and(|stored| stored.ending == row.ending)
         };
-        let known = self.db.get(format!("r/{jid}/{id}")).map_err(|error| self.failed(&error))?;
+        let known = match self.db.get(format!("r/{jid}/{id}")) {
+            Ok(known) => known,
+            // One that cannot be read must not stop all that is to be written, for ever.
+            Err(_) => Some(sled::IVec::default()),
+        };
         let (prefix, max) = match known {
-            Some(stored) if is_same(stored.get(1..).unwrap_or_default()) => return Ok(()),
+            Some(stored) if is_same(stored.get(1..).unwrap_or_default()) => return Ok(false),
             Some(_) => (format!("l/{jid}/{id}/"), LATE_MAX),
             None => (format!("x/{id}/"), orphans_max),
         };
         let is_late = known_is_late(&prefix);
         let orphan = format!("{prefix}{jid}");
-        let mut count = 0;
-        for item in self.db.scan_prefix(&prefix) {
-            let (key, stored) = item.map_err(|error| self.failed(&error))?;
-            if is_same(&stored) && (is_late || key == orphan.as_bytes()) {
-                return Ok(());
+        // Only what may be this very report is parsed: of orphans there may be many, and each may be large.
+        let like_it = if is_late { &prefix } else { &orphan };
+        for item in self.db.scan_prefix(like_it) {
+            let (_, stored) = item.map_err(|error| self.failed(&error))?;
+            if is_same(&stored) {
+                return Ok(false);
             }
-            count += 1;
+        }
+        let mut count = 0;
+        for key in self.db.scan_prefix(&prefix).keys().take(max) {
+            count += key.map(|_| 1).map_err(|error| self.failed(&error))?;
         }
         if count < max {
             let name = if is_late { format!("{prefix}{count}") } else { orphan };
             batch.insert(name.as_bytes(), value);
         }
-        Ok(())
+        Ok(count < max)
     }
 
-    /// Writes a batch and makes it durable.
+    /// Writes a batch, which is durable after the next that is applied.
+    pub(super) fn write(&self, batch: sled::Batch) -> Result<(), StoreError> {
+        self.is_dirty.store(true, Ordering::Relaxed);
+        self.db.apply_batch(batch).map_err(|error| StoreError::broken(&self.path, &error))
+    }
+
+    /// Whether something is written that was not flushed.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.is_dirty.load(Ordering::Relaxed)
+    }
+
+    /// Writes a batch and makes it durable, with all before it.
     pub(super) fn apply(&self, batch: sled::Batch) -> Result<(), StoreError> {
-        self.db.apply_batch(batch).map_err(|error| StoreError::broken(&self.path, &error))?;
-        sync(&self.db, &self.path, &self.blobs)
+        self.is_dirty.store(true, Ordering::Relaxed);
+        commit(&self.db, batch, &self.path, &self.blobs, &self.witness)?;
+        self.is_dirty.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     pub(super) fn newest(&self) -> Result<Option<Jid>, StoreError> {

@@ -18,8 +18,9 @@ pub(super) struct Ceiling {
 impl Ceiling {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         let value = match file::read_text(path, 64) {
-            Ok(text) => Timestamp::try_from(text.trim().to_owned())
-                .map_err(|_| StoreError::Value { path: path.to_owned(), key: "ceiling".to_owned() })?,
+            Ok(text) => Timestamp::try_from(text.trim().to_owned()).map_err(|_| {
+                StoreError::database(path, &"it holds no time; remove it if this machine's clock is right")
+            })?,
             Err(error) if error.is_not_found() => Timestamp::default(),
             Err(error) => return Err(error.into()),
         };
@@ -37,5 +38,28 @@ impl Ceiling {
             *value = to;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_torn_at_any_byte_is_refused_and_never_a_lower_one() {
+        let place = tempfile::tempdir().expect("a folder");
+        let path = place.path().join("jid.ceiling");
+        let time = Timestamp(1_795_305_600_000_000);
+        Ceiling::open(&path).expect("none yet").raise(time).expect("writes");
+        let whole = std::fs::read(&path).expect("reads");
+        for end in 0..whole.len() {
+            std::fs::write(&path, &whole[..end]).expect("writes");
+            match Ceiling::open(&path) {
+                Ok(ceiling) => {
+                    assert_eq!((ceiling.get(), end), (time, whole.len() - 1), "only the end of the line");
+                }
+                Err(error) => assert!(error.to_string().contains("remove it if"), "{error}"),
+            }
+        }
     }
 }

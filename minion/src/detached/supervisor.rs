@@ -101,7 +101,7 @@ pub(super) async fn run(spec: Spec, folder: &Folder, killed: oneshot::Receiver<S
     let job = Job { jid, calls: spec.calls, timeout, principal: String::new(), is_detached: true };
     let ending = running::run(&job, &context, killed).await;
     match ending {
-        Ending::TimedOut { .. } => kill_jobs(&journal, &[jid]),
+        Ending::TimedOut { .. } => drop(kill_jobs(&journal, &[jid])),
         Ending::Cancelled { .. } => {
             kill_jobs(&journal, &[jid]);
             // A minion that cancels it knows better; anybody else has interrupted it.

@@ -116,6 +116,20 @@ async fn an_ending_waits_for_the_disk() {
     assert!(write_down(&folder, &Ending::Expired).await.is_err(), "nobody asks for it any more");
 }
 
+#[test]
+fn who_told_a_supervisor_to_stop_is_known_to_a_later_minion() {
+    let (_place, jobs) = place();
+    let folder = jobs.make(jid(1), &about("j")).unwrap();
+    let told_to_stop = Ending::Interrupted { why: "told to stop".into() };
+    folder.tell_ending(&told_to_stop).unwrap();
+    assert_eq!(folder.ending(), Some(told_to_stop));
+    folder.tell_cancelled("ann").unwrap();
+    assert_eq!(folder.ending(), Some(Ending::Cancelled { by: "ann".into() }));
+    // It was faster.
+    folder.tell_ending(&Ending::Expired).unwrap();
+    assert_eq!(folder.ending(), Some(Ending::Expired));
+}
+
 fn opened(n: u64, boot: &str, is_detached: bool) -> Entry {
     match detached(n, boot) {
         Entry::Open { number, jid, functions, digest, boot, .. } => {

@@ -131,12 +131,15 @@ async fn watch_by(
         () = gone(&mut child, supervisor) => None,
         by = killed => Some(by),
     };
-    if by.is_some() {
+    if let Some(by) = &by {
+        // Without it a minion that starts while this one waits would not know who ended the job, and
+        // that is all.
+        let _ = folder.tell_cancelled(by);
         terminate(supervisor);
         let _ = timeout(STOP_WAIT, gone(&mut child, supervisor)).await;
     }
     let ending = folder.ending();
-    if matches!(ending, None | Some(Ending::Interrupted { .. })) {
+    if matches!(ending, None | Some(Ending::Interrupted { .. } | Ending::Cancelled { .. })) {
         let journal = journal.to_owned();
         // Nothing that it started may go on once it is said to be over.
         let _ = tokio::task::spawn_blocking(move || kill_jobs(&journal, &[jid])).await;

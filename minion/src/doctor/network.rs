@@ -311,13 +311,14 @@ fn skew(ours: Timestamp, theirs: Timestamp) -> Check {
     )
 }
 
-/// A time that people can grasp.
+/// A time that people can grasp, rounded: a clock that is a day off is not 23 hours off.
 fn span(seconds: u64) -> String {
+    let rounded = |unit: u64| (seconds + unit / 2) / unit;
     match seconds {
         0..=119 => format!("{seconds} s"),
-        120..=7_199 => format!("{} minutes", seconds / 60),
-        7_200..=172_799 => format!("{} hours", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
+        120..=7_199 => format!("{} minutes", rounded(60)),
+        7_200..=172_799 => format!("{} hours", rounded(3600)),
+        _ => format!("{} days", rounded(86_400)),
     }
 }
 
@@ -331,7 +332,7 @@ mod tests {
     fn a_clock_that_is_a_day_off_is_a_warning() {
         let at = |seconds: i64| Timestamp(1_795_327_652_000_000 + seconds * 1_000_000);
         for (ours, expected) in
-            [(86_400, "24 hours ahead of"), (-86_400, "24 hours behind"), (90, "90 s ahead")]
+            [(86_400, "24 hours ahead of"), (-86_399, "24 hours behind"), (90, "90 s ahead")]
         {
             let check = skew(at(ours), at(0));
             assert_eq!(check.grade, Grade::Warn);

@@ -7,7 +7,6 @@ use brine_local::log;
 use tokio::sync::mpsc;
 
 use super::{ABANDON, Driver};
-use crate::backoff::Backoff;
 use crate::engine::Input;
 use crate::reload::{Next, dialer, grains_max};
 use crate::session::Command;
@@ -70,7 +69,7 @@ impl Driver {
         parts.grains_max = grains_max(options);
         if parts.reconnect_max != options.reconnect_max.duration() {
             parts.reconnect_max = options.reconnect_max.duration();
-            self.backoff = Backoff::new(parts.reconnect_max);
+            self.backoff.limit(parts.reconnect_max);
         }
         if next.changes.in_place.contains(&"log_level") && !next.source.has_own_log_level {
             log::set(options.log_level.as_str()).expect("a level that was checked exists");

@@ -50,6 +50,9 @@ pub(super) fn say_note(note: &Note) {
         ),
         Note::NotLive => tracing::warn!("the master gave an order outside a live session; ignored"),
         Note::Refused { jid, why } => tracing::warn!(%jid, why, "order refused"),
+        Note::TurnedAway(jid) => {
+            tracing::warn!(%jid, "order turned away: too many answers wait for the master");
+        }
         Note::TokenRefused(why) => {
             tracing::warn!(
                 "the enrolment token does not let this minion in: {}",

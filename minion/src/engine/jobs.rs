@@ -11,13 +11,17 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    DetachedStep, Engine, FLEETING_MAX, Fleeting, HELD_MAX, Job, Note, Output, QUEUE_MAX, Queued, Running,
-    Session, detached, functions,
+    DetachedStep, Engine, FLEETING_MAX, Fleeting, HELD_MAX, Hangup, Job, Note, OWED_AGAIN, OWED_MAX, Output,
+    QUEUE_MAX, Queued, Running, Session, detached, functions,
 };
 use crate::book::{Entry, Held, Process, Stage};
 
 /// How many terms of a target a refusal names.
 const TERMS_NAMED: usize = 8;
+
+/// The longest text in the end of an order that was not taken, in bytes: the names of all functions
+/// that a job may have fit.
+pub(super) const TEXT_MAX: usize = 64 * (128 + 1);
 
 /// The function that ends with the machine.
 const REBOOT: &str = "system.reboot";
@@ -58,23 +62,26 @@ impl Engine {
         if self.book.is_taken(number) || self.book.job(jid).is_some() || self.running.contains_key(&jid) {
             return self.note(Note::Duplicate(jid));
         }
+        if self.fleeting.len() >= OWED_MAX {
+            return self.turn_away(jid);
+        }
         let functions = functions(&order.calls);
         if order.expires_in_ms == Some(0) {
-            return self.end_on_disk(jid, number, functions, Ending::Expired);
+            return self.end_untaken(jid, number, functions, Ending::Expired);
         }
         let expires = order.expires_in_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
         if let Some(why) = self.objection(&order) {
             return self.refuse(jid, number, functions, why);
         }
         let is_fleeting = order.calls.iter().all(|call| is_repeatable(&call.function));
-        if self.book.bytes() >= self.settings.spool_max || self.book.jobs().count() >= HELD_MAX {
+        if self.is_spool_full() {
             if !is_fleeting {
                 let why = format!(
                     "the spool is full: {} returns wait to be taken by the master (spool_max is {} bytes)",
                     self.book.jobs().count(),
                     self.settings.spool_max
                 );
-                return self.refuse_in_memory(jid, number, functions, why);
+                return self.refuse(jid, number, functions, why);
             }
         } else if !is_fleeting && self.queue.len() >= QUEUE_MAX {
             let why = format!(
@@ -175,6 +182,23 @@ impl Engine {
         self.run_queued(now);
     }
 
+    /// Ends what was killed because this minion stops, and what had not begun: the master hears of it
+    /// before the goodbye, for the next run may be far away. A reboot that ends its minion goes on.
+    pub(super) fn on_aborted(&mut self, killed: Vec<Jid>) {
+        for Queued { number, job, .. } in std::mem::take(&mut self.queue) {
+            let why = "the minion was stopped before the job began".to_owned();
+            self.end_on_disk(job.jid, number, job.functions(), Ending::Interrupted { why });
+        }
+        for jid in killed {
+            let reboots = |held: &Held| matches!(held.stage, Stage::Open { boot: Some(_), .. });
+            let is_open = self.book.job(jid).is_some_and(|held| !held.is_ended() && !reboots(held));
+            if is_open && let Some(Running { number, functions, .. }) = self.running.remove(&jid) {
+                let why = "the minion was stopped while the job ran".to_owned();
+                self.end_on_disk(jid, number, functions, Ending::Interrupted { why });
+            }
+        }
+    }
+
     pub(super) fn on_cancel(&mut self, cancel: &Cancel, now: Instant) {
         let (jid, number) = (cancel.jid, cancel.number);
         let ending = || Ending::Cancelled { by: cancel.by.clone() };
@@ -190,7 +214,10 @@ impl Engine {
             && !self.fleeting.contains_key(&jid)
         {
             // The order itself may still be on its way over the other connection.
-            self.end_on_disk(jid, number, String::new(), ending());
+            if self.fleeting.len() >= OWED_MAX && self.is_spool_full() {
+                return self.turn_away(jid);
+            }
+            self.end_untaken(jid, number, String::new(), ending());
         }
     }
 
@@ -213,15 +240,50 @@ impl Engine {
 
     fn refuse(&mut self, jid: Jid, number: u64, functions: String, why: String) {
         self.note(Note::Refused { jid, why: why.clone() });
-        self.end_on_disk(jid, number, functions, Ending::Refused { why });
+        self.end_untaken(jid, number, functions, Ending::Refused { why });
     }
 
-    /// For refusals that the disk has no room for. Should the answer get lost, the order comes
-    /// again and is judged again.
+    /// For functions that may run twice: what is kept of them is in memory, however much room the
+    /// disk has.
     fn refuse_in_memory(&mut self, jid: Jid, number: u64, functions: String, why: String) {
         self.note(Note::Refused { jid, why: why.clone() });
-        self.fleeting.insert(jid, Fleeting { number, returned: None });
         self.end_in_memory(jid, number, functions, Ending::Refused { why });
+    }
+
+    fn is_spool_full(&self) -> bool {
+        self.book.bytes() >= self.settings.spool_max || self.book.jobs().count() >= HELD_MAX
+    }
+
+    /// Ends an order that was not taken: in memory only if the disk has no room. Should the answer
+    /// get lost then, the order comes again and is judged again.
+    fn end_untaken(&mut self, jid: Jid, number: u64, mut functions: String, mut ending: Ending) {
+        cut(&mut functions);
+        if let Ending::Refused { why: text } | Ending::Cancelled { by: text } = &mut ending {
+            cut(text);
+        }
+        if self.is_spool_full() {
+            self.end_in_memory(jid, number, functions, ending);
+        } else {
+            self.end_on_disk(jid, number, functions, ending);
+        }
+    }
+
+    /// As if it had not come. The master will say it again in the next session.
+    fn turn_away(&mut self, jid: Jid) {
+        if let Session::Live(_, live) = &mut self.session {
+            live.has_turned_away = true;
+        }
+        self.note(Note::TurnedAway(jid));
+    }
+
+    /// Asks for what was turned away, once there is room for it.
+    pub(super) fn call_back(&mut self) {
+        if let Session::Live(_, live) = &mut self.session
+            && self.fleeting.len() <= OWED_AGAIN
+            && std::mem::take(&mut live.has_turned_away)
+        {
+            self.put(Output::Hangup(Hangup::TurnedAway));
+        }
     }
 
     fn end_on_disk(&mut self, jid: Jid, number: u64, functions: String, ending: Ending) {
@@ -238,25 +300,6 @@ impl Engine {
         let returned = self.returned(jid, number, functions, ending);
         self.fleeting.insert(jid, Fleeting { number, returned: Some(returned) });
         self.tell(jid);
-        self.forget_sent_answer();
-    }
-
-    /// Keeps few answers of jobs that may run again: the oldest one goes that does not wait to be
-    /// sent. Its acknowledgement will find nothing, so it leaves the window now.
-    fn forget_sent_answer(&mut self) {
-        let ended = |fleeting: &Fleeting| fleeting.returned.is_some();
-        if self.fleeting.values().filter(|fleeting| ended(fleeting)).count() <= FLEETING_MAX {
-            return;
-        }
-        let waits = |jid: Jid| matches!(&self.session, Session::Live(_, live) if live.unsent.contains(&jid));
-        let mut answers = self.fleeting.iter().filter(|(_, fleeting)| ended(fleeting)).map(|(jid, _)| *jid);
-        if let Some(jid) = answers.find(|jid| !waits(*jid)) {
-            self.fleeting.remove(&jid);
-            if let Session::Live(_, live) = &mut self.session {
-                live.in_flight.remove(&jid);
-            }
-            self.send_returns();
-        }
     }
 
     fn returned(&self, jid: Jid, number: u64, functions: String, ending: Ending) -> Box<Return> {
@@ -314,6 +357,14 @@ fn why_not(target: &Target, known: &Known<'_>) -> String {
 fn digest(order: &Order) -> String {
     let what = serde_json::to_vec(&(&order.calls, &order.target)).expect("an order came from JSON");
     Sha256::digest(what).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn cut(text: &mut String) {
+    if text.len() > TEXT_MAX {
+        let end = (0..=TEXT_MAX).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or_default());
+        text.push('…');
+    }
 }
 
 /// The last guard: a return that is larger than a message could never be delivered and would be

@@ -6,7 +6,9 @@ use brine_protocol::Jid;
 use brine_protocol::message::{Beat, RUNNING_MAX, Standing, Start, Stored, ToMaster, ToMinion};
 
 use super::jobs::shorten;
-use super::{BEATS_MISSED_MAX, Beats, EARLY_MAX, Engine, Hangup, Live, Note, Output, Session, WINDOW};
+use super::{
+    BEATS_MISSED_MAX, Beats, EARLY_MAX, Engine, Fleeting, Hangup, Live, Note, Output, Session, WINDOW,
+};
 use crate::book::{Entry, Stage};
 use crate::config::MESSAGE_OVERHEAD;
 use crate::sync::Answer;
@@ -76,18 +78,24 @@ impl Engine {
     }
 
     pub(super) fn on_heard(&mut self, message: ToMinion, now: Instant) {
-        let (Session::Waiting(beats) | Session::Live(beats, _)) = &mut self.session else {
+        if let Session::Waiting(beats) | Session::Live(beats, _) = &mut self.session {
+            beats.silent_at = now + beats.every * BEATS_MISSED_MAX;
+        }
+        self.on_message(message, now);
+    }
+
+    pub(super) fn on_message(&mut self, message: ToMinion, now: Instant) {
+        if matches!(self.session, Session::None) {
             return self.note(Note::NotLive);
-        };
-        beats.silent_at = now + beats.every * BEATS_MISSED_MAX;
+        }
         let is_live = matches!(self.session, Session::Live(..));
         match message {
             ToMinion::Standing(standing) => {
                 self.on_standing(&standing);
             }
             ToMinion::Probe => self.beat(),
-            // The session itself reads epochs and configs; here they are a sign of life like a beat.
-            ToMinion::Beat | ToMinion::Epoch(_) | ToMinion::Config(_) => {}
+            // The session itself reads epochs, counts and configs; here they are a sign of life like a beat.
+            ToMinion::Beat | ToMinion::Counted(_) | ToMinion::Epoch(_) | ToMinion::Config(_) => {}
             ToMinion::TokenRefused(refused) => self.note(Note::TokenRefused(refused.why)),
             ToMinion::Order(_)
             | ToMinion::Stored(_)
@@ -134,11 +142,14 @@ impl Engine {
             self.fleeting.get(jid).is_some_and(|f| stored.numbers.contains(&f.number) && f.returned.is_some())
         };
         let forgotten: Vec<Jid> = self.fleeting.keys().copied().filter(fleeting).collect();
+        let mut cancelled = Vec::new();
         for jid in &forgotten {
-            self.fleeting.remove(jid);
+            let fleeting = self.fleeting.remove(jid);
+            cancelled.extend(fleeting.filter(Fleeting::is_cancelled).map(|fleeting| fleeting.number));
         }
         let is_on_disk = !jids.is_empty();
-        let numbers = if is_on_disk { stored.numbers } else { Vec::new() };
+        // In this session the order may come after all. In the next one it does not.
+        let numbers = if is_on_disk { stored.numbers } else { cancelled };
         let entry = Entry::Stored { numbers, floor: stored.floor };
         if is_on_disk {
             self.record(entry);
@@ -162,6 +173,7 @@ impl Engine {
             }
         }
         self.send_returns();
+        self.call_back();
     }
 
     /// Sends what the window has room for.

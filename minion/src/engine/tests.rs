@@ -7,6 +7,7 @@ mod reboot;
 mod reload;
 mod rotation;
 mod signals;
+mod spool;
 mod targets;
 
 use brine_protocol::job::Returned;
@@ -142,6 +143,7 @@ fn words(outputs: &[Output]) -> Vec<String> {
             Output::Note(Note::Conflict(_)) => "conflict".into(),
             Output::Note(Note::NotLive) => "not live".into(),
             Output::Note(Note::Refused { .. }) => "refused".into(),
+            Output::Note(Note::TurnedAway(_)) => "turned away".into(),
             Output::Note(Note::TokenRefused(why)) => format!("note token refused: {why}"),
             Output::Send(ToMaster::RefreshPillar(refresh)) => format!("refresh pillar {}", refresh.ask),
             Output::Send(ToMaster::ModulesWanted(wanted)) => format!("list modules {}", wanted.ask),
@@ -227,32 +229,6 @@ fn who_is_not_meant_refuses() {
     let mut late = order(3, "cmd.run");
     late.expires_in_ms = Some(0);
     check(&rig.hear(ToMinion::Order(Box::new(late))), &["record expired 3", "send expired 3"]);
-}
-
-#[test]
-fn a_full_spool_refuses_and_drops_nothing() {
-    let mut rig = Rig::live();
-    let mut taken = 0;
-    for number in 1..100 {
-        let outputs = rig.order(number, "cmd.run");
-        if words(&outputs)[0] == "refused" {
-            check(&outputs, &["refused", "send refused 6"]);
-            break;
-        }
-        rig.handle(Input::Ended { jid: jid(number), ending: done(json!("x".repeat(3700))) });
-        taken += 1;
-    }
-    assert_eq!((taken, rig.engine.book().jobs().count()), (5, 5));
-    // What needs no disk goes on, and room lets orders in again.
-    check(&rig.order(7, "test.ping"), &["run test.ping"]);
-    rig.stored(&[1], 0);
-    check(&rig.order(8, "cmd.run"), &["record open 8", "run cmd.run"]);
-    // The refusal was not journaled: should its answer be lost, the order is judged again.
-    rig.stored(&[2, 3, 4, 5], 0);
-    let mut again = rig.restart();
-    again.open(TOKEN);
-    again.stored(&[], 0);
-    check(&again.order(6, "cmd.run"), &["record open 6", "run cmd.run"]);
 }
 
 #[test]
@@ -380,6 +356,19 @@ fn beats_and_silence() {
 }
 
 #[test]
+fn broadcasts_do_not_hide_that_the_session_is_silent() {
+    let mut rig = Rig::live();
+    for number in [1, 2] {
+        rig.now += BEAT;
+        rig.handle(Input::Tick);
+        let taken = rig.handle(Input::Broadcast(Box::new(order(number, "cmd.run"))));
+        check(&taken[..1], &[&format!("record open {number}")]);
+    }
+    rig.now += BEAT;
+    check(&rig.handle(Input::Tick), &["hang up: Silent"]);
+}
+
+#[test]
 fn another_store_starts_its_own_numbers() {
     let mut rig = Rig::live();
     rig.order(1, "cmd.run");
@@ -434,6 +423,22 @@ fn too_large_a_return_is_replaced_and_says_so() {
 fn stopping_says_bye() {
     check(&Rig::live().handle(Input::Stop), &["bye", "hang up: Stopping"]);
     check(&Rig::new().handle(Input::Stop), &["hang up: Stopping"]);
+}
+
+#[test]
+fn what_a_stop_has_killed_is_told_and_a_reboot_or_what_ended_by_itself_is_not() {
+    let mut rig = Rig::live();
+    rig.engine.settings.boot = Some("b".into());
+    rig.engine.settings.process_count_max = 3;
+    for (number, function) in [(1, "cmd.run"), (2, "system.reboot"), (3, "cmd.run"), (4, "cmd.run")] {
+        rig.order(number, function);
+    }
+    let killed = Input::Aborted(vec![jid(1), jid(2)]);
+    let told = ["record interrupted 4", "send interrupted 4", "record interrupted 1", "send interrupted 1"];
+    check(&rig.handle(killed), &told);
+    check(&rig.end(1), &[]);
+    check(&rig.end(3), &["record returned 3", "send returned 3"]);
+    check(&rig.handle(Input::Stop), &["bye", "hang up: Stopping"]);
 }
 
 #[test]

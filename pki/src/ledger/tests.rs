@@ -98,6 +98,35 @@ fn a_tail_of_zeros_is_torn_too() {
 }
 
 #[test]
+fn an_append_whose_beginning_did_not_reach_the_disk_is_torn() {
+    let (place, all) = (Place::filled(2), Place::filled(2));
+    let before = place.bytes();
+    let drafts = |n: usize| (0..n).map(|i| draft(Act::Accept, &format!("n{i}"), "k")).collect();
+    all.open().unwrap().ledger.append_all(drafts(3), at(7)).unwrap();
+    let whole = all.bytes();
+    for hole in before.len()..whole.len() - 1 {
+        // The disk writes what is behind the hole first.
+        let mut bytes = whole.clone();
+        bytes[before.len()..=hole].fill(0);
+        fs::write(&place.path, &bytes).unwrap();
+        let torn = place.open().unwrap().torn.unwrap();
+        assert_eq!((torn.line, torn.bytes), (2, (whole.len() - before.len()) as u64), "{hole}");
+        assert_eq!(place.bytes(), before);
+    }
+}
+
+#[test]
+fn zeros_before_what_was_appended_later_are_damage() {
+    let place = Place::filled(3);
+    let mut bytes = place.bytes();
+    let first = bytes.iter().position(|b| *b == b'\n').unwrap();
+    bytes[first - 9..first].fill(0);
+    fs::write(&place.path, &bytes).unwrap();
+    assert!(place.error().starts_with("L, line 1"), "{}", place.error());
+    assert_eq!(place.bytes(), bytes, "left as it is");
+}
+
+#[test]
 fn a_flipped_byte_anywhere_but_in_the_last_line_is_found() {
     let place = Place::filled(4);
     let whole = place.bytes();

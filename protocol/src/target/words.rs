@@ -117,6 +117,8 @@ fn closers(word: &str) -> usize {
     }
     let word: Vec<char> = word.chars().collect();
     let (mut open, mut unopened, mut trailing) = (0_usize, 0_usize, 0_usize);
+    // After a class that stays open none is closed: looking for the end of each would be quadratic.
+    let mut is_class_open = false;
     let mut at = 0;
     while let Some(c) = word.get(at) {
         trailing = if *c == ')' { trailing + 1 } else { 0 };
@@ -125,7 +127,10 @@ fn closers(word: &str) -> usize {
             '(' => open += 1,
             ')' if open > 0 => open -= 1,
             ')' => unopened += 1,
-            '[' => at = class_end(&word, at).unwrap_or(at),
+            '[' if !is_class_open => match class_end(&word, at) {
+                Some(end) => at = end,
+                None => is_class_open = true,
+            },
             _ => {}
         }
         at += 1;
@@ -190,5 +195,18 @@ impl<'a> TermWord<'a> {
             }
             _ => whole,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_that_stay_open_are_looked_at_once() {
+        let word = format!("{}(a)", "[".repeat(300_000));
+        let tokens: Vec<Token> =
+            words(&format!("({word})")).expect("words").into_iter().map(|word| word.token).collect();
+        assert_eq!(tokens, [Token::Open, Token::Term(word), Token::Close]);
     }
 }

@@ -19,7 +19,7 @@ fn a_store_that_takes_no_writes_keeps_nobody_from_the_masters_new_key() {
     m1.kill();
     eventually(10.0, "m1 is offline", || fleet.presence("m1") == "offline");
     m1.start();
-    fleet.until_up("m1");
+    fleet.until_back(&m1);
     fleet.kill_master();
     fleet.set_options("");
     fleet.start_master();

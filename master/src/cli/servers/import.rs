@@ -42,6 +42,19 @@ struct Told {
     refused: Option<String>,
 }
 
+/// The line where a record begins, and the record or what is wrong with it.
+pub type Imported = (usize, Result<ServerRecord, String>);
+
+/// The records of a file whose name tells its form, as `brine server import` takes them: each with the
+/// line where it begins, and what is wrong with those that make no sense.
+///
+/// # Errors
+/// The name tells no form, or the file cannot be taken apart at all; one sentence.
+pub fn imported_records(name: &Path, bytes: &[u8]) -> Result<Vec<Imported>, String> {
+    let form = form(name, None).map_err(|failure| failure.to_string())?;
+    Ok(read(bytes, form)?.into_iter().map(|entry| (entry.line, entry.record)).collect())
+}
+
 pub(super) async fn run(desk: &mut Desk<'_>, what: &Import) -> Result<Exit, Failure> {
     let form = form(&what.file, what.format)?;
     let bytes = whole(desk, &what.file)?;

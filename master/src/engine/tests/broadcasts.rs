@@ -104,3 +104,52 @@ fn whoever_is_let_in_cannot_read_what_was_broadcast_before() {
     assert_ne!(epoch.id[..], before[..16], "another epoch than the one it may have recorded");
     assert!(matches!(out.sent(1)[..], [ToMinion::Epoch(_)]), "and the others are told");
 }
+
+fn counts(out: &Out, conn: u64) -> Vec<u64> {
+    let count = |message: &&ToMinion| match message {
+        ToMinion::Counted(counted) => Some(counted.next),
+        _ => None,
+    };
+    out.sent(conn).iter().filter_map(count).collect()
+}
+
+#[test]
+fn subscribers_are_told_within_a_heartbeat_how_many_broadcasts_there_were() {
+    let mut world = World::new();
+    for (conn, name) in [(1, "web1"), (2, "web2"), (3, "web3")] {
+        world.live(conn, name);
+    }
+    world.subscribe(1);
+    world.subscribe(2);
+    world.pass(1);
+    for _ in 0..3 {
+        assert_eq!(world.submit("*").broadcasts().len(), 1);
+    }
+    let heartbeat = settings().heartbeat.as_secs();
+    let out = world.pass(heartbeat - 1);
+    assert_eq!((counts(&out, 1), counts(&out, 2)), (vec![], vec![]), "one message for many broadcasts");
+    let out = world.pass(1);
+    assert_eq!((counts(&out, 1), counts(&out, 2)), (vec![3], vec![3]));
+    assert!(counts(&out, 3).is_empty(), "its orders came over its own channel");
+    let out = world.pass(2 * heartbeat);
+    assert!(counts(&out, 1).is_empty(), "told once: {out:?}");
+}
+
+#[test]
+fn the_last_broadcast_of_an_epoch_is_counted_before_the_next_one_begins() {
+    let mut world = World::new();
+    world.live(1, "web1");
+    world.subscribe(1);
+    let out = world.submit("*");
+    let [ToMinion::Epoch(epoch)] = out.sent(1)[..] else { panic!("{out:?}") };
+    let mut reader = Reader::new();
+    reader.install(epoch).expect("an epoch");
+    // It is taken off the wire, and somebody is let in.
+    world.knock(2, "web2");
+    let out = world.act(Act::Accept, "web2");
+    let [ToMinion::Counted(counted)] = out.sent(1)[..] else { panic!("{out:?}") };
+    reader.count(counted);
+    assert!(reader.is_behind());
+    let out = world.pass(1);
+    assert!(matches!(out.sent(1)[..], [ToMinion::Epoch(_)]), "the next epoch, and nothing twice: {out:?}");
+}

@@ -182,6 +182,26 @@ fn a_queued_order_waits_for_its_minion_and_expires() {
 }
 
 #[test]
+fn a_wall_clock_that_is_set_ends_no_queued_order_and_keeps_none() {
+    for days in [-3, 3] {
+        let mut world = World::new();
+        world.live(1, "web1");
+        world.live(2, "web2");
+        world.input(Input::Closed { conn: ConnId(1), why: "peer_gone" });
+        world.input(Input::Closed { conn: ConnId(2), why: "peer_gone" });
+        let mut queued = request("*", "cmd.run");
+        queued.delivery = Delivery::Queue { ttl_ms: 60_000 };
+        world.ask(Ask::Submit { request: queued, idempotency: None });
+        world.now.wall = world.now.wall.plus_micros(days * 86_400_000_000);
+        assert!(world.pass(20).endings().is_empty(), "{days} days");
+        let out = world.start(3, "web1", "another journal", &[]);
+        assert_eq!(out.orders(3)[0].expires_in_ms, Some(40_000), "{days} days");
+        assert!(world.pass(39).endings().is_empty(), "{days} days");
+        assert_eq!(world.pass(1).endings(), [("web2".to_owned(), Ending::Expired)], "{days} days");
+    }
+}
+
+#[test]
 fn a_backlog_is_handed_out_as_it_can_be_held() {
     let mut world = World::new();
     world.live(1, "web1");
