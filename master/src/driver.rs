@@ -18,14 +18,14 @@ use brine_local::supervisor::Supervisor;
 use brine_pki::handshake::master::{Agreement, Succession};
 use brine_pki::key::PrivateKey;
 use brine_protocol::Fingerprint;
-use brine_protocol::control::{Event, MasterState};
+use brine_protocol::control::{Event, MasterState, Problem, ProblemKind};
 use brine_protocol::time::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::bundles::Bundles;
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::engine::{Engine, Input, ModuleStep, Now, Output};
+use crate::engine::{Answer, Engine, Input, ModuleStep, Now, Output};
 use crate::gate::Gate;
 use crate::master_key::KeyFiles;
 use crate::store::Store;
@@ -165,6 +165,10 @@ impl Driver {
             }
             let mut ordered = Vec::new();
             for input in batch.drain(..) {
+                if let Some(refusal) = self.refusal(&input) {
+                    hands.perform(refusal);
+                    continue;
+                }
                 self.engine.handle(input, self.clock.now());
                 while let Some(output) = self.engine.poll_output() {
                     match output {
@@ -220,6 +224,22 @@ impl Driver {
         self.supervisor.stopping();
         writer.finish().await;
         Ok(self.engine.trust().save()?)
+    }
+
+    /// Why the disk takes no line of the ledger now, if that is known. The line is written in the loop: on a
+    /// disk that stands still it would hold up everybody, and a ledger whose end cannot even be cut off takes
+    /// no further line.
+    fn ledger_problem(&self) -> Option<String> {
+        self.desk.stuck(Instant::now()).or_else(|| disk::read_only(&self.disk))
+    }
+
+    /// The answer to a decision about trust that is not even tried.
+    fn refusal(&self, input: &Input) -> Option<Output> {
+        let Input::Request(request) = input else { return None };
+        let _ = request.ask.about_trust()?;
+        let detail = format!("nothing was done: {}", self.ledger_problem()?);
+        let answer = Box::new(Answer::Refused(Problem::new(ProblemKind::Degraded, detail)));
+        Some(Output::AnswerNow { request: request.id, answer })
     }
 
     /// Why the disk takes no new orders, if it does not.

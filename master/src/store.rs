@@ -12,12 +12,12 @@
 mod bucket;
 mod buckets;
 mod ceiling;
+mod database;
 mod guard;
 mod list;
-mod witness;
+mod redo;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
@@ -31,9 +31,10 @@ use serde_json::{Map, Value};
 
 use bucket::{Bucket, Span};
 use ceiling::Ceiling;
-use guard::{Blobs, PANICKED, commit, open_guarded, set_aside};
+use database::{Database, open_or_rebuild};
+use guard::looked_at;
 pub use list::Page;
-use witness::Witness;
+use redo::Batch;
 
 /// Something to be written.
 #[derive(Debug, Clone, PartialEq)]
@@ -195,9 +196,7 @@ pub struct Store {
     path: PathBuf,
     id: String,
     options: StoreOptions,
-    facts: sled::Db,
-    facts_blobs: Blobs,
-    facts_witness: Witness,
+    facts: Database,
     buckets: RwLock<BTreeMap<Span, Arc<Bucket>>>,
     ceiling: Ceiling,
 }
@@ -232,7 +231,7 @@ impl Store {
         let id = read_or_make_id(&path.join("id"))?;
         let mut warnings = Vec::new();
         let facts_path = path.join("facts");
-        let (facts, facts_witness) = open_facts(&facts_path, options.cache_bytes / 4, &mut warnings)?;
+        let facts = open_facts(&facts_path, options.cache_bytes / 4, &mut warnings)?;
         let mut buckets = BTreeMap::new();
         for span in Span::found_in(path)? {
             let (bucket, said) = Bucket::open(path, span, options.cache_bytes / 4)?;
@@ -242,16 +241,8 @@ impl Store {
             }
         }
         let ceiling = Ceiling::open(ceiling)?;
-        let store = Self {
-            path: path.to_owned(),
-            id,
-            options,
-            facts,
-            facts_blobs: Blobs::default(),
-            facts_witness,
-            buckets: RwLock::new(buckets),
-            ceiling,
-        };
+        let store =
+            Self { path: path.to_owned(), id, options, facts, buckets: RwLock::new(buckets), ceiling };
         Ok((store, warnings))
     }
 
@@ -282,25 +273,24 @@ impl Store {
     /// The disk is full, read-only or broken.
     pub fn commit(&self, records: &[Record]) -> Result<(), StoreError> {
         self.look_for_room()?;
-        let mut batches: BTreeMap<Span, (Arc<Bucket>, sled::Batch, bool)> = BTreeMap::new();
-        let mut facts: Option<sled::Batch> = None;
+        let mut batches: BTreeMap<Span, (Arc<Bucket>, Batch)> = BTreeMap::new();
+        let mut facts = Batch::default();
         let mut told = BTreeSet::new();
         for record in records {
             // A report is judged by what is stored, and what it is late for may stand before it here.
             if let Record::Row { jid, id, .. } | Record::Report { jid, id, .. } = record
                 && !told.insert((jid, id))
-                && let Some((bucket, batch, _)) = batches.remove(&self.bucket_of(record)?.span())
+                && let Some((bucket, batch)) = batches.remove(&self.bucket_of(record)?.span())
             {
-                // What is told twice goes into the same bucket below, and makes this durable too.
-                bucket.write(batch)?;
+                bucket.db.commit(&batch)?;
             }
             match record {
                 Record::Ceiling(time) => self.ceiling.raise(*time)?,
                 Record::Facts(id, known) => {
                     let value = serde_json::to_vec(known).expect("facts are plain data");
-                    facts.get_or_insert_default().insert(id.as_str().as_bytes(), value);
+                    facts.insert(id.as_str(), value);
                 }
-                Record::Forget(id) => facts.get_or_insert_default().remove(id.as_str().as_bytes()),
+                Record::Forget(id) => facts.remove(id.as_str()),
                 Record::Job(_)
                 | Record::Row { .. }
                 | Record::Report { .. }
@@ -310,23 +300,16 @@ impl Store {
                 | Record::Idempotency { .. }
                 | Record::Event(_) => {
                     let bucket = self.bucket_of(record)?;
-                    let (bucket, batch, is_due) = batches
-                        .entry(bucket.span())
-                        .or_insert_with(|| (bucket, sled::Batch::default(), false));
-                    *is_due |= bucket.add(batch, record, self.options.orphans_per_minion)?;
+                    let (bucket, batch) =
+                        batches.entry(bucket.span()).or_insert_with(|| (bucket, Batch::default()));
+                    bucket.add(batch, record, self.options.orphans_per_minion)?;
                 }
             }
         }
-        for (bucket, batch, is_due) in batches.into_values() {
-            // Who repeats what is known, or goes on beyond what is kept, makes the disk no work.
-            if is_due || bucket.is_dirty() {
-                bucket.apply(batch)?;
-            }
+        for (bucket, batch) in batches.into_values() {
+            bucket.db.commit(&batch)?;
         }
-        if let Some(batch) = facts {
-            let path = self.path.join("facts");
-            commit(&self.facts, batch, &path, &self.facts_blobs, &self.facts_witness)?;
-        }
+        self.facts.commit(&facts)?;
         Ok(())
     }
 
@@ -402,28 +385,19 @@ impl Store {
 }
 
 /// Opens what is known of each minion; what is damaged is set aside, and nothing is known.
-fn open_facts(
-    path: &Path,
-    cache_bytes: u64,
-    warnings: &mut Vec<String>,
-) -> Result<(sled::Db, Witness), StoreError> {
-    const HOLDS: &str = "what is known of each minion";
+fn open_facts(path: &Path, cache_bytes: u64, warnings: &mut Vec<String>) -> Result<Database, StoreError> {
+    let open = || {
+        let opened = Database::open(path, cache_bytes)?;
+        Ok(opened.and_then(|(facts, said)| {
+            looked_at(facts, |facts| read_facts(facts, path).map(drop)).map(|facts| (facts, said))
+        }))
+    };
     for _ in 0..2 {
-        let (db, said) = open_guarded(path, cache_bytes, HOLDS)?;
+        let (facts, said) = open_or_rebuild(path, "what is known of each minion", open)?;
         warnings.extend(said);
-        let Some(db) = db else { continue };
-        let witness = catch_unwind(AssertUnwindSafe(|| {
-            let witness = Witness::open(&db, path)?;
-            read_facts(&db, path).map(|_| witness)
-        }));
-        let why = match witness {
-            Ok(Ok(witness)) => return Ok((db, witness)),
-            Ok(Err(error)) => error.to_string(),
-            Err(_panic) => PANICKED.to_owned(),
-        };
-        // Closing what panicked once would panic again.
-        std::mem::forget(db);
-        warnings.push(set_aside(path, HOLDS, &why)?);
+        if let Some(facts) = facts {
+            return Ok(facts);
+        }
     }
     Err(StoreError::database(path, &"cannot be made anew"))
 }

@@ -101,6 +101,8 @@ fn a_running_job_is_cancelled_and_sigterm_says_bye() {
     eventually("the job runs", || minion.log().contains("test.sleep"));
     let pid = nix::unistd::Pid::from_raw(minion.child.id().cast_signed());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    // What the stop killed is told before the goodbye.
+    assert_eq!(session.returned().1, "interrupted");
     assert_eq!(session.hear(), ToMaster::Bye);
     assert!(minion.child.wait().unwrap().success());
 }

@@ -138,10 +138,16 @@ fn damage(folder: &Path, chance: &mut Chance) -> String {
 #[derive(Debug, Default)]
 struct Tally {
     whole: usize,
+    /// Made anew from its redo files, with all that was in it.
+    anew: usize,
+    /// Set aside with something that is lost.
     aside: usize,
     /// Jobs of a bucket that opened, of which one thing cannot be read, which is said.
     errors: usize,
 }
+
+/// How a line ends that says that nothing is.
+const ALL: &str = "nothing is lost";
 
 /// The start of the master, a look at all that was stored, and a commit into each bucket.
 fn look(folder: &Path, tally: &mut Tally) {
@@ -152,8 +158,10 @@ fn look(folder: &Path, tally: &mut Tally) {
     store.events(100).expect("reads");
     store.last_jid().expect("reads");
     let facts: BTreeMap<_, _> = store.facts().expect("reads").into_iter().collect();
-    let facts_are_aside = said.contains("set aside") && said.contains("what is known of each minion");
-    assert_eq!(facts.len(), if facts_are_aside { 0 } else { 2 }, "{said}");
+    let is_lost = |holds: &str| {
+        said.lines().any(|line| line.contains("set aside") && line.contains(holds) && !line.ends_with(ALL))
+    };
+    assert!(facts.len() == 2 || is_lost("what is known of each minion"), "{said}");
     assert!(facts.values().all(|facts| facts.journal == "j2"), "{facts:?}");
     for bucket in 0..BUCKETS {
         let start = DAY + bucket * BUCKET;
@@ -162,28 +170,30 @@ fn look(folder: &Path, tally: &mut Tally) {
             Timestamp(start * 1_000_000),
             Timestamp((start + BUCKET) * 1_000_000)
         );
-        let is_aside = said.lines().any(|line| line.contains("set aside") && line.contains(&range));
+        let is_aside = is_lost(&range);
+        tally.anew += said.lines().filter(|line| line.contains(&range) && line.ends_with(ALL)).count();
         tally.aside += usize::from(is_aside);
         tally.whole += usize::from(!is_aside);
         for n in 0..JOBS {
             let expected = job(bucket, n);
             match store.job(expected.jid) {
                 Ok(None) => assert!(is_aside, "job {} is gone without a word:\n{said}", expected.jid),
-                Ok(Some(job)) => assert!(!is_aside && job == *expected, "{job:?}"),
+                Ok(Some(job)) => assert!(job == *expected, "{job:?}"),
                 Err(_) => tally.errors += 1,
             }
             let (rows, ended) = (store.rows(expected.jid), if n < JOBS - 1 { 2 } else { 1 });
             match rows {
-                Ok(rows) if is_aside => assert!(rows.is_empty()),
                 Ok(rows) => {
-                    assert_eq!(rows.len(), ended, "rows of {}:\n{said}", expected.jid);
+                    let is_right = rows.len() == ended || is_aside && rows.len() < ended;
+                    assert!(is_right, "rows of {}:\n{said}", expected.jid);
                     let is_right = rows.values().all(|found| found.ending.as_ref() == Some(&row(n).ending));
                     assert!(is_right, "a row of {} says what nobody said", expected.jid);
                 }
                 Err(_) => tally.errors += 1,
             }
             let is_open = open_jobs.contains(&expected.jid);
-            assert_eq!(is_open, !is_aside && n == JOBS - 1, "job {} of:\n{said}", expected.jid);
+            let is_right = is_open == (n == JOBS - 1) || is_aside && !is_open;
+            assert!(is_right, "job {} of:\n{said}", expected.jid);
         }
         let fresh = job(bucket, JOBS + 1);
         let late = Record::Report { jid: job(bucket, 1).jid, id: id("a"), row: Box::new(row(77)) };
@@ -205,7 +215,10 @@ fn a_store_damaged_anywhere_answers_right_or_says_what_it_lost() {
         look_at_copy(pristine.path(), &mut tally, |folder| damage(folder, &mut chance));
     }
     println!("disk: {rounds} damages: {tally:?}");
-    assert!(rounds < 16 || tally.aside > 0, "damage that nobody notices proves nothing: {tally:?}");
+    assert!(
+        rounds < 16 || tally.anew + tally.aside > 0,
+        "damage that nobody notices proves nothing: {tally:?}"
+    );
 }
 
 fn look_at_copy(pristine: &Path, tally: &mut Tally, damage: impl FnOnce(&Path) -> String) {

@@ -60,6 +60,11 @@ impl World {
         self.fleet.start_master_by(command);
     }
 
+    fn is_complete(&mut self) {
+        self.checker.settle(&self.fleet.api(), 0, 60.0);
+        self.checker.check_counters(&IDS);
+    }
+
     fn until_all_are_up(&self) {
         eventually(20.0, "all minions are up", || IDS.iter().all(|id| self.fleet.presence(id) == "up"));
     }
@@ -154,13 +159,21 @@ fn round(world: &mut World, number: usize, chance: &mut Chance) -> (Cut, Taken, 
     (cut, taken, told)
 }
 
+/// Cuts of one store. Of the last 8 MiB that were written nothing is lost whatever a cut leaves of sled's
+/// files: sectors in any order. Of what is older that holds only where they are lost from some place on.
+const WORLD: usize = 10;
+
 #[test]
 fn a_power_cut_loses_nothing_that_was_acknowledged() {
     let (seed, rounds) = (seed(), usize::try_from(number("DISK_ROUNDS").unwrap_or(10)).expect("rounds"));
     let begun = Instant::now();
     let mut world = World::begin();
-    let (mut all, mut records, mut endings) = (Taken::default(), 0, 0);
+    let (mut all, mut jobs, mut records, mut endings) = (Taken::default(), 0, 0, 0);
     for number in 0..rounds {
+        if number > 0 && number % WORLD == 0 {
+            world.is_complete();
+            world = World::begin();
+        }
         world.until_all_are_up();
         let from = world.checker.len();
         let (cut, taken, told) = round(&mut world, number, &mut Chance(seed ^ (number as u64) << 32));
@@ -180,16 +193,15 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
         no_return_is_lost(&world.fleet, &told.orders, &cut);
         all += taken;
         (records, endings) = (records + told.records.len(), endings + told.endings.len());
+        jobs += told.orders.len();
     }
-    world.checker.settle(&world.fleet.api(), 0, 60.0);
-    world.checker.check_counters(&IDS);
+    world.is_complete();
     assert!(
         rounds < 10 || all.writes > 0 && all.torn > 0 && all.names > 0,
         "cuts that take nothing prove nothing: {all:?}"
     );
     println!(
-        "disk: {rounds} cuts, {} jobs, {records} decisions, {endings} endings told, {all:?}, endings {:?}, {:?}",
-        world.checker.len(),
+        "disk: {rounds} cuts, {jobs} jobs, {records} decisions, {endings} endings told, {all:?}, endings of the last {WORLD} {:?}, {:?}",
         world.checker.endings(),
         begun.elapsed()
     );

@@ -122,15 +122,11 @@ impl Disk {
         let events = self.events();
         let mut taken = Taken::default();
         let paths = self.inodes();
-        let store = self.root.join("var/lib/brine/master/store");
         for ino in replay::written(&events) {
             if let Some(path) = paths.get(&ino) {
                 let bytes = fs::read(path).expect("a file of ours");
-                // What sled does when a later segment is on disk and the end of the one before is not: see
-                // docs/reliability.md. DISK_SCATTER=1 shows it.
-                let is_in_order = path.starts_with(&store) && std::env::var_os("DISK_SCATTER").is_none();
                 let chance = chance.as_deref_mut();
-                let left = replay::after_cut(&events, ino, bytes, chance, is_in_order, &mut taken);
+                let left = replay::after_cut(&events, ino, bytes, chance, &mut taken);
                 fs::write(path, left).expect("a file of ours");
             }
         }

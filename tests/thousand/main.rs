@@ -36,7 +36,7 @@ const ATTACK_S: f64 = 8.0;
 const BAD: usize = 1000;
 
 const KIB: u64 = 1024;
-const MESSAGE_MAX: u64 = 256 * KIB;
+const MESSAGE_MAX: u64 = 64 * KIB;
 const SEND_QUEUE_MAX: u64 = 1024 * KIB;
 const ARGUMENTS_MAX: u64 = 64 * 1024 * KIB;
 const STORE_CACHE: u64 = 8 * 1024 * KIB;

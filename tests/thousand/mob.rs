@@ -30,13 +30,13 @@ const INSIDER: &str = "evil-";
 pub enum Kind {
     /// Connects and says nothing.
     Silent,
-    /// A byte every 100 ms, of a greeting or of a message.
+    /// A byte every 500 ms, of a greeting or of a message.
     Slow,
     /// Goes through greeting and READY, takes the Offer, says no Hello.
     Half,
     /// Subscribes without a token and never reads.
     Deaf,
-    /// Knocks with a key that nobody has accepted, and beats or knocks again after 250 ms; never reads.
+    /// Knocks with a key that nobody has accepted, and beats or knocks again after 500 ms; never reads.
     Unknown,
     /// Sends random bytes.
     Garbage,
@@ -52,7 +52,7 @@ pub enum Kind {
     Flood,
     /// Accepted: returns as large as a message may be, then one that is larger.
     Oversized,
-    /// Accepted: has orders of 64 KiB sent to it and reads neither these nor broadcasts.
+    /// Accepted: has orders of 32 KiB sent to it and reads neither these nor broadcasts.
     Unread,
 }
 
@@ -77,9 +77,8 @@ impl Kind {
     /// The pause between the end of one connection and the next.
     fn rest(self) -> Duration {
         Duration::from_millis(match self {
-            Self::Silent | Self::Slow | Self::Half | Self::Deaf | Self::Unknown => 100,
-            Self::Storm => 200,
-            _ => 500,
+            Self::Silent | Self::Slow | Self::Half | Self::Deaf | Self::Unknown => 400,
+            _ => 1000,
         })
     }
 }

@@ -171,16 +171,18 @@ impl Desk {
     /// Why the store cannot be written, if it cannot.
     pub(super) fn write_problem(&self, now: Instant) -> Option<String> {
         let problem = self.write_problem.lock().expect("no holder panics").clone();
+        problem.or_else(|| self.stuck(now))
+    }
+
+    /// That a write of the store takes too long, if it does.
+    pub(super) fn stuck(&self, now: Instant) -> Option<String> {
         let since = *self.writing.lock().expect("no holder panics");
-        let is_stuck = since.is_some_and(|since| now.saturating_duration_since(since) >= STUCK);
-        problem.or_else(|| {
-            is_stuck.then(|| {
-                format!(
-                    "the disk has not finished a write of the store for more than {} s; what was accepted waits \
-                     for it, and new orders are refused",
-                    STUCK.as_secs()
-                )
-            })
+        since.filter(|since| now.saturating_duration_since(*since) >= STUCK).map(|_| {
+            format!(
+                "the disk has not finished a write of the store for more than {} s; what was accepted waits for \
+                 it, and new orders are refused",
+                STUCK.as_secs()
+            )
         })
     }
 }

@@ -154,6 +154,10 @@ impl Driver {
     /// Offers another config from now on: its secret is fresh, and it says what is announced.
     fn configure(&mut self, work: &mut KeyWork) {
         let now = self.clock.now();
+        if let Some(problem) = self.ledger_problem() {
+            work.config_due = now.steady + RETRY;
+            return tracing::error!("cannot rotate the key-agreement config, keeping the old one: {problem}");
+        }
         let successor = self.engine.successor();
         match new_agreement(self.engine.trust(), self.keys.key(), successor, now.wall) {
             Ok(agreement) => {

@@ -92,7 +92,7 @@ impl<L: Log> Engine<L> {
 
 impl Ask {
     /// The verb and the subject of an act about trust.
-    pub(super) fn about_trust(&self) -> Option<(Verb, String)> {
+    pub(crate) fn about_trust(&self) -> Option<(Verb, String)> {
         match self {
             Ask::Act(request) => {
                 let act = request.act.name();

@@ -15,23 +15,26 @@
 //! needs no JSON. One batch is atomic because there is one tree.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use brine_protocol::control::{Event, JobRow};
-use brine_protocol::job::Job;
+use brine_protocol::job::{Ending, Job, Returned};
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Jid, MinionId};
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::guard::{Blobs, PANICKED, commit, open_guarded, set_aside};
-use super::witness::Witness;
+use super::database::{Database, open_or_rebuild};
+use super::guard::looked_at;
+use super::redo::Batch;
 use super::{OpenJob, Record, Row, StoreError};
 
 /// Late reports kept per row: a minion that repeats itself differently is broken.
 const LATE_MAX: usize = 8;
+
+/// Bytes that are kept of a report on a job that is not known here; a larger one loses its value.
+const ORPHAN_MAX: usize = 16 * 1024;
 
 /// A stretch of time in seconds since 1970: start included, end not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,10 +128,7 @@ impl Jids {
 pub(super) struct Bucket {
     span: Span,
     path: PathBuf,
-    pub(super) db: sled::Db,
-    pub(super) blobs: Blobs,
-    witness: Witness,
-    is_dirty: AtomicBool,
+    pub(super) db: Database,
 }
 
 impl Bucket {
@@ -138,26 +138,13 @@ impl Bucket {
         cache_bytes: u64,
     ) -> Result<(Option<Self>, Option<String>), StoreError> {
         let path = folder.join(span.folder());
-        let (db, said) = open_guarded(&path, cache_bytes, &span.to_string())?;
-        let Some(db) = db else {
-            return Ok((None, said));
-        };
-        // A database that lost its end may open, and panic or be damaged when it is read.
-        let bucket = catch_unwind(AssertUnwindSafe(|| {
-            let witness = Witness::open(&db, &path)?;
-            let (path, db) = (path.clone(), db.clone());
-            let is_dirty = AtomicBool::new(false);
-            let bucket = Self { span, path, db, blobs: Blobs::default(), witness, is_dirty };
-            bucket.try_reading().map(|()| bucket)
-        }));
-        let why = match bucket {
-            Ok(Ok(bucket)) => return Ok((Some(bucket), said)),
-            Ok(Err(error)) => error.to_string(),
-            Err(_panic) => PANICKED.to_owned(),
-        };
-        // Closing what panicked once would panic again.
-        std::mem::forget(db);
-        set_aside(&path, &span.to_string(), &why).map(|said| (None, Some(said)))
+        open_or_rebuild(&path, &span.to_string(), || {
+            let opened = Database::open(&path, cache_bytes)?;
+            Ok(opened.and_then(|(db, said)| {
+                let bucket = Self { span, path: path.clone(), db };
+                looked_at(bucket, Self::try_reading).map(|bucket| (bucket, said))
+            }))
+        })
     }
 
     /// Reads what a starting master reads.
@@ -179,14 +166,14 @@ impl Bucket {
         StoreError::Value { path: self.path.clone(), key: String::from_utf8_lossy(key).into_owned() }
     }
 
-    /// Adds a record to a batch, and says whether there was anything to add. Reads only what the batch
-    /// cannot have changed: a minion's report is judged by what is stored before it.
+    /// Adds a record to a batch. Reads only what the batch cannot have changed: a minion's
+    /// report is judged by what is stored before it.
     pub(super) fn add(
         &self,
-        batch: &mut sled::Batch,
+        batch: &mut Batch,
         record: &Record,
         orphans_max: usize,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<(), StoreError> {
         let json = |value: &Row| serde_json::to_vec(value).expect("a row is plain data");
         match record {
             Record::Job(job) => {
@@ -194,15 +181,15 @@ impl Bucket {
                     format!("j/{}", job.jid).as_bytes(),
                     serde_json::to_vec(job).expect("a job is plain data"),
                 );
-                batch.insert(format!("o/{}", job.jid).as_bytes(), &[]);
+                batch.insert(format!("o/{}", job.jid).as_bytes(), []);
             }
             Record::Row { jid, id, row } => {
                 let mark = if row.ending.retcode() == Some(0) { b'+' } else { b'-' };
                 let value = [&[mark], &json(row)[..]].concat();
                 batch.insert(format!("r/{jid}/{id}").as_bytes(), value);
             }
-            Record::Report { jid, id, row } => return self.add_report(batch, *jid, id, row, orphans_max),
-            Record::Handed { jid, id } => batch.insert(format!("h/{jid}/{id}").as_bytes(), &[]),
+            Record::Report { jid, id, row } => self.add_report(batch, *jid, id, row, orphans_max)?,
+            Record::Handed { jid, id } => batch.insert(format!("h/{jid}/{id}").as_bytes(), []),
             Record::Cancelled { jid, by } => batch.insert(format!("c/{jid}").as_bytes(), by.as_bytes()),
             Record::Closed(jid) => {
                 batch.remove(format!("o/{jid}").as_bytes());
@@ -218,19 +205,18 @@ impl Bucket {
             }
             Record::Facts(..) | Record::Forget(_) | Record::Ceiling(_) => {}
         }
-        Ok(true)
+        Ok(())
     }
 
     fn add_report(
         &self,
-        batch: &mut sled::Batch,
+        batch: &mut Batch,
         jid: Jid,
         id: &MinionId,
         row: &Row,
         orphans_max: usize,
-    ) -> Result<bool, StoreError> {
-        let value = serde_json::to_vec(row).expect("a row is plain data");
-        let is_same = |stored: &[u8]| {
+    ) -> Result<(), StoreError> {
+        let is_same = |stored: &[u8], row: &Row| {
             serde_json::from_slice::<Row>(stored).is_ok_and(|stored| stored.ending == row.ending)
         };
         let known = match self.db.get(format!("r/{jid}/{id}")) {
@@ -238,48 +224,55 @@ impl Bucket {
             // One that cannot be read must not stop all that is to be written, for ever.
             Err(_) => Some(sled::IVec::default()),
         };
-        let (prefix, max) = match known {
-            Some(stored) if is_same(stored.get(1..).unwrap_or_default()) => return Ok(false),
-            Some(_) => (format!("l/{jid}/{id}/"), LATE_MAX),
-            None => (format!("x/{id}/"), orphans_max),
+        let Some(known) = known else {
+            return self.add_orphan(batch, jid, id, row, orphans_max);
         };
-        let is_late = known_is_late(&prefix);
-        let orphan = format!("{prefix}{jid}");
-        // Only what may be this very report is parsed: of orphans there may be many, and each may be large.
-        let like_it = if is_late { &prefix } else { &orphan };
-        for item in self.db.scan_prefix(like_it) {
+        if is_same(known.get(1..).unwrap_or_default(), row) {
+            return Ok(());
+        }
+        let (prefix, mut count) = (format!("l/{jid}/{id}/"), 0);
+        for item in self.db.scan_prefix(&prefix) {
             let (_, stored) = item.map_err(|error| self.failed(&error))?;
-            if is_same(&stored) {
-                return Ok(false);
+            if is_same(&stored, row) {
+                return Ok(());
             }
+            count += 1;
+        }
+        if count < LATE_MAX {
+            let value = serde_json::to_vec(row).expect("a row is plain data");
+            batch.insert(format!("{prefix}{count}").as_bytes(), value);
+        }
+        Ok(())
+    }
+
+    /// A report on a job that nobody gave, as far as is known here. A minion may say as many and as large
+    /// ones as it likes: what is compared, counted and kept is little.
+    fn add_orphan(
+        &self,
+        batch: &mut Batch,
+        jid: Jid,
+        id: &MinionId,
+        row: &Row,
+        orphans_max: usize,
+    ) -> Result<(), StoreError> {
+        let mut value = serde_json::to_vec(row).expect("a row is plain data");
+        if value.len() > ORPHAN_MAX {
+            let Ending::Returned(returned) = &row.ending else { return Ok(()) };
+            let cut = Returned { value: Value::Null, truncated: true, ..*returned };
+            value = serde_json::to_vec(&Row { ending: Ending::Returned(cut), at: row.at })
+                .expect("a row is plain data");
+        }
+        let (prefix, orphan) = (format!("x/{id}/"), format!("x/{id}/{jid}"));
+        if self.db.contains_key(&orphan).map_err(|error| self.failed(&error))? {
+            return Ok(());
         }
         let mut count = 0;
-        for key in self.db.scan_prefix(&prefix).keys().take(max) {
+        for key in self.db.scan_prefix(&prefix).keys().take(orphans_max) {
             count += key.map(|_| 1).map_err(|error| self.failed(&error))?;
         }
-        if count < max {
-            let name = if is_late { format!("{prefix}{count}") } else { orphan };
-            batch.insert(name.as_bytes(), value);
+        if count < orphans_max {
+            batch.insert(orphan.as_bytes(), value);
         }
-        Ok(count < max)
-    }
-
-    /// Writes a batch, which is durable after the next that is applied.
-    pub(super) fn write(&self, batch: sled::Batch) -> Result<(), StoreError> {
-        self.is_dirty.store(true, Ordering::Relaxed);
-        self.db.apply_batch(batch).map_err(|error| StoreError::broken(&self.path, &error))
-    }
-
-    /// Whether something is written that was not flushed.
-    pub(super) fn is_dirty(&self) -> bool {
-        self.is_dirty.load(Ordering::Relaxed)
-    }
-
-    /// Writes a batch and makes it durable, with all before it.
-    pub(super) fn apply(&self, batch: sled::Batch) -> Result<(), StoreError> {
-        self.is_dirty.store(true, Ordering::Relaxed);
-        commit(&self.db, batch, &self.path, &self.blobs, &self.witness)?;
-        self.is_dirty.store(false, Ordering::Relaxed);
         Ok(())
     }
 
@@ -433,8 +426,4 @@ impl Bucket {
     pub(super) fn remove(&self) -> Result<(), StoreError> {
         std::fs::remove_dir_all(&self.path).map_err(|error| StoreError::database(&self.path, &error))
     }
-}
-
-fn known_is_late(prefix: &str) -> bool {
-    prefix.starts_with("l/")
 }

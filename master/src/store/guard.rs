@@ -3,80 +3,82 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use brine_local::file;
 
 use super::StoreError;
-use super::witness::Witness;
 
 /// What is said of a database that could not even say what is wrong with it.
 pub(super) const PANICKED: &str = "opening or reading it fails badly";
 
+/// What was opened, or why it is damaged.
+pub(super) type Whole<T> = Result<T, String>;
+
 /// Opens a database, and mends what is known to happen to sled 0.34 after a crash: a damaged
-/// snapshot is rebuilt from the log; a database that cannot be opened even so is set aside.
-/// Gives no database, and says so, in that last case.
-pub(super) fn open_guarded(
-    path: &Path,
-    cache_bytes: u64,
-    holds: &str,
-) -> Result<(Option<sled::Db>, Option<String>), StoreError> {
+/// snapshot is rebuilt from the log, and a sentence says so.
+///
+/// # Errors
+/// The disk cannot be read or written.
+pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<Whole<(sled::Db, Option<String>)>, StoreError> {
     let open = || {
         catch_unwind(AssertUnwindSafe(|| {
             sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None).open()
         }))
     };
     files_of(path).for_each(|file| file::read_anew(&file));
-    let why = match open() {
-        Ok(Ok(db)) => return kept(path).map(|()| (Some(db), None)),
-        Ok(Err(sled::Error::Io(error))) if !is_damage(&error) => {
-            return Err(StoreError::database(path, &error));
-        }
+    match open() {
+        Ok(Ok(db)) => keep(path).map(|()| Ok((db, None))),
+        Ok(Err(sled::Error::Io(error))) if !is_damage(&error) => Err(StoreError::database(path, &error)),
         Ok(Err(error)) => {
             for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
                 if entry.file_name().to_string_lossy().starts_with("snap.") {
                     std::fs::remove_file(entry.path()).map_err(|error| StoreError::database(path, &error))?;
                 }
             }
-            if let Ok(Ok(db)) = open() {
-                let said = format!(
-                    "{}: a damaged snapshot was rebuilt from the log; nothing is lost",
-                    path.display()
-                );
-                return kept(path).map(|()| (Some(db), Some(said)));
-            }
-            error.to_string()
+            let Ok(Ok(db)) = open() else { return Ok(Err(error.to_string())) };
+            let said =
+                format!("{}: a damaged snapshot was rebuilt from the log; nothing is lost", path.display());
+            keep(path).map(|()| Ok((db, Some(said))))
         }
-        Err(_panic) => PANICKED.to_owned(),
-    };
-    set_aside(path, holds, &why).map(|said| (None, Some(said)))
+        Err(_panic) => Ok(Err(PANICKED.to_owned())),
+    }
 }
 
 /// Whether an error is the database's own, and not one of this moment or of its surroundings.
-fn is_damage(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
-    matches!(error.kind(), InvalidData | InvalidInput | NotFound | UnexpectedEof)
+pub(super) fn is_damage(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{AlreadyExists, InvalidData, InvalidInput, NotFound, UnexpectedEof};
+    matches!(error.kind(), AlreadyExists | InvalidData | InvalidInput | NotFound | UnexpectedEof)
         || error.raw_os_error() == Some(nix::libc::EIO)
 }
 
 /// sled flushes neither its settings nor any name.
-fn kept(path: &Path) -> Result<(), StoreError> {
+fn keep(path: &Path) -> Result<(), StoreError> {
     let flushed = files_of(path).try_for_each(|file| file.sync_all()).and_then(|()| sync_all(path));
     flushed.map_err(|error| StoreError::database(path, &error))?;
     Ok(file::sync_folder(path)?)
 }
 
-/// Takes a folder out of the way, and says so.
-pub(super) fn set_aside(path: &Path, holds: &str, why: &str) -> Result<String, StoreError> {
+/// What was opened, if it can be read without an error or a panic. A database that lost its end may open,
+/// and panic or be damaged when it is read.
+pub(super) fn looked_at<T>(opened: T, look: impl FnOnce(&T) -> Result<(), StoreError>) -> Whole<T> {
+    let why = match catch_unwind(AssertUnwindSafe(|| look(&opened))) {
+        Ok(Ok(())) => return Ok(opened),
+        Ok(Err(error)) => error.to_string(),
+        Err(_panic) => PANICKED.to_owned(),
+    };
+    // Closing what panicked once would panic again.
+    std::mem::forget(opened);
+    Err(why)
+}
+
+/// Takes a folder out of the way, and says where it is now.
+pub(super) fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
     let aside = aside(path);
     std::fs::rename(path, &aside).map_err(|error| StoreError::database(path, &error))?;
-    let (path, aside) = (path.display(), aside.display());
-    Ok(format!("{path} is damaged ({why}) and was set aside as {aside}: it holds {holds}"))
+    Ok(aside)
 }
 
 fn aside(path: &Path) -> PathBuf {
@@ -99,78 +101,40 @@ fn aside(path: &Path) -> PathBuf {
 #[derive(Debug, Default)]
 pub(super) struct Blobs {
     pub(super) flushed: Mutex<BTreeSet<OsString>>,
-    /// A flush has failed: what is not flushed yet has to be written again first.
-    is_doubtful: AtomicBool,
 }
 
 impl Blobs {
-    fn sync(&self, path: &Path) -> Result<(), StoreError> {
-        let folder = path.join("blobs");
-        let failed = |error| StoreError::database(path, &error);
+    fn flush(&self, folder: &Path) -> std::io::Result<()> {
         let mut flushed = self.flushed.lock().expect("no holder panics");
         let mut found = BTreeSet::new();
-        for entry in std::fs::read_dir(&folder).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            if !flushed.contains(&name) && !self.sync_one(&folder.join(&name)).map_err(failed)? {
-                continue;
+        for entry in std::fs::read_dir(folder)? {
+            let name = entry?.file_name();
+            if !flushed.contains(&name) {
+                match File::open(folder.join(&name)) {
+                    Ok(file) => file.sync_data()?,
+                    // sled has removed it meanwhile.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                }
             }
             found.insert(name);
         }
         if !found.is_subset(&flushed) {
-            // Names cannot be written again.
-            sync_all(&folder).map_err(|error| StoreError::broken(path, &error))?;
+            sync_all(folder)?;
         }
         *flushed = found;
-        self.is_doubtful.store(false, Ordering::Relaxed);
         Ok(())
     }
-
-    /// False when sled has removed it meanwhile. sled writes such a file once.
-    fn sync_one(&self, path: &Path) -> std::io::Result<bool> {
-        let open = File::options().read(true).write(true).open(path);
-        let flush = |mut file: File| {
-            if self.is_doubtful.load(Ordering::Relaxed) {
-                let mut bytes = Vec::new();
-                file.read_to_end(&mut bytes)?;
-                file.write_all_at(&bytes, 0)?;
-            }
-            file.sync_data()
-        };
-        match open.and_then(flush) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(error) => {
-                self.is_doubtful.store(true, Ordering::Relaxed);
-                Err(error)
-            }
-        }
-    }
-}
-
-/// Writes a batch and makes it durable.
-pub(super) fn commit(
-    db: &sled::Db,
-    batch: sled::Batch,
-    path: &Path,
-    blobs: &Blobs,
-    witness: &Witness,
-) -> Result<(), StoreError> {
-    db.apply_batch(batch).and_then(|()| witness.step()).map_err(|error| StoreError::broken(path, &error))?;
-    sync(db, path, blobs)?;
-    witness.note();
-    Ok(())
 }
 
 /// Makes everything written so far durable. sled's own flush on Linux starts the write-out and
 /// does not wait for the disk, so its log file is synced through a second descriptor. When that
 /// fails nobody knows what the disk has, and a second attempt that works would not say it: only
 /// opening it anew tells.
-fn sync(db: &sled::Db, path: &Path, blobs: &Blobs) -> Result<(), StoreError> {
-    db.flush().map_err(|error| StoreError::broken(path, &error))?;
-    blobs.sync(path)?;
-    File::open(path.join("db"))
-        .and_then(|file| file.sync_data())
-        .map_err(|error| StoreError::broken(path, &error))
+pub(super) fn flush(db: &sled::Db, path: &Path, blobs: &Blobs) -> sled::Result<()> {
+    db.flush()?;
+    blobs.flush(&path.join("blobs"))?;
+    Ok(File::open(path.join("db"))?.sync_data()?)
 }
 
 fn sync_all(path: &Path) -> std::io::Result<()> {

@@ -1,7 +1,7 @@
 mod list;
 
 use super::*;
-use brine_protocol::batch::Batch;
+use brine_protocol::batch::Batch as Turns;
 use brine_protocol::control::JobsQuery;
 use brine_protocol::job::{Call, Delivery, Returned};
 use brine_protocol::target::Target;
@@ -117,7 +117,7 @@ fn keeps_jobs_rows_and_facts_across_a_restart() {
 fn a_batch_that_waits_knows_when_those_that_had_their_turn_have_ended() {
     let scratch = Scratch::new();
     let (store, _) = scratch.open();
-    let batch = |wait_ms| Some(Batch { size: "1".parse().expect("a size"), wait_ms, failhard: false });
+    let batch = |wait_ms| Some(Turns { size: "1".parse().expect("a size"), wait_ms, failhard: false });
     let mut jobs = Vec::new();
     for (at, wait_ms) in [(T0, 500), (T0 + 10, 0)] {
         let job = Arc::new(Job { batch: batch(wait_ms), ..(*job(at, &["a", "b", "c"])).clone() });
@@ -175,11 +175,11 @@ fn orphans_have_a_quota() {
         store.commit(&[report(&job(T0 + n, &[]), "a", row(n, 0))]).expect("commits");
     }
     let bucket = &store.all()[0];
-    let mut batch = sled::Batch::default();
+    let mut batch = Batch::default();
     bucket
         .add(&mut batch, &report(&job(T0 + 50, &[]), "b", row(1, 0)), 3)
         .expect("another minion has its own");
-    bucket.apply(batch).expect("applies");
+    bucket.db.commit(&batch).expect("commits");
     assert_eq!(
         store.list(&JobsQuery::default(), 10, |_| true).expect("reads").jobs,
         vec![],
@@ -250,8 +250,8 @@ fn retention_drops_whole_buckets_and_their_space() {
     assert!(store.job(stuck.jid).expect("reads").is_some());
 }
 
-#[test]
-fn a_damaged_bucket_is_set_aside_and_the_rest_goes_on() {
+/// Damages the first of two buckets, and its redo files too or not; what is said, and both jobs.
+fn with_a_damaged_bucket(has_redo: bool) -> (Store, String, [Arc<Job>; 2], Scratch) {
     let scratch = Scratch::new();
     let (bad, good) = (job(T0, &["a"]), job(T0 + DAY, &["a"]));
     {
@@ -261,15 +261,37 @@ fn a_damaged_bucket_is_set_aside_and_the_rest_goes_on() {
         }
     }
     let damaged = Span::found_in(&scratch.folder()).expect("reads").into_iter().next().expect("two");
-    let log = scratch.folder().join(damaged.folder()).join("db");
-    let bytes = std::fs::read(&log).expect("reads");
-    std::fs::write(&log, vec![0x55; bytes.len() / 2]).expect("writes");
+    let folder = scratch.folder().join(damaged.folder());
+    let bytes = std::fs::read(folder.join("db")).expect("reads");
+    std::fs::write(folder.join("db"), vec![0x55; bytes.len() / 2]).expect("writes");
+    if !has_redo {
+        std::fs::remove_file(folder.join("redo")).expect("removes");
+    }
     let (store, said) = scratch.open();
-    let said = said.join("\n");
+    (store, said.join("\n"), [bad, good], scratch)
+}
+
+#[test]
+fn a_damaged_bucket_is_set_aside_and_the_rest_goes_on() {
+    let (store, said, [bad, good], _scratch) = with_a_damaged_bucket(false);
     assert!(said.contains("set aside") && said.contains("jobs from 2026-11-22"), "{said}");
+    assert!(!said.contains("nothing is lost"), "{said}");
     assert!(store.job(bad.jid).expect("reads").is_none());
     assert!(store.job(good.jid).expect("reads").is_some());
     store.commit(&[Record::Job(job(T0 + 1, &["a"]))]).expect("that time can be written again");
+}
+
+#[test]
+fn a_damaged_bucket_is_made_anew_of_what_was_written_twice() {
+    let (store, said, [bad, good], scratch) = with_a_damaged_bucket(true);
+    assert!(said.is_empty() || said.ends_with("nothing is lost"), "{said}");
+    for job in [&bad, &good] {
+        assert_eq!(store.job(job.jid).expect("reads"), Some((**job).clone()));
+    }
+    store.commit(&[Record::Job(job(T0 + 1, &["a"]))]).expect("it goes on");
+    drop(store);
+    let (store, said) = scratch.open();
+    assert!(said.is_empty() && store.job(bad.jid).expect("reads").is_some(), "{said:?}");
 }
 
 #[test]
@@ -285,29 +307,66 @@ fn large_values_are_flushed_too() {
     let there: BTreeSet<_> =
         std::fs::read_dir(folder).expect("reads").flatten().map(|entry| entry.file_name()).collect();
     assert!(!there.is_empty(), "sled keeps large values in files of their own");
-    assert_eq!(*bucket.blobs.flushed.lock().expect("no holder panics"), there);
+    assert_eq!(bucket.db.flushed_blobs(), there);
 }
 
-/// A power cut can leave a log without its end that still opens.
-#[test]
-fn a_bucket_that_opens_and_cannot_be_read_is_set_aside() {
+/// Writes so many large rows, and cuts the log of their bucket within its second segment.
+fn with_a_cut_log(rows: i64) -> (Scratch, Vec<Arc<Job>>) {
     let scratch = Scratch::new();
+    let jobs: Vec<_> = (0..rows).map(|n| job(T0 + n, &["a"])).collect();
     {
         let (store, _) = scratch.open();
-        for n in 0..40 {
-            let job = job(T0 + n, &["a"]);
-            let mut large = row(n, 0);
+        for job in &jobs {
+            let mut large = row(1, 0);
             large.ending = Ending::Failed { why: "x".repeat(40_000) };
-            store.commit(&[Record::Job(Arc::clone(&job)), ended(&job, "a", large)]).expect("commits");
+            store.commit(&[Record::Job(Arc::clone(job)), ended(job, "a", large)]).expect("commits");
         }
     }
     let span = *Span::found_in(&scratch.folder()).expect("reads").first().expect("a bucket");
     let log = std::fs::OpenOptions::new().write(true).open(scratch.folder().join(span.folder()).join("db"));
     log.and_then(|log| log.set_len(520_000)).expect("cut");
+    (scratch, jobs)
+}
+
+/// A power cut can leave a log without its end that still opens.
+#[test]
+fn a_bucket_whose_log_lost_its_end_has_all_of_it_again() {
+    let (scratch, jobs) = with_a_cut_log(40);
     let (store, said) = scratch.open();
-    assert!(said.iter().any(|said| said.contains("set aside")), "{said:?}");
-    assert_eq!(store.open_jobs().expect("reads"), vec![]);
-    store.commit(&[Record::Job(job(T0 + 50, &["a"]))]).expect("a new bucket of that time");
+    assert!(said.iter().all(|said| said.ends_with("nothing is lost")), "{said:?}");
+    for job in &jobs {
+        assert_eq!(store.job(job.jid).expect("reads"), Some((**job).clone()));
+        assert!(store.rows(job.jid).expect("reads")[&id("a")].ending.is_some());
+    }
+}
+
+#[test]
+fn of_a_bucket_that_lost_more_than_is_written_twice_the_rest_is_kept() {
+    let (scratch, jobs) = with_a_cut_log(600);
+    let (store, said) = scratch.open();
+    let said = said.join("\n");
+    assert!(said.contains("set aside") && said.contains("of 600 is missing"), "{said}");
+    assert_eq!(store.job(jobs[0].jid).expect("reads"), None);
+    let last = &jobs[599];
+    assert_eq!(store.job(last.jid).expect("reads"), Some((**last).clone()));
+    store.commit(&[Record::Job(job(T0 + 900, &["a"]))]).expect("it goes on");
+}
+
+#[test]
+fn what_is_known_already_makes_the_disk_no_work() {
+    let scratch = Scratch::new();
+    let (store, _) = scratch.open();
+    let known = job(T0, &["a"]);
+    store.commit(&[Record::Job(Arc::clone(&known)), ended(&known, "a", row(1, 0))]).expect("commits");
+    for n in 0..3 {
+        store.commit(&[report(&job(T0 + n + 1, &[]), "a", row(n, 0))]).expect("commits");
+    }
+    let redo = scratch.folder().join(store.all()[0].span().folder()).join("redo");
+    let size = || std::fs::metadata(&redo).expect("is there").len();
+    let before = size();
+    store.commit(&[report(&known, "a", row(1, 0))]).expect("the ending that is there");
+    store.commit(&[report(&job(T0 + 9, &[]), "a", row(9, 0))]).expect("beyond the quota");
+    assert_eq!(size(), before);
 }
 
 #[test]

@@ -77,11 +77,14 @@ pub fn repair(path: &Path, by: &str, at: Timestamp, wait: Duration) -> Result<Op
     Ok(Some(Repaired { entry, removed, aside: kept_in }))
 }
 
+/// What a broken chain goes on with at most: far from every number that is, and from the last there is.
+const SEQ_MAX: u64 = 1 << 48;
+
 /// Whether a line can follow: with the number after the last, or any higher one where the chain
 /// is broken. The reader has the same rule.
 pub(super) fn continues(entry: &Entry, chain: Chain) -> bool {
     let next = chain.seq + 1;
-    if entry.prev == chain.head { entry.seq == next } else { entry.seq >= next }
+    if entry.prev == chain.head { entry.seq == next } else { (next..=SEQ_MAX).contains(&entry.seq) }
 }
 
 /// Puts bytes into a file beside this one.

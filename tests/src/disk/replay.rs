@@ -150,14 +150,12 @@ fn before(events: &[Event], ino: u64, mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// What is left of a file of which these bytes are there now. `is_in_order`: what is not flushed is
-/// lost from some byte on, and not here and there.
+/// What is left of a file of which these bytes are there now.
 pub fn after_cut(
     events: &[Event],
     ino: u64,
     bytes: Vec<u8>,
     mut chance: Option<&mut Chance>,
-    is_in_order: bool,
     taken: &mut Taken,
 ) -> Vec<u8> {
     let mut left = before(events, ino, bytes);
@@ -174,8 +172,8 @@ pub fn after_cut(
                     }
                 } else if is_flushed {
                     put(&mut left, event.at, &event.new);
-                } else if !tear(&mut left, event, chance.as_deref_mut(), is_in_order, taken) && is_in_order {
-                    chance = None;
+                } else {
+                    tear(&mut left, event, chance.as_deref_mut(), taken);
                 }
             }
             _ => {}
@@ -184,17 +182,9 @@ pub fn after_cut(
     left
 }
 
-/// Puts of an unflushed write what chance leaves; whether that is all of it.
-fn tear(
-    left: &mut Vec<u8>,
-    write: &Event,
-    chance: Option<&mut Chance>,
-    is_in_order: bool,
-    taken: &mut Taken,
-) -> bool {
-    let fate = chance.map(|chance| (chance.below(if is_in_order { 3 } else { 4 }), chance));
-    let is_whole = matches!(fate, Some((1, _)));
-    match fate {
+/// Puts of an unflushed write what chance leaves.
+fn tear(left: &mut Vec<u8>, write: &Event, chance: Option<&mut Chance>, taken: &mut Taken) {
+    match chance.map(|chance| (chance.below(4), chance)) {
         None | Some((0, _)) => taken.writes += 1,
         Some((1, _)) => put(left, write.at, &write.new),
         // The first bytes.
@@ -215,7 +205,6 @@ fn tear(
             }
         }
     }
-    is_whole
 }
 
 /// What can be read of a file once memory no longer hides what a failed flush lost.
@@ -287,7 +276,7 @@ mod tests {
     }
 
     fn left(events: &[Event], now: &str) -> String {
-        let bytes = after_cut(events, 1, now.as_bytes().to_vec(), None, false, &mut Taken::default());
+        let bytes = after_cut(events, 1, now.as_bytes().to_vec(), None, &mut Taken::default());
         String::from_utf8(bytes).expect("text")
     }
 

@@ -17,7 +17,7 @@ use socket2::SockRef;
 use super::{Bad, INSIDER, INSIDERS, Kind};
 
 /// Returns that one sends every [`EVERY`].
-pub const BURST: u64 = 25;
+pub const BURST: u64 = 8;
 
 const EVERY: Duration = Duration::from_millis(100);
 
@@ -102,12 +102,13 @@ impl Bad<'_> {
         }
     }
 
-    /// Four returns as large as they may be, one every 250 ms, then the announcement of a larger one.
+    /// Four returns as large as they may be, one a second, then the announcement of a larger one.
     fn oversize(&self, peer: &mut Peer) {
         let text = "x".repeat(self.ground.message_max - ENVELOPE);
         for number in 0..4 {
             let jid = Jid::at(wall(), 0);
-            if !self.say(peer, &returned(jid, number, json!(text))) || !self.pause(Duration::from_millis(250))
+            if !self.say(peer, &returned(jid, number, json!(text)))
+                || !self.pause(Duration::from_millis(1000))
             {
                 return;
             }
@@ -122,7 +123,7 @@ impl Bad<'_> {
         let topics = [ALL.to_vec(), token_topic(token)];
         let topics: Vec<u8> = topics.iter().flat_map(|topic| frame(0, &subscription(topic))).collect();
         self.send(&mut subscriber, &topics);
-        let order = job(id, "test.echo", &[json!("x".repeat(64 * 1024))]);
+        let order = job(id, "test.echo", &[json!("x".repeat(32 * 1024))]);
         while self.say(peer, &ToMaster::Beat(Beat::default())) && self.pause(Duration::from_secs(1)) {
             // Refused once it is gone: the next beat says so as well.
             let _ = self.ground.api.try_request("POST", "/v1/jobs", Some(order.to_string()));

@@ -10,7 +10,7 @@ use socket2::SockRef;
 use super::{Bad, Kind};
 
 /// Between two bytes of who is slow.
-const BYTE: Duration = Duration::from_millis(100);
+const BYTE: Duration = Duration::from_millis(500);
 
 /// How long who never reads waits before it looks whether it was cut off: longer than the master's
 /// patience with a subscriber that shows no token.
@@ -90,7 +90,7 @@ impl Bad<'_> {
         };
         let knock = ToMaster::Knock(boastful());
         let (mut next, beat) = (&knock, ToMaster::Beat(Beat::default()));
-        while self.say(&mut peer, next) && self.pause(Duration::from_millis(250)) {
+        while self.say(&mut peer, next) && self.pause(Duration::from_millis(500)) {
             if self.number.is_multiple_of(2) {
                 next = &beat;
             }
