@@ -25,7 +25,7 @@ use brine_protocol::{Jid, MinionId};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::database::{Database, open_or_rebuild};
+use super::database::{ANEW, Database, open_or_rebuild};
 use super::guard::looked_at;
 use super::redo::Batch;
 use super::{OpenJob, Record, Row, StoreError};
@@ -53,7 +53,7 @@ impl Span {
     }
 
     fn read(folder: &str) -> Option<Self> {
-        let (start, end) = folder.strip_prefix("jobs-")?.split_once('-')?;
+        let (start, end) = folder.trim_end_matches(ANEW).strip_prefix("jobs-")?.split_once('-')?;
         Some(Self { start: start.parse().ok()?, end: end.parse().ok()? })
     }
 

@@ -20,6 +20,9 @@ use super::redo::{self, Batch, Failed, Redo};
 /// The tree of the count; readers of the database do not see it.
 const COUNT: &str = "commits";
 
+/// What the name of a folder ends with in which a damaged database is made anew.
+pub(super) const ANEW: &str = ".anew";
+
 /// A database and its redo files.
 #[derive(Debug)]
 pub(super) struct Database {
@@ -196,16 +199,27 @@ pub(super) fn open_or_rebuild<T>(
     holds: &str,
     open: impl Fn() -> Result<Whole<(T, Option<String>)>, StoreError>,
 ) -> Result<(Option<T>, Option<String>), StoreError> {
+    let failed = |error: io::Error| StoreError::database(path, &error);
+    let anew = anew(path);
+    // A crash came between the two renames below, or before the first.
+    match (anew.exists(), path.exists()) {
+        (true, false) => std::fs::rename(&anew, path).map_err(failed)?,
+        (true, true) => std::fs::remove_dir_all(&anew).map_err(failed)?,
+        (false, _) => {}
+    }
     let why = match open()? {
         Ok((opened, said)) => return Ok((Some(opened), said)),
         Err(why) => why,
     };
+    let salvaged = salvage(path, &anew)?;
     let aside = guard::set_aside(path)?;
     let (shown, is_now) = (path.display(), aside.display());
     let said = format!("{shown} is damaged ({why}) and was set aside as {is_now}: it holds {holds}");
-    let Some((first, last)) = salvage(&aside, path)? else {
+    let Some((first, last)) = salvaged else {
         return Ok((None, Some(said)));
     };
+    std::fs::rename(&anew, path).map_err(failed)?;
+    file::sync_folder(path)?;
     let what = match first {
         1 => "nothing is lost".to_owned(),
         _ => format!("what was written before commit {first} of {last} is missing"),
@@ -214,6 +228,13 @@ pub(super) fn open_or_rebuild<T>(
         Ok((opened, _)) => Ok((Some(opened), Some(format!("{said}; made anew from its redo files, {what}")))),
         Err(_) => Ok((None, Some(said))),
     }
+}
+
+/// Where a database is made anew until it takes the place of a damaged one.
+fn anew(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ANEW);
+    name.into()
 }
 
 /// Begins a database at `path` that has the redo files of another one, and goes on where they do. Gives
