@@ -42,7 +42,9 @@ fn a_next_key_that_finds_no_room_does_not_stand_in_the_present_ones_way() {
     let before = fleet.counter("refused_waiting_share");
     m1.start();
     all_is_well(&fleet, &m1);
-    assert!(fleet.counter("refused_waiting_share") > before, "the places were taken");
+    eventually(10.0, "it is counted that the places were taken", || {
+        fleet.counter("refused_waiting_share") > before
+    });
     assert_eq!(m1.fingerprint(), fingerprint("m2"), "and the rotation is finished");
     ledger_verifies(&mut fleet);
 }
