@@ -132,7 +132,7 @@ pub struct Unverified {
 }
 
 impl Unverified {
-    /// Checks the signature: the one costly step, 0.2 ms at 4096 bits.
+    /// Checks the signature: the one costly step, 0.1 ms at 4096 bits.
     ///
     /// # Errors
     /// [`HandshakeError::Signature`].
