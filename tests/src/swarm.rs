@@ -19,6 +19,7 @@ mod minion;
 pub mod options;
 pub mod provision;
 mod session;
+mod start_line;
 pub mod stats;
 pub mod usage;
 mod wire;
@@ -34,6 +35,7 @@ use tokio::sync::{Semaphore, watch};
 use airwaves::Airwaves;
 pub use keys::Pool;
 pub use options::Options;
+use start_line::StartLine;
 use stats::Stats;
 
 /// How long minions have for saying goodbye.
@@ -57,6 +59,8 @@ struct Shared {
     /// The trust key of the master that was met, and of the one that is to follow it.
     master: Mutex<Option<(Fingerprint, Option<Fingerprint>)>>,
     turns: Semaphore,
+    /// Where the first Hellos wait for each other.
+    start_line: StartLine,
     stop: watch::Sender<bool>,
 }
 
@@ -86,9 +90,12 @@ impl Swarm {
             .thread_name("brine-swarm")
             .enable_all()
             .build()?;
+        let (at_once, together) =
+            if options.together { (options.minions, options.minions) } else { (options.at_once, 1) };
         let shared = Arc::new(Shared {
             air: Airwaves::new(options.check_each),
-            turns: Semaphore::new(options.at_once.max(1)),
+            turns: Semaphore::new(at_once.max(1)),
+            start_line: StartLine::of(together),
             keys,
             stats: Arc::default(),
             master: Mutex::default(),

@@ -63,6 +63,12 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 128)]
     pub at_once: usize,
 
+    /// Have all connect first and sign, and send what they have signed at the same moment, as a fleet does
+    /// whose machines sign each for themselves. The master's handshake_timeout_ms has to allow it: two
+    /// processors sign about 200 a second
+    #[arg(long)]
+    pub together: bool,
+
     /// Answer every function with a text of this size instead of its own value
     #[arg(long, value_name = "BYTES")]
     pub reply_size: Option<usize>,
@@ -127,6 +133,7 @@ impl Args {
             prefix: self.prefix.clone(),
             ramp: self.ramp,
             at_once: self.at_once,
+            together: self.together,
             from: self.from.or(near),
             manner: Manner {
                 reply_size: self.reply_size,

@@ -98,6 +98,9 @@ pub struct Options {
     pub ramp: f64,
     /// Most that connect and sign at the same time: as many wait for the processors here.
     pub at_once: usize,
+    /// Whether the first Hello of each waits until all are signed, as those of a real fleet are, which has a
+    /// processor each. The master's `handshake_timeout_ms` has to allow it.
+    pub together: bool,
     /// Where connections come from; none leaves it to the system.
     pub from: Option<Sources>,
     /// How jobs are answered.
@@ -116,6 +119,7 @@ impl Options {
             prefix: "swarm-".to_owned(),
             ramp: 500.0,
             at_once: 128,
+            together: false,
             from: Some(Sources::LOOPBACK),
             manner: Manner::default(),
             check_each: false,

@@ -80,8 +80,9 @@ impl Session {
         let (hello, waiting, took) = signing.await.map_err(|_| Ended::Stopped)?;
         count(&shared.stats.signing_ns, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         dealer.send(&hello);
-        dealer.flush()?;
         drop(turn);
+        shared.start_line.wait().await;
+        dealer.flush()?;
         let (welcome, channel) = waiting.welcome(&dealer.message("verdict").await?)?;
         *shared.master.lock().expect("no holder panics") = Some((trust_key, successor));
         minion.serial = serial;
