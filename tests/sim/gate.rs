@@ -23,6 +23,8 @@ pub const HANDSHAKE: Micros = 3 * SECOND;
 pub const MESSAGE_MAX: usize = 256 * 1024;
 /// Beats that may be missed.
 const MISSED: u64 = 3;
+/// How long a session outlives its subscriber.
+const LAST_WORDS: Micros = 2 * SECOND;
 
 enum Phase {
     Offered(Offer),
@@ -174,6 +176,12 @@ impl World {
         }
     }
 
+    /// A subscriber has ended: its session gets no broadcasts, and ends soon.
+    pub fn gate_loses_feed(&mut self, conn: u64) {
+        self.gate.subscribers.remove(&conn);
+        self.at(self.now + LAST_WORDS, Event::LastWords { conn });
+    }
+
     /// A deadline of a connection may have come.
     pub fn gate_timer(&mut self, conn: u64) {
         let Some(deadline) = self.gate.deadline(conn) else { return };
@@ -220,7 +228,7 @@ impl World {
     /// Does what the gate has to do of what the engine decided.
     pub fn gate_performs(&mut self, output: Output) {
         match output {
-            Output::Welcome { conn, standing } => self.gate_welcomes(conn.0, standing),
+            Output::Welcome { conn, standing, .. } => self.gate_welcomes(conn.0, standing),
             Output::Send { conn, message } | Output::SendNow { conn, message } => {
                 self.gate_sends(conn.0, &message);
                 if self.sabotage == Sabotage::Misdelivery && matches!(message, ToMinion::Order(_)) {
@@ -256,6 +264,7 @@ impl World {
             key: verified.key().der().into(),
             fingerprint: verified.key().fingerprint(),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            resumed: None,
         };
         let pace =
             Pace { heartbeat_ms: HEARTBEAT / MILLI, message_max: Some(MESSAGE_MAX as u64), clock: None };

@@ -68,6 +68,8 @@ pub enum Event {
     Noticed { conn: u64, is_master: bool },
     /// One side notices that the subscriber's connection is gone.
     FeedLost { conn: u64, is_master: bool },
+    /// A session has outlived its subscriber for as long as it may.
+    LastWords { conn: u64 },
     /// A minion's connection reaches the master.
     Dialled { conn: u64 },
     /// A deadline of a connection of the gate.
@@ -239,7 +241,8 @@ impl World {
             Event::Arrive { conn, way, parcel } => self.session_hears(conn, way, parcel),
             Event::Noticed { conn, is_master: true } => self.gate_ends(conn, "connection_lost"),
             Event::Noticed { conn, is_master: false } => self.session_lost(conn),
-            Event::FeedLost { conn, is_master: true } => self.gate_ends(conn, "subscriber_ended"),
+            Event::FeedLost { conn, is_master: true } => self.gate_loses_feed(conn),
+            Event::LastWords { conn } => self.gate_ends(conn, "subscriber_ended"),
             Event::FeedLost { conn, is_master: false } => self.session_lost(conn),
             Event::Dialled { conn } => self.gate_opens(conn),
             Event::GateTimer { conn } => self.gate_timer(conn),
@@ -266,6 +269,7 @@ impl World {
             Event::Arrive { way: Way::Up, .. }
             | Event::Noticed { is_master: true, .. }
             | Event::FeedLost { is_master: true, .. }
+            | Event::LastWords { .. }
             | Event::Dialled { .. }
             | Event::GateTimer { .. }
             | Event::Verify { .. }

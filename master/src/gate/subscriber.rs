@@ -22,6 +22,10 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// Broadcasts handed to the socket before it is asked again.
 const BATCH: usize = 64;
 
+/// How long a session outlives its subscriber. A minion that stops closes both, and what it said last must
+/// not be lost for the order in which two connections end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 struct Connection {
     gate: Arc<Gate>,
     wire: Wire,
@@ -51,11 +55,13 @@ pub(super) async fn serve(gate: Arc<Gate>, stream: TcpStream, ticket: Ticket) {
             break ended;
         }
     };
-    let Connection { gate, session, ticket, .. } = connection;
+    let Connection { gate, session, ticket, wire, .. } = connection;
     gate.counters.count(ended);
     tracing::debug!(peer = %ticket.address, ended, "subscriber ended");
+    drop((wire, ticket));
     if let Some(session) = session {
         gate.subscribers.lock().expect("no holder panics").remove(&session);
+        tokio::time::sleep(LAST_WORDS).await;
         gate.cut(session, "subscriber_ended");
     }
 }
