@@ -60,6 +60,7 @@ fn engine() -> Engine<MemoryLedger> {
     };
     let memory = Memory {
         store: "s".repeat(32),
+        lost: vec![],
         last_jid: brine_protocol::time::Timestamp::default(),
         open: vec![],
         facts: vec![],

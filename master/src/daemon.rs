@@ -29,7 +29,7 @@ use crate::modules;
 use crate::pillar;
 use crate::reload::{Reach, Reloader, Source};
 use crate::rule_files::{self, RuleFiles};
-use crate::store::{Store, StoreOptions};
+use crate::store::{self, Store, StoreOptions};
 
 /// Inputs that may wait for the engine before its sources wait.
 const INPUTS_MAX: usize = 8192;
@@ -110,7 +110,7 @@ async fn serve(
     brine_client::check_socket_path(&paths.control_socket())?;
     let OpenedTrust { mut trust, warnings } =
         Trust::open(&paths.ledger(), &paths.waiting(), limits, LOCK_WAIT)?;
-    for warning in warnings {
+    for warning in &warnings {
         tracing::warn!("{warning}");
     }
     trust.set_max_minions(options.max_minions);
@@ -130,7 +130,7 @@ async fn serve(
         room_min: options.disk_free_min / 4,
     };
     let (store, warnings) = Store::open(&paths.store_dir(), &paths.jid_ceiling(), store_options)?;
-    for warning in warnings {
+    for warning in &warnings {
         tracing::error!("{warning}");
     }
     let store = Arc::new(store);
@@ -140,6 +140,7 @@ async fn serve(
     let memory = Memory {
         last_event: events.back().map_or(0, |event| event.id),
         store: store.id().to_owned(),
+        lost: warnings.into_iter().filter(|said| store::is_loss(said)).collect(),
         last_jid: store.last_jid()?,
         open: store.open_jobs()?,
         facts: store.facts()?,

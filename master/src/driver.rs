@@ -217,7 +217,7 @@ impl Driver {
                 tokio::task::spawn_blocking(move || match store.retire(now.wall) {
                     Ok(0) => {}
                     Ok(dropped) => tracing::info!(dropped, "expired jobs were dropped"),
-                    Err(error) => tracing::error!(%error, "cannot drop expired jobs"),
+                    Err(error) => tracing::error!(%error, "jobs that are over cannot be dropped or packed"),
                 });
             }
         }

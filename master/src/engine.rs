@@ -117,6 +117,8 @@ pub struct Engine<L: Log = FileLedger> {
     preseeds: Preseeds,
     disk_problem: Option<String>,
     rules_problem: Option<String>,
+    /// What was lost of the store, one sentence each.
+    lost: Vec<String>,
     /// Rules may let in keys now that they could not let in before.
     judge_again: bool,
     rotations: Rotations,
@@ -160,6 +162,7 @@ impl<L: Log> Engine<L> {
             preseeds: Preseeds::default(),
             disk_problem: None,
             rules_problem: None,
+            lost: memory.lost,
             judge_again: false,
             rotations: Rotations::new(memory.own, announced, now),
             pillars: Pillars::default(),

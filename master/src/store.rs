@@ -1,25 +1,30 @@
 //! Jobs, returns and facts on disk: what may be written, and where it is found again.
 //!
-//! Jobs live in time-bucketed databases named by the time in their jid: a job and its rows share a
-//! bucket, events are in that of their own time, retention drops a bucket whole, and a damaged
-//! bucket is set aside while the others go on. What is known of each minion lives in a database of
-//! its own.
+//! Jobs live in buckets of time, found by the time in their jid: a job and its rows share a bucket,
+//! events are in that of their own time, retention drops a bucket whole, and a damaged bucket is set
+//! aside while the others go on. A bucket is a database, and a file once it is over. What is known of
+//! each minion lives in a database of its own.
 //!
 //! **Invariants:** one thread writes ([`Store::commit`]); when a commit returns, everything in it
-//! survives the death of the process and of the machine. A job's state is derived from its rows,
-//! never stored a second time.
+//! survives the death of the process and of the machine. A job's state is derived from its rows;
+//! what they come to is stored when no more can follow.
 
 mod bucket;
 mod buckets;
 mod ceiling;
 mod database;
 mod guard;
+mod layers;
 mod list;
+mod pack;
+mod packed;
 mod redo;
+mod span;
+mod summaries;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use brine_local::file;
 use brine_protocol::control::{Event, JobRow};
@@ -29,12 +34,14 @@ use brine_protocol::{Fingerprint, Jid, MinionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use bucket::{Bucket, Span};
+use bucket::Bucket;
 use ceiling::Ceiling;
-use database::{Database, open_or_rebuild};
+use database::{Database, NOTHING_IS_LOST, open_or_rebuild};
 use guard::looked_at;
 pub use list::Page;
 use redo::Batch;
+use span::Span;
+use summaries::{Changes, OpenJobs};
 
 /// Something to be written.
 #[derive(Debug, Clone, PartialEq)]
@@ -198,6 +205,8 @@ pub struct Store {
     options: StoreOptions,
     facts: Database,
     buckets: RwLock<BTreeMap<Span, Arc<Bucket>>>,
+    /// Held by whoever retires buckets.
+    retiring: Mutex<()>,
     ceiling: Ceiling,
 }
 
@@ -241,8 +250,8 @@ impl Store {
             }
         }
         let ceiling = Ceiling::open(ceiling)?;
-        let store =
-            Self { path: path.to_owned(), id, options, facts, buckets: RwLock::new(buckets), ceiling };
+        let (path, buckets) = (path.to_owned(), RwLock::new(buckets));
+        let store = Self { path, id, options, facts, buckets, retiring: Mutex::new(()), ceiling };
         Ok((store, warnings))
     }
 
@@ -272,17 +281,24 @@ impl Store {
     /// # Errors
     /// The disk is full, read-only or broken.
     pub fn commit(&self, records: &[Record]) -> Result<(), StoreError> {
+        let committed = self.try_commit(records);
+        let counted = if committed.is_ok() { OpenJobs::trust } else { OpenJobs::forget };
+        self.all().iter().for_each(|bucket| counted(&bucket.open));
+        committed
+    }
+
+    fn try_commit(&self, records: &[Record]) -> Result<(), StoreError> {
         self.look_for_room()?;
-        let mut batches: BTreeMap<Span, (Arc<Bucket>, Batch)> = BTreeMap::new();
+        let mut batches: BTreeMap<Span, (Arc<Bucket>, Changes)> = BTreeMap::new();
         let mut facts = Batch::default();
         let mut told = BTreeSet::new();
         for record in records {
             // A report is judged by what is stored, and what it is late for may stand before it here.
             if let Record::Row { jid, id, .. } | Record::Report { jid, id, .. } = record
                 && !told.insert((jid, id))
-                && let Some((bucket, batch)) = batches.remove(&self.bucket_of(record)?.span())
+                && let Some((bucket, changes)) = batches.remove(&self.bucket_of(record)?.span())
             {
-                bucket.db.commit(&batch)?;
+                bucket.commit(changes)?;
             }
             match record {
                 Record::Ceiling(time) => self.ceiling.raise(*time)?,
@@ -300,14 +316,14 @@ impl Store {
                 | Record::Idempotency { .. }
                 | Record::Event(_) => {
                     let bucket = self.bucket_of(record)?;
-                    let (bucket, batch) =
-                        batches.entry(bucket.span()).or_insert_with(|| (bucket, Batch::default()));
-                    bucket.add(batch, record, self.options.orphans_per_minion)?;
+                    let (bucket, changes) =
+                        batches.entry(bucket.span()).or_insert_with(|| (bucket, Changes::default()));
+                    bucket.add(changes, record, self.options.orphans_per_minion)?;
                 }
             }
         }
-        for (bucket, batch) in batches.into_values() {
-            bucket.db.commit(&batch)?;
+        for (bucket, changes) in batches.into_values() {
+            bucket.commit(changes)?;
         }
         self.facts.commit(&facts)?;
         Ok(())
@@ -382,6 +398,12 @@ impl Store {
     pub fn facts(&self) -> Result<Vec<(MinionId, Facts)>, StoreError> {
         read_facts(&self.facts, &self.path.join("facts"))
     }
+}
+
+/// Whether a sentence of [`Store::open`] tells of something that is not there any more.
+#[must_use]
+pub fn is_loss(said: &str) -> bool {
+    !said.ends_with(NOTHING_IS_LOST)
 }
 
 /// Opens what is known of each minion; what is damaged is set aside, and nothing is known.

@@ -101,6 +101,7 @@ fn engine() -> Engine<MemoryLedger> {
     };
     let memory = Memory {
         store: "s".repeat(32),
+        lost: vec![],
         last_jid: Timestamp::default(),
         open: vec![],
         facts: vec![],

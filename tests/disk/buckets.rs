@@ -17,7 +17,7 @@ use crate::{number, seed};
 
 /// 2026-11-22.
 const DAY: i64 = 1_795_305_600;
-const BUCKET: i64 = 6 * 3600;
+const BUCKET: i64 = 3 * 3600;
 const BUCKETS: i64 = 3;
 const JOBS: i64 = 16;
 
@@ -48,8 +48,15 @@ fn open(folder: &Path) -> (Store, Vec<String>) {
     Store::open(&folder.join("store"), &folder.join("jid.ceiling"), options).expect("the store opens")
 }
 
-/// A store with jobs in each bucket, one of which is open; opened and closed in between, as by a
-/// master that was started anew.
+/// The bucket that is packed: no job in it is open.
+const PACKED: i64 = 0;
+
+fn is_open(bucket: i64, n: i64) -> bool {
+    n == JOBS - 1 && bucket != PACKED
+}
+
+/// A store with jobs in each bucket, in all but the packed one of which one is open; opened and closed in
+/// between, as by a master that was started anew.
 fn filled(folder: &Path) {
     for part in 0..3 {
         let (store, said) = open(folder);
@@ -60,7 +67,7 @@ fn filled(folder: &Path) {
                 let ended = |name: &str| Record::Row { jid: job.jid, id: id(name), row: Box::new(row(n)) };
                 store.commit(&[Record::Job(Arc::clone(&job))]).expect("commits");
                 store.commit(&[ended("a")]).expect("commits");
-                if n < JOBS - 1 {
+                if !is_open(bucket, n) {
                     store.commit(&[ended("b"), Record::Closed(job.jid)]).expect("commits");
                 }
             }
@@ -70,7 +77,16 @@ fn filled(folder: &Path) {
                 Facts { generation: part as u64 + 1, journal: format!("j{part}"), ..Facts::default() };
             store.commit(&[Record::Facts(id(name), Box::new(facts))]).expect("commits");
         }
+        if part == 2 {
+            store.retire(Timestamp((DAY + BUCKETS * BUCKET) * 1_000_000)).expect("packs what is over");
+        }
     }
+    let all = files(&folder.join("store"));
+    assert_eq!(all.iter().filter(|path| is_packed(path)).count(), 1, "{all:?}");
+}
+
+fn is_packed(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "packed")
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -112,7 +128,8 @@ fn damage(folder: &Path, chance: &mut Chance) -> String {
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(1, |at| at + 1);
     let at = chance.below(used);
     let what = match chance.below(6) {
-        0 => {
+        // A bucket that is gone whole is not noticed.
+        0 if !is_packed(&path) => {
             fs::remove_file(&path).expect("removes");
             return format!("{} removed", path.display());
         }
@@ -181,7 +198,7 @@ fn look(folder: &Path, tally: &mut Tally) {
                 Ok(Some(job)) => assert!(job == *expected, "{job:?}"),
                 Err(_) => tally.errors += 1,
             }
-            let (rows, ended) = (store.rows(expected.jid), if n < JOBS - 1 { 2 } else { 1 });
+            let (rows, ended) = (store.rows(expected.jid), if is_open(bucket, n) { 1 } else { 2 });
             match rows {
                 Ok(rows) => {
                     let is_right = rows.len() == ended || is_aside && rows.len() < ended;
@@ -191,8 +208,8 @@ fn look(folder: &Path, tally: &mut Tally) {
                 }
                 Err(_) => tally.errors += 1,
             }
-            let is_open = open_jobs.contains(&expected.jid);
-            let is_right = is_open == (n == JOBS - 1) || is_aside && !is_open;
+            let was_open = open_jobs.contains(&expected.jid);
+            let is_right = was_open == is_open(bucket, n) || is_aside && !was_open;
             assert!(is_right, "job {} of:\n{said}", expected.jid);
         }
         let fresh = job(bucket, JOBS + 1);

@@ -6,6 +6,7 @@ mod buckets;
 mod clients;
 mod cuts;
 mod faults;
+mod packing;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name)

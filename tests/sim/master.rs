@@ -137,6 +137,7 @@ impl World {
         let store = &self.store;
         let memory = Memory {
             store: "5".repeat(32),
+            lost: Vec::new(),
             last_jid: store.last_jid(),
             open: store.open_jobs(),
             facts: store.facts.iter().map(|(id, facts)| (id.clone(), facts.clone())).collect(),

@@ -259,7 +259,7 @@ impl<L: Log> Engine<L> {
                 let keys = self.counts(by);
                 let is_live = |session: &&Session| session.is_live() && self.sees_minion(by, &session.id);
                 let sessions = self.sessions.values().filter(is_live).count();
-                let problems = self.disk_problem.iter().chain(&self.rules_problem);
+                let problems = self.disk_problem.iter().chain(&self.rules_problem).chain(&self.lost);
                 let mut problems: Vec<String> = problems.chain(self.rotations.problems()).cloned().collect();
                 problems.extend(self.pillar_problems(by));
                 problems.extend(self.clash_problems(by));

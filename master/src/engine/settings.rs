@@ -41,6 +41,8 @@ pub struct Settings {
 pub struct Memory {
     /// The store's random id.
     pub store: String,
+    /// What was lost of the store, one sentence each.
+    pub lost: Vec<String>,
     /// The newest jid's time.
     pub last_jid: Timestamp,
     /// Jobs that are open.

@@ -147,6 +147,7 @@ fn root() -> Principal {
 fn memory() -> Memory {
     Memory {
         store: "s".repeat(32),
+        lost: vec![],
         last_jid: Timestamp::default(),
         last_event: 0,
         open: vec![],

@@ -1,8 +1,9 @@
-//! One stretch of time in one sled database; the only file that names sled's trees and keys.
+//! What is kept of one stretch of time: keys and values, whatever holds them.
 //!
 //! ```text
 //! j/<jid>              job, JSON
 //! o/<jid>              empty: the job is open for somebody
+//! s/<jid>              what lists say of it, JSON, once it is open for nobody
 //! r/<jid>/<minion>     mark, then row, JSON: the final state
 //! h/<jid>/<minion>     empty: an order that was held back was handed to the minion
 //! c/<jid>              who killed the job, while it is open
@@ -12,11 +13,11 @@
 //! e/<id>               event, JSON; id as sixteen hex digits
 //! ```
 //! The mark is one byte, `+` for a retcode of 0 and `-` for everything else, so that counting
-//! needs no JSON. One batch is atomic because there is one tree.
+//! needs no JSON. One batch is atomic because there is one tree of a database.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
 
 use brine_protocol::control::{Event, JobRow};
 use brine_protocol::job::{Ending, Job, Returned};
@@ -25,9 +26,10 @@ use brine_protocol::{Jid, MinionId};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::database::{ANEW, Database, open_or_rebuild};
-use super::guard::looked_at;
+use super::layers::{Layers, Merged, Order, Want, beginning};
 use super::redo::Batch;
+use super::span::Span;
+use super::summaries::{Changes, OpenJobs};
 use super::{OpenJob, Record, Row, StoreError};
 
 /// Late reports kept per row: a minion that repeats itself differently is broken.
@@ -36,39 +38,9 @@ const LATE_MAX: usize = 8;
 /// Bytes that are kept of a report on a job that is not known here; a larger one loses its value.
 const ORPHAN_MAX: usize = 16 * 1024;
 
-/// A stretch of time in seconds since 1970: start included, end not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Span {
-    pub(super) start: i64,
-    pub(super) end: i64,
-}
-
-impl Span {
-    pub(super) fn contains(self, at: i64) -> bool {
-        (self.start..self.end).contains(&at)
-    }
-
-    pub(super) fn folder(self) -> String {
-        format!("jobs-{}-{}", self.start, self.end)
-    }
-
-    fn read(folder: &str) -> Option<Self> {
-        let (start, end) = folder.trim_end_matches(ANEW).strip_prefix("jobs-")?.split_once('-')?;
-        Some(Self { start: start.parse().ok()?, end: end.parse().ok()? })
-    }
-
-    /// The spans whose folders are there.
-    pub(super) fn found_in(path: &Path) -> Result<BTreeSet<Self>, StoreError> {
-        let entries = std::fs::read_dir(path).map_err(|error| StoreError::database(path, &error))?;
-        Ok(entries.flatten().filter_map(|entry| Self::read(entry.file_name().to_str()?)).collect())
-    }
-}
-
-impl std::fmt::Display for Span {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let at = |seconds: i64| brine_protocol::time::Timestamp(seconds.saturating_mul(1_000_000));
-        write!(f, "jobs from {} to {}", at(self.start), at(self.end))
-    }
+/// Under what a minion's final state is kept.
+pub(super) fn row_key(jid: Jid, id: &MinionId) -> String {
+    format!("r/{jid}/{id}")
 }
 
 /// What the rows of a job come to.
@@ -85,7 +57,7 @@ pub(super) struct Tally {
 /// The jids of a bucket, newest first.
 pub(super) struct Jids {
     bucket: Arc<Bucket>,
-    keys: Box<dyn Iterator<Item = sled::Result<sled::IVec>>>,
+    keys: Merged,
     first: Option<Jid>,
 }
 
@@ -93,13 +65,8 @@ impl Jids {
     /// Of all jobs or of the open ones, from this jid up to that one, which is not included.
     pub(super) fn new(bucket: Arc<Bucket>, is_active: bool, from: &str, to: &str) -> Self {
         let tree = if is_active { "o" } else { "j" };
-        let (from, to) = (format!("{tree}/{from}"), format!("{tree}/{to}"));
-        // A range that ends before it begins is a fault to sled.
-        let keys: Box<dyn Iterator<Item = sled::Result<sled::IVec>>> = if from < to {
-            Box::new(bucket.db.range(from..to).keys().rev())
-        } else {
-            Box::new(std::iter::empty())
-        };
+        let keys = format!("{tree}/{from}").into_bytes()..format!("{tree}/{to}").into_bytes();
+        let keys = bucket.view().range(keys, Order::Down, Want::Keys);
         Self { bucket, keys, first: None }
     }
 
@@ -112,7 +79,7 @@ impl Jids {
         if self.first.is_none()
             && let Some(key) = self.keys.next()
         {
-            let key = key.map_err(|error| self.bucket.failed(&error))?;
+            let (key, _) = key.map_err(|error| self.bucket.failed(&error))?;
             self.first = Some(self.bucket.jid_of(&key)?);
         }
         Ok(self.first)
@@ -126,29 +93,16 @@ impl Jids {
 
 #[derive(Debug)]
 pub(super) struct Bucket {
-    span: Span,
-    path: PathBuf,
-    pub(super) db: Database,
+    pub(super) span: Span,
+    pub(super) path: PathBuf,
+    pub(super) cache_bytes: u64,
+    pub(super) layers: RwLock<Layers>,
+    pub(super) open: OpenJobs,
 }
 
 impl Bucket {
-    pub(super) fn open(
-        folder: &Path,
-        span: Span,
-        cache_bytes: u64,
-    ) -> Result<(Option<Self>, Option<String>), StoreError> {
-        let path = folder.join(span.folder());
-        open_or_rebuild(&path, &span.to_string(), || {
-            let opened = Database::open(&path, cache_bytes)?;
-            Ok(opened.and_then(|(db, said)| {
-                let bucket = Self { span, path: path.clone(), db };
-                looked_at(bucket, Self::try_reading).map(|bucket| (bucket, said))
-            }))
-        })
-    }
-
     /// Reads what a starting master reads.
-    fn try_reading(&self) -> Result<(), StoreError> {
+    pub(super) fn try_reading(&self) -> Result<(), StoreError> {
         self.newest()?;
         self.open_jobs(&mut Vec::new())?;
         self.idempotency(&mut Vec::new())
@@ -158,7 +112,7 @@ impl Bucket {
         self.span
     }
 
-    fn failed(&self, error: &sled::Error) -> StoreError {
+    pub(super) fn failed(&self, error: &sled::Error) -> StoreError {
         StoreError::database(&self.path, error)
     }
 
@@ -166,14 +120,21 @@ impl Bucket {
         StoreError::Value { path: self.path.clone(), key: String::from_utf8_lossy(key).into_owned() }
     }
 
-    /// Adds a record to a batch. Reads only what the batch cannot have changed: a minion's
+    /// Adds a record to changes. Reads only what these cannot have changed: a minion's
     /// report is judged by what is stored before it.
     pub(super) fn add(
         &self,
-        batch: &mut Batch,
+        changes: &mut Changes,
         record: &Record,
         orphans_max: usize,
     ) -> Result<(), StoreError> {
+        match record {
+            Record::Job(job) => changes.open(job),
+            Record::Row { jid, id, row } => changes.end(self, *jid, id, row),
+            Record::Closed(jid) => changes.close(self, *jid),
+            _ => {}
+        }
+        let batch = &mut changes.batch;
         let json = |value: &Row| serde_json::to_vec(value).expect("a row is plain data");
         match record {
             Record::Job(job) => {
@@ -186,7 +147,7 @@ impl Bucket {
             Record::Row { jid, id, row } => {
                 let mark = if row.ending.retcode() == Some(0) { b'+' } else { b'-' };
                 let value = [&[mark], &json(row)[..]].concat();
-                batch.insert(format!("r/{jid}/{id}").as_bytes(), value);
+                batch.insert(row_key(*jid, id), value);
             }
             Record::Report { jid, id, row } => self.add_report(batch, *jid, id, row, orphans_max)?,
             Record::Handed { jid, id } => batch.insert(format!("h/{jid}/{id}").as_bytes(), []),
@@ -219,7 +180,7 @@ impl Bucket {
         let is_same = |stored: &[u8], row: &Row| {
             serde_json::from_slice::<Row>(stored).is_ok_and(|stored| stored.ending == row.ending)
         };
-        let known = match self.db.get(format!("r/{jid}/{id}")) {
+        let known = match self.view().get(row_key(jid, id)) {
             Ok(known) => known,
             // One that cannot be read must not stop all that is to be written, for ever.
             Err(_) => Some(sled::IVec::default()),
@@ -231,8 +192,8 @@ impl Bucket {
             return Ok(());
         }
         let (prefix, mut count) = (format!("l/{jid}/{id}/"), 0);
-        for item in self.db.scan_prefix(&prefix) {
-            let (_, stored) = item.map_err(|error| self.failed(&error))?;
+        for item in self.view().scan(&prefix, Want::Values) {
+            let Ok((_, stored)) = item else { return Ok(()) };
             if is_same(&stored, row) {
                 return Ok(());
             }
@@ -263,28 +224,27 @@ impl Bucket {
                 .expect("a row is plain data");
         }
         let (prefix, orphan) = (format!("x/{id}/"), format!("x/{id}/{jid}"));
-        if self.db.contains_key(&orphan).map_err(|error| self.failed(&error))? {
+        let view = self.view();
+        // Where nothing can be read there is no place for it.
+        if view.has(&orphan).unwrap_or(true) {
             return Ok(());
         }
-        let mut count = 0;
-        for key in self.db.scan_prefix(&prefix).keys().take(orphans_max) {
-            count += key.map(|_| 1).map_err(|error| self.failed(&error))?;
-        }
-        if count < orphans_max {
+        let mut known = view.scan(&prefix, Want::Keys).take(orphans_max);
+        if known.try_fold(0, |count, key| key.map(|_| count + 1)).is_ok_and(|count| count < orphans_max) {
             batch.insert(orphan.as_bytes(), value);
         }
         Ok(())
     }
 
     pub(super) fn newest(&self) -> Result<Option<Jid>, StoreError> {
-        match self.db.scan_prefix("j/").next_back() {
+        match self.view().range(beginning("j/"), Order::Down, Want::Keys).next() {
             Some(Ok((key, _))) => self.jid_of(&key).map(Some),
             Some(Err(error)) => Err(self.failed(&error)),
             None => Ok(None),
         }
     }
 
-    fn jid_of(&self, key: &[u8]) -> Result<Jid, StoreError> {
+    pub(super) fn jid_of(&self, key: &[u8]) -> Result<Jid, StoreError> {
         key.get(2..22)
             .and_then(|jid| std::str::from_utf8(jid).ok())
             .and_then(|jid| jid.parse().ok())
@@ -292,7 +252,7 @@ impl Bucket {
     }
 
     pub(super) fn has_job(&self, jid: Jid) -> Result<bool, StoreError> {
-        self.db.contains_key(format!("j/{jid}")).map_err(|error| self.failed(&error))
+        self.view().has(format!("j/{jid}")).map_err(|error| self.failed(&error))
     }
 
     pub(super) fn job(&self, jid: Jid) -> Result<Option<Job>, StoreError> {
@@ -301,7 +261,7 @@ impl Bucket {
 
     pub(super) fn rows(&self, jid: Jid, rows: &mut BTreeMap<MinionId, JobRow>) -> Result<(), StoreError> {
         let prefix = format!("r/{jid}/");
-        for item in self.db.scan_prefix(&prefix) {
+        for item in self.view().scan(&prefix, Want::Values) {
             let (key, value) = item.map_err(|error| self.failed(&error))?;
             let id = self.id_of(&key, prefix.len())?;
             let json = value.get(1..).unwrap_or_default();
@@ -311,7 +271,7 @@ impl Bucket {
                 JobRow { id, ending: Some(row.ending), at: Some(row.at), late: vec![], presence: None },
             );
         }
-        for item in self.db.scan_prefix(format!("l/{jid}/")) {
+        for item in self.view().scan(format!("l/{jid}/"), Want::Values) {
             let (key, value) = item.map_err(|error| self.failed(&error))?;
             let end = key.iter().rposition(|b| *b == b'/').ok_or_else(|| self.damaged(&key))?;
             let id = self.id_of(&key[..end], prefix.len())?;
@@ -333,7 +293,7 @@ impl Bucket {
     /// A job with the size that it has here.
     pub(super) fn sized_job(&self, jid: Jid) -> Result<Option<(Job, usize)>, StoreError> {
         let key = format!("j/{jid}");
-        let Some(value) = self.db.get(&key).map_err(|error| self.failed(&error))? else {
+        let Some(value) = self.view().get(&key).map_err(|error| self.failed(&error))? else {
             return Ok(None);
         };
         let job = serde_json::from_slice(&value).map_err(|_| self.damaged(key.as_bytes()))?;
@@ -343,7 +303,7 @@ impl Bucket {
     /// The rows of a job, counted.
     pub(super) fn tally(&self, jid: Jid) -> Result<Tally, StoreError> {
         let mut tally = Tally::default();
-        for row in self.db.scan_prefix(format!("r/{jid}/")) {
+        for row in self.view().scan(format!("r/{jid}/"), Want::Values) {
             let (key, value) = row.map_err(|error| self.failed(&error))?;
             tally.ended += 1;
             tally.failed += usize::from(value.first() != Some(&b'+'));
@@ -353,7 +313,7 @@ impl Bucket {
     }
 
     pub(super) fn open_jobs(&self, open: &mut Vec<OpenJob>) -> Result<(), StoreError> {
-        for item in self.db.scan_prefix("o/") {
+        for item in self.view().scan("o/", Want::Keys) {
             let (key, _) = item.map_err(|error| self.failed(&error))?;
             let jid = self.jid_of(&key)?;
             let Some(job) = self.job(jid)? else {
@@ -361,7 +321,7 @@ impl Bucket {
             };
             let ended = self.ids_under(&format!("r/{jid}/"))?;
             let handed = self.ids_under(&format!("h/{jid}/"))?;
-            let cancelled_by = self.db.get(format!("c/{jid}")).map_err(|error| self.failed(&error))?;
+            let cancelled_by = self.view().get(format!("c/{jid}")).map_err(|error| self.failed(&error))?;
             let cancelled_by = cancelled_by.map(|by| String::from_utf8_lossy(&by).into_owned());
             let waits = job.batch.as_ref().is_some_and(|batch| batch.wait_ms > 0);
             let rests = ended.intersection(&handed).filter(|_| waits).map(|id| self.ended_at(jid, id));
@@ -377,31 +337,32 @@ impl Bucket {
         struct When {
             at: Timestamp,
         }
-        let key = format!("r/{jid}/{id}");
-        let value = self.db.get(&key).map_err(|error| self.failed(&error))?.unwrap_or_default();
+        let key = row_key(jid, id);
+        let value = self.view().get(&key).map_err(|error| self.failed(&error))?.unwrap_or_default();
         let when = serde_json::from_slice(value.get(1..).unwrap_or_default());
         when.map(|When { at }| at).map_err(|_| self.damaged(key.as_bytes()))
     }
 
     fn ids_under(&self, prefix: &str) -> Result<BTreeSet<MinionId>, StoreError> {
-        let keys = self.db.scan_prefix(prefix).keys();
-        keys.map(|key| self.id_of(&key.map_err(|error| self.failed(&error))?, prefix.len())).collect()
+        let keys = self.view().scan(prefix, Want::Keys);
+        keys.map(|key| self.id_of(&key.map_err(|error| self.failed(&error))?.0, prefix.len())).collect()
     }
 
     pub(super) fn has_open_jobs(&self) -> Result<bool, StoreError> {
-        let first = self.db.scan_prefix("o/").next().transpose();
+        let first = self.view().scan("o/", Want::Keys).next().transpose();
         Ok(first.map_err(|error| self.failed(&error))?.is_some())
     }
 
     /// Adds the newest events in front, until there are `limit`.
     pub(super) fn events(&self, limit: usize, events: &mut VecDeque<Arc<Event>>) -> Result<(), StoreError> {
-        for item in self.db.scan_prefix("e/").rev() {
+        for item in self.view().range(beginning("e/"), Order::Down, Want::Values) {
             if events.len() >= limit {
                 break;
             }
-            let (_, value) = item.map_err(|error| self.failed(&error))?;
             // An event that cannot be read is one that is not resumed from: no reason not to start.
-            if let Ok(event) = serde_json::from_slice(&value) {
+            if let Ok((_, value)) = item
+                && let Ok(event) = serde_json::from_slice(&value)
+            {
                 events.push_front(Arc::new(event));
             }
         }
@@ -409,7 +370,7 @@ impl Bucket {
     }
 
     pub(super) fn idempotency(&self, keys: &mut Vec<(String, [u8; 32], Jid)>) -> Result<(), StoreError> {
-        for item in self.db.scan_prefix("k/") {
+        for item in self.view().scan("k/", Want::Values) {
             let (key, value) = item.map_err(|error| self.failed(&error))?;
             let read = || {
                 let name = std::str::from_utf8(key.get(2..)?).ok()?;
@@ -420,10 +381,5 @@ impl Bucket {
             keys.push(read().ok_or_else(|| self.damaged(&key))?);
         }
         Ok(())
-    }
-
-    /// Removes the bucket from the disk. Readers that still hold it see it until they are done.
-    pub(super) fn remove(&self) -> Result<(), StoreError> {
-        std::fs::remove_dir_all(&self.path).map_err(|error| StoreError::database(&self.path, &error))
     }
 }

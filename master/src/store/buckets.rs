@@ -5,22 +5,27 @@ use std::sync::Arc;
 use brine_protocol::Jid;
 use brine_protocol::time::Timestamp;
 
-use super::bucket::{Bucket, Span};
+use super::bucket::Bucket;
+use super::span::Span;
 use super::{Record, Store, StoreError};
 
-/// Buckets that share the time for which jobs are kept: when one is dropped, at most a quarter
-/// more than that is on disk.
-const BUCKETS_PER_KEEP: i64 = 4;
+/// Buckets that share the time for which jobs are kept: when one is dropped, at most an eighth
+/// more than that is on disk, and no more than as much is in a database.
+const BUCKETS_PER_KEEP: i64 = 8;
+
+/// Seconds for what was under way when a bucket's time ended.
+const PACK_AFTER: i64 = 10;
 
 /// The shortest bucket, in seconds.
 const BUCKET_MIN: i64 = 60;
 
 impl Store {
-    /// Drops the buckets whose time is over, and gives their space back.
+    /// Drops the buckets whose jobs are kept no longer, packs one that is over, and gives their space back.
     ///
     /// # Errors
-    /// A bucket cannot be read or removed.
+    /// A bucket cannot be read, packed or removed.
     pub fn retire(&self, now: Timestamp) -> Result<usize, StoreError> {
+        let Ok(_alone) = self.retiring.try_lock() else { return Ok(0) };
         let keep = i64::try_from(self.options.keep_jobs_seconds).unwrap_or(i64::MAX);
         let over: Vec<Arc<Bucket>> = self
             .all()
@@ -36,11 +41,23 @@ impl Store {
             bucket.remove()?;
             dropped += 1;
         }
-        // Hardly anything is written to those before the newest.
-        for bucket in self.all().iter().rev().skip(1) {
-            bucket.db.rest()?;
+        let over = self.all().into_iter().filter(|bucket| bucket.span().end + PACK_AFTER <= now.seconds());
+        let mut failed = None;
+        for bucket in over {
+            match bucket.pack(self.free()?.saturating_sub(self.options.room_min)) {
+                // One at a time: it takes the better part of a core for as long as it takes.
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) => failed = Some(error),
+            }
         }
-        Ok(dropped)
+        failed.map_or(Ok(dropped), Err)
+    }
+
+    fn free(&self) -> Result<u64, StoreError> {
+        let stat = nix::sys::statvfs::statvfs(&self.path)
+            .map_err(|error| StoreError::database(&self.path, &error))?;
+        Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Bucket>> {
@@ -53,10 +70,7 @@ impl Store {
     }
 
     pub(super) fn look_for_room(&self) -> Result<(), StoreError> {
-        let stat = nix::sys::statvfs::statvfs(&self.path)
-            .map_err(|error| StoreError::database(&self.path, &error))?;
-        let free = stat.blocks_available().saturating_mul(stat.fragment_size());
-        let room = self.options.room_min;
+        let (free, room) = (self.free()?, self.options.room_min);
         if free < room {
             return Err(StoreError::NoRoom { path: self.path.clone(), free, room });
         }
@@ -82,7 +96,8 @@ impl Store {
         let mut holding = self.holding(jid);
         if holding.len() > 1 {
             for bucket in &holding {
-                if bucket.has_job(jid)? {
+                // One that cannot be read must not stop all that is to be written, for ever.
+                if bucket.has_job(jid).unwrap_or(false) {
                     return Ok(Arc::clone(bucket));
                 }
             }
@@ -111,9 +126,9 @@ impl Store {
         let length = (keep / BUCKETS_PER_KEEP).max(BUCKET_MIN);
         let start = at.div_euclid(length) * length;
         let span = Span { start, end: start + length };
-        let (bucket, warning) = Bucket::open(&self.path, span, self.options.cache_bytes / 4)?;
+        let (bucket, said) = Bucket::open(&self.path, span, self.options.cache_bytes / 4)?;
         let bucket = bucket.ok_or_else(|| {
-            let why = warning.unwrap_or_else(|| "a new bucket cannot be made".to_owned());
+            let why = said.into_iter().next().unwrap_or_else(|| "a new bucket cannot be made".to_owned());
             StoreError::database(&self.path, &why)
         })?;
         let bucket = Arc::new(bucket);

@@ -1,7 +1,7 @@
 //! One sled database that keeps what it was given.
 //!
 //! A commit is durable in the [`Redo`] before the database has it: so nobody reads what a power cut can
-//! take back, and sled itself is flushed only when a redo file is full. A database that was not closed
+//! take back, and sled itself is flushed only when a redo file is full. A database that is opened
 //! is given again what its redo files have. The commits that it has are counted in it, so that one that
 //! lost more than they have is told from a whole one.
 
@@ -22,6 +22,9 @@ const COUNT: &str = "commits";
 
 /// What the name of a folder ends with in which a damaged database is made anew.
 pub(super) const ANEW: &str = ".anew";
+
+/// How a sentence ends about damage that was mended.
+pub(super) const NOTHING_IS_LOST: &str = "nothing is lost";
 
 /// A database and its redo files.
 #[derive(Debug)]
@@ -111,7 +114,7 @@ impl Database {
         Ok(())
     }
 
-    /// Flushes the database itself, so that nothing has to be given again when it is opened.
+    /// Flushes the database itself.
     ///
     /// # Errors
     /// The disk takes it not.
@@ -120,8 +123,7 @@ impl Database {
         if state.stage != Stage::Open {
             return Ok(());
         }
-        let settled =
-            self.flush(&state).and_then(|()| state.redo.settle().map_err(|failed| self.failed(failed)));
+        let settled = self.flush(&state);
         if settled.is_ok() {
             state.stage = Stage::Settled;
         }
@@ -142,6 +144,16 @@ impl Database {
         note_broken(&mut state, rested)
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The number of its last commit, when all is in it, flushed.
+    pub(super) fn settled(&self) -> Option<u64> {
+        let state = self.state();
+        (state.stage == Stage::Settled).then(|| state.redo.last())
+    }
+
     fn flush(&self, state: &State) -> Result<(), StoreError> {
         let flushed = guard::flush(&self.db, &self.path, &state.blobs);
         flushed.map_err(|error| StoreError::broken(&self.path, &error))
@@ -156,6 +168,12 @@ impl Database {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder panics")
+    }
+
+    /// Has every commit from now on fail.
+    #[cfg(test)]
+    pub(super) fn break_it(&self) {
+        self.state().redo.break_it();
     }
 
     #[cfg(test)]
@@ -221,7 +239,7 @@ pub(super) fn open_or_rebuild<T>(
     std::fs::rename(&anew, path).map_err(failed)?;
     file::sync_folder(path)?;
     let what = match first {
-        1 => "nothing is lost".to_owned(),
+        1 => NOTHING_IS_LOST.to_owned(),
         _ => format!("what was written before commit {first} of {last} is missing"),
     };
     match open()? {
@@ -266,7 +284,7 @@ fn catch_up(path: &Path, db: &sled::Db) -> Result<(sled::Tree, Redo), StoreError
     let counted = count.get("").map_err(|error| judged(&error))?;
     let counted = counted.and_then(|bytes| Some(u64::from_be_bytes(bytes.as_ref().try_into().ok()?)));
     let counted = counted.unwrap_or_default();
-    let (mut redo, found) = Redo::open(path, counted).map_err(|error| judged(&error.into()))?;
+    let (redo, found) = Redo::open(path, counted).map_err(|error| judged(&error.into()))?;
     if !found.is_there && counted == 0 && db.is_empty() {
         return Err(StoreError::database(path, &"there is nothing in it"));
     }
@@ -275,17 +293,13 @@ fn catch_up(path: &Path, db: &sled::Db) -> Result<(sled::Tree, Redo), StoreError
         let why = format!("{counted} of {last} commits are left");
         return Err(StoreError::database(path, &why));
     }
-    let has_all = found.is_settled && counted >= last;
-    if !has_all && !found.entries.is_empty() {
+    // A database that was closed as it should be gets them too: one of whose files is gone forgets what it was
+    // told without a word.
+    if !found.entries.is_empty() {
         for entry in &found.entries {
             apply(db, &count, entry.number, &entry.batch).map_err(|error| judged(&error))?;
         }
         guard::flush(db, path, &Blobs::default()).map_err(|error| judged(&error))?;
-        match redo.settle() {
-            // Then all of it is given once more next time.
-            Ok(()) | Err(Failed::Unwritten(_)) => {}
-            Err(Failed::Unknown(error)) => return Err(StoreError::broken(path, &error)),
-        }
     }
     Ok((count, redo))
 }

@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use brine_local::file;
 
 use super::StoreError;
+use super::database::NOTHING_IS_LOST;
 
 /// What is said of a database that could not even say what is wrong with it.
 pub(super) const PANICKED: &str = "opening or reading it fails badly";
@@ -40,7 +41,7 @@ pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<Whole<(sled::Db, Opt
             }
             let Ok(Ok(db)) = open() else { return Ok(Err(error.to_string())) };
             let said =
-                format!("{}: a damaged snapshot was rebuilt from the log; nothing is lost", path.display());
+                format!("{}: a damaged snapshot was rebuilt from the log; {NOTHING_IS_LOST}", path.display());
             keep(path).map(|()| Ok((db, Some(said))))
         }
         Err(_panic) => Ok(Err(PANICKED.to_owned())),

@@ -1,13 +1,13 @@
-//! Lists of jobs, newest first. A job is judged when it is read and forgotten again, so a long list
-//! needs no memory; and one request reads so much and no more, then says where it stopped.
+//! Lists of jobs, newest first. A job is judged when its summary is read and forgotten again, so a long
+//! list needs no memory; and one request reads so much and no more, then says where it stopped.
 
 use brine_protocol::control::{JobSummary, JobsQuery, JobsState};
 use brine_protocol::jid::STEP_MICROS;
-use brine_protocol::job::{Job, canonical};
+use brine_protocol::job::canonical;
 use brine_protocol::time::Timestamp;
 use brine_protocol::{Jid, glob};
 
-use super::bucket::{Jids, Tally};
+use super::bucket::Jids;
 use super::{Store, StoreError};
 
 /// What one request reads of jobs and returns, in bytes: about a second's work.
@@ -74,16 +74,22 @@ impl Store {
             last = Some(jid);
             let source = &mut sources[at];
             source.pass();
-            let Some((job, bytes)) = source.bucket().sized_job(jid)? else {
-                continue;
+            let bucket = source.bucket();
+            read += JOB_MIN;
+            let is_wanted = |job: &JobSummary| may_see(&job.principal) && is_wanted(job, query);
+            let (summary, bytes) = match bucket.summary(jid)? {
+                Some((summary, bytes)) => (Some(summary).filter(is_wanted), bytes),
+                None => bucket.counted(jid, is_wanted)?,
             };
-            read += bytes + JOB_MIN;
-            if !may_see(&job.principal) || !is_wanted(&job, query) {
-                continue;
+            read += bytes;
+            let Some(summary) = summary else { continue };
+            if let Some(id) = &query.minion {
+                let (is_in, bytes) = bucket.has_minion(&summary, id)?;
+                read += bytes;
+                if !is_in {
+                    continue;
+                }
             }
-            let tally = source.bucket().tally(jid)?;
-            read += tally.bytes;
-            let summary = summary(&job, &tally);
             let is_in_state = match query.state {
                 Some(JobsState::Failed) => summary.failed > 0,
                 Some(JobsState::Active) | None => true,
@@ -92,21 +98,6 @@ impl Store {
                 page.jobs.push(summary);
             }
         }
-    }
-}
-
-fn summary(job: &Job, tally: &Tally) -> JobSummary {
-    JobSummary {
-        jid: job.jid,
-        functions: job.functions(),
-        target: job.target.expression.clone(),
-        target_kind: job.target.kind,
-        principal: job.principal.clone(),
-        submitted: job.submitted,
-        batch: job.batch.clone(),
-        minions: job.minions.len(),
-        open: job.minions.len().saturating_sub(tally.ended),
-        failed: tally.failed,
     }
 }
 
@@ -122,17 +113,15 @@ fn bounds(query: &JobsQuery) -> (String, String) {
     (from, to)
 }
 
-fn is_wanted(job: &Job, query: &JobsQuery) -> bool {
+fn is_wanted(job: &JobSummary, query: &JobsQuery) -> bool {
     let has_function = |pattern: &String| {
         let pattern = canonical(pattern);
-        job.calls.iter().any(|call| glob::matches(&pattern, &call.function))
+        job.functions.split(',').any(|function| glob::matches(&pattern, function))
     };
-    let has_target =
-        |text: &String| job.target.expression == *text || glob::matches(text, &job.target.expression);
+    let has_target = |text: &String| job.target == *text || glob::matches(text, &job.target);
     query.function.as_ref().is_none_or(has_function)
         && query.target.as_ref().is_none_or(has_target)
         && query.user.as_ref().is_none_or(|text| is_user(text, &job.principal))
-        && query.minion.as_ref().is_none_or(|id| job.minions.iter().any(|(known, _)| known == id))
 }
 
 /// Whether a principal, as `unix:1000 (alice)` or `unix:0 (root) as alice`, is meant by a part of

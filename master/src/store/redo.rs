@@ -2,16 +2,16 @@
 //!
 //! sled's log may lose more in a power cut than what was not flushed: when later sectors of it reach the
 //! disk before earlier ones it drops flushed commits too, old ones among them, and says nothing. So a
-//! commit is written here first, in one flush, and what is here is written again into a database that was
-//! not closed, or into a new one where it is damaged.
+//! commit is written here first, in one flush, and what is here is written again into a database that is
+//! opened, or into a new one where it is damaged.
 //!
 //! ```text
 //! file    entry…                   `redo`, and what was it before: `redo.old`
 //! entry   length u32 of number and changes, crc32 u32 of them, number u64, change…   big-endian
 //! change  length of key u32, of value u32 (ffffffff: removed), key, value
 //! ```
-//! Numbers ascend by one over both files. An entry without a change says that all up to its number is
-//! in the database and flushed. An entry that is torn was never answered for, and ends the file.
+//! Numbers ascend by one over both files. An entry without a change only keeps the last number. An entry
+//! that is torn was never answered for, and ends the file.
 
 use std::cmp::Ordering;
 use std::fs::{File, OpenOptions};
@@ -110,8 +110,6 @@ pub(super) struct Found {
     pub(super) entries: Vec<Entry>,
     /// The number of the last entry.
     pub(super) last: Option<u64>,
-    /// Whether all of it is in the database, if that has counted as far.
-    pub(super) is_settled: bool,
     /// Whether there was a file at all.
     pub(super) is_there: bool,
 }
@@ -175,11 +173,6 @@ impl Redo {
         Ok(self.last)
     }
 
-    /// Notes that the database has it all, flushed.
-    pub(super) fn settle(&mut self) -> Result<(), Failed> {
-        self.write(self.last, &Batch::default())
-    }
-
     fn write(&mut self, number: u64, batch: &Batch) -> Result<(), Failed> {
         let mut entry = vec![0; 8];
         entry.extend_from_slice(&number.to_be_bytes());
@@ -194,6 +187,16 @@ impl Redo {
         self.file.sync_data().map_err(Failed::Unknown)?;
         self.size += entry.len() as u64;
         Ok(())
+    }
+
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Has every write from now on fail.
+    #[cfg(test)]
+    pub(super) fn break_it(&mut self) {
+        self.file = File::open("/dev/null").expect("is there");
     }
 
     /// Whether it is time for another file.
@@ -221,7 +224,7 @@ impl Redo {
         let old = self.folder.join(OLD);
         if self.size > REST || old.exists() {
             self.turn()?;
-            self.settle()?;
+            self.write(self.last, &Batch::default())?;
             std::fs::remove_file(old).map_err(Failed::Unwritten)?;
         }
         Ok(())
@@ -244,8 +247,10 @@ pub(super) fn begin(folder: &Path) -> Result<(), file::FileError> {
 pub(super) fn found(folder: &Path) -> io::Result<Found> {
     let mut found = Found::default();
     for name in [OLD, NAME] {
-        if let Ok(file) = File::open(folder.join(name)) {
-            read(&file, &mut found)?;
+        match File::open(folder.join(name)) {
+            Ok(file) => drop(read(&file, &mut found)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(found)
@@ -284,7 +289,6 @@ fn read(file: &File, found: &mut Found) -> io::Result<u64> {
             }
         }
         found.last = Some(entry.number);
-        found.is_settled = is_mark;
         if !is_mark {
             found.entries.push(entry);
         }
@@ -335,7 +339,7 @@ mod tests {
         let place = tempfile::tempdir().expect("a folder");
         let open = |counted| Redo::open(place.path(), counted).expect("opens");
         let (mut redo, found) = open(7);
-        assert_eq!((found.last, found.is_settled), (None, false));
+        assert_eq!(found.last, None);
         let mut two = batch("a", Some("1"));
         two.remove("b");
         assert_eq!(redo.append(&two).expect("writes"), 8);
@@ -343,11 +347,8 @@ mod tests {
         assert_eq!(redo.append(&batch("c", Some(""))).expect("writes"), 9);
         let (mut redo, found) = open(8);
         assert_eq!(told(&found), [(8, "a=1 -b".to_owned()), (9, "c=".to_owned())]);
-        assert_eq!((found.last, found.is_settled), (Some(9), false));
-        redo.settle().expect("writes");
-        assert!(open(9).1.is_settled);
+        assert_eq!(found.last, Some(9));
         assert_eq!(redo.append(&batch("d", None)).expect("writes"), 10);
-        assert!(!open(9).1.is_settled);
         // Only the file before is kept.
         redo.turn().expect("turns");
         assert_eq!(told(&open(10).1), [(9, "c=".to_owned()), (10, "-d".to_owned())]);
@@ -386,7 +387,7 @@ mod tests {
         assert_eq!(names.len(), 1, "{names:?}");
         assert!(std::fs::metadata(place.path().join(NAME)).expect("is there").len() < 100);
         let (mut redo, found) = Redo::open(place.path(), 1).expect("opens");
-        assert_eq!((told(&found), found.is_settled), (Vec::new(), true));
+        assert_eq!((told(&found), found.last), (Vec::new(), Some(1)));
         assert_eq!(redo.append(&batch("b", None)).expect("writes"), 2);
     }
 

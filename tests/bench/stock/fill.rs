@@ -20,6 +20,9 @@ const TEXT: usize = 200;
 /// Records to a commit.
 const COMMIT: usize = 2000;
 
+/// There are fewer buckets of time than that.
+const BUCKETS_MAX: usize = 16;
+
 /// The jobs are spread over so much of the past: all are within `keep_jobs_seconds`.
 const PAST_S: usize = 20 * 3600;
 
@@ -95,6 +98,10 @@ pub fn fill(paths: &Paths, returns: usize, minions: usize) -> Jid {
             commit(&rows);
         }
         commit(&[Record::Closed(job.jid)]);
+    }
+    // A master that was there meanwhile has packed what is over: a bucket a minute.
+    for _ in 0..BUCKETS_MAX {
+        store.retire(wall()).expect("room for what is over");
     }
     newest.expect("at least one job")
 }

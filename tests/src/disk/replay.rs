@@ -190,7 +190,7 @@ fn tear(left: &mut Vec<u8>, write: &Event, chance: Option<&mut Chance>, taken: &
         // The first bytes.
         Some((2, chance)) => {
             taken.torn += 1;
-            put(left, write.at, &write.new[..chance.below(write.new.len())]);
+            put(left, write.at, &write.new[..chance.below(write.new.len() + 1)]);
         }
         // Some of the sectors, in no order.
         Some((_, chance)) => {
