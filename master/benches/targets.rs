@@ -83,7 +83,7 @@ fn join(engine: &mut Engine<MemoryLedger>, at: usize) {
     let key = id.as_str().as_bytes().to_vec();
     let fingerprint = Fingerprint(Sha256::digest(&key).into());
     let address = Ipv4Addr::new(10, 0, (at / 250) as u8, (at % 250) as u8);
-    let opened = Opened { conn, id: id.clone(), key, fingerprint, address: address.into() };
+    let opened = Opened { conn, id: id.clone(), key, fingerprint, resumed: None, address: address.into() };
     put(engine, Input::Opened { opened: Box::new(opened), first: ToMaster::Knock(Knock::default()) });
     let keys = vec![KeyName { id, fingerprint, state: None }];
     request(engine, Ask::Act(KeyActRequest { act: Act::Accept, keys, reason: None }));

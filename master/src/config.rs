@@ -104,8 +104,8 @@ pub struct Config {
     /// A waiting key that has not knocked for so long is forgotten.
     pub pending_age: u64,
 
-    /// Most connections in all; 0 means what the descriptor limit carries.
-    pub connections_max: usize,
+    /// Most minions that are connected at the same time; 0 means what the descriptor limit carries.
+    pub max_minions_connected: usize,
     /// Most connections without a live session from one address.
     pub connections_per_address: usize,
     /// New connections without a live session per second from one address, after a burst of
@@ -207,7 +207,7 @@ impl Default for Config {
             pending_max: 10_000,
             pending_per_id: 8,
             pending_age: 7 * 86_400,
-            connections_max: 0,
+            max_minions_connected: 0,
             connections_per_address: 1024,
             connect_rate_per_address: 200,
             connect_burst_per_address: 1000,

@@ -66,8 +66,8 @@ pub struct Api {
     pub since: Timestamp,
     /// Largest request body.
     pub request_max: usize,
-    /// Most connections of minions at a time.
-    pub connections_max: usize,
+    /// Most minions that are connected at a time.
+    pub minions_max: usize,
 }
 
 /// Binds the control socket: mode 0660, group `brine` where there is one.
@@ -207,7 +207,7 @@ async fn health(State(api): State<Arc<Api>>, Caller(principal): Caller) -> Reply
     let Answer::Health { sessions, keys, mut problems, notices, fingerprint } = answer else {
         return Err(unexpected().into());
     };
-    problems.extend(too_few(&keys, api.connections_max));
+    problems.extend(too_few(&keys, api.minions_max));
     json_reply(&Health {
         status: if problems.is_empty() { "ok" } else { "degraded" }.to_owned(),
         problems,
@@ -225,15 +225,15 @@ async fn health(State(api): State<Arc<Api>>, Caller(principal): Caller) -> Reply
 }
 
 /// Whether not all accepted minions can be connected at a time.
-fn too_few(keys: &serde_json::Map<String, serde_json::Value>, connections_max: usize) -> Option<String> {
+fn too_few(keys: &serde_json::Map<String, serde_json::Value>, minions_max: usize) -> Option<String> {
     let accepted = keys.get("accepted")?.as_u64()?;
-    let carried = connections_max as u64 / 2;
-    (accepted > carried).then(|| {
+    (accepted > minions_max as u64).then(|| {
         format!(
-            "{accepted} keys are accepted, and the limits of this master carry {carried} minions at a time: \
+            "{accepted} keys are accepted, and the limits of this master carry {minions_max} minions at a time: \
              raise the descriptor limit (ulimit -n, LimitNOFILE= of the service) to {} or more, or the option \
-             connections_max if it is set",
-            accepted * 2 + 256
+             max_minions_connected if it is set",
+            // Two each, some beside them, and what the master itself needs.
+            accepted * 2 + accepted / 20 + 256
         )
     })
 }

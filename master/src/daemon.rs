@@ -30,6 +30,7 @@ use crate::pillar;
 use crate::reload::{Reach, Reloader, Source};
 use crate::rule_files::{self, RuleFiles};
 use crate::store::{self, Store, StoreOptions};
+use crate::tickets::Tickets;
 
 /// Inputs that may wait for the engine before its sources wait.
 const INPUTS_MAX: usize = 8192;
@@ -110,7 +111,7 @@ async fn serve(
     brine_client::check_socket_path(&paths.control_socket())?;
     let OpenedTrust { mut trust, warnings } =
         Trust::open(&paths.ledger(), &paths.waiting(), limits, LOCK_WAIT)?;
-    for warning in &warnings {
+    for warning in warnings {
         tracing::warn!("{warning}");
     }
     trust.set_max_minions(options.max_minions);
@@ -186,7 +187,9 @@ async fn serve(
     let (inputs, received) = mpsc::channel(INPUTS_MAX);
     let (other_rule_files, rule_files_changed) = mpsc::unbounded_channel();
     tokio::spawn(rule_files::watch(rule_files, rule_files_changed, inputs.clone()));
-    let gate = Gate::new(Arc::clone(&options), Arc::clone(&counters), agreement, inputs.clone());
+    let tickets = Arc::new(Tickets::open(&paths.pki_master()));
+    tokio::spawn(Arc::clone(&tickets).keep());
+    let gate = Gate::new(Arc::clone(&options), Arc::clone(&counters), agreement, tickets, inputs.clone());
     let desk = Arc::new(Desk::new(options.events_kept, events, engine.last_event() + 1));
     let reach = Reach {
         roles: watch::Sender::new(Arc::clone(&roles)),
@@ -216,7 +219,7 @@ async fn serve(
         master_address: bundles::master_address(&options),
         since: wall(),
         request_max: options.request_max,
-        connections_max: gate.connections_max(),
+        minions_max: gate.minions_max(),
     });
     let mut driver = Driver {
         engine,

@@ -310,7 +310,8 @@ impl Hands {
             | Output::Bundle(_)
             | Output::ReadPillar
             | Output::Modules(_) => {}
-            Output::Welcome { conn, standing } => self.gate.welcome(conn, standing),
+            Output::Welcome { conn, standing, generation } => self.gate.welcome(conn, standing, generation),
+            Output::Grant { conn, generation } => self.gate.grant(conn, generation),
             Output::Send { conn, message } | Output::SendNow { conn, message } => {
                 self.gate.send(conn, &message);
             }

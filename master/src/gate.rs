@@ -8,8 +8,10 @@
 //! counted, and what was open for it is delivered again when it is back.
 
 mod admission;
+mod claim;
 mod full;
 mod outbox;
+mod places;
 mod router;
 mod subscriber;
 mod verifier;
@@ -30,9 +32,11 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::engine::Input;
-use admission::{Admission, Class, FULL, Ticket};
+use crate::tickets::Tickets;
+use admission::{Admission, FULL, Ticket};
 use outbox::Outbox;
 pub use outbox::Outgoing;
+use places::{Class, Places, Port};
 use verifier::Verifier;
 
 /// The topic of every broadcast.
@@ -54,10 +58,11 @@ pub struct Gate {
     config: Arc<Config>,
     counters: Arc<Counters>,
     agreement: RwLock<Arc<Agreement>>,
+    tickets: Arc<Tickets>,
     verifier: Verifier,
     inputs: mpsc::Sender<Input>,
     started: Instant,
-    connections_max: usize,
+    minions_max: usize,
     admission: Mutex<Admission>,
     next: Mutex<u64>,
     routers: Mutex<HashMap<ConnId, Arc<Outbox>>>,
@@ -105,23 +110,26 @@ impl Ports {
 }
 
 impl Gate {
-    /// A gate that offers this agreement and reports to the engine.
+    /// A gate that offers this agreement, gives and takes these tickets, and reports to the engine.
     #[must_use]
     pub fn new(
         config: Arc<Config>,
         counters: Arc<Counters>,
         agreement: Arc<Agreement>,
+        tickets: Arc<Tickets>,
         inputs: mpsc::Sender<Input>,
     ) -> Arc<Self> {
-        let connections_max = connections_max(&config);
-        tracing::info!(connections_max, "the descriptor limit carries this many connections, two per minion");
+        let places = Places::carried(&config);
+        let minions_max = places.minions_max();
+        tracing::info!(minions_max, "so many minions may be connected at a time");
         Arc::new(Self {
             verifier: Verifier::start(&config),
-            admission: Mutex::new(Admission::new(&config, connections_max)),
-            connections_max,
+            admission: Mutex::new(Admission::new(&config, places)),
+            minions_max,
             config,
             counters,
             agreement: RwLock::new(agreement),
+            tickets,
             inputs,
             started: Instant::now(),
             next: Mutex::new(1),
@@ -145,16 +153,17 @@ impl Gate {
             }
         };
         let serve = async |gate: Arc<Self>, stream, ticket| router::serve(gate, stream, ticket).await;
-        let routers = Arc::clone(&self).accept(ports.ret, serve, turn_away);
+        let routers = Arc::clone(&self).accept(ports.ret, Port::Return, serve, turn_away);
         let serve = async |gate: Arc<Self>, stream, ticket| subscriber::serve(gate, stream, ticket).await;
         // A subscriber has a session, which is told.
-        let subscribers = self.accept(ports.publish, serve, |_, _| {});
+        let subscribers = self.accept(ports.publish, Port::Publish, serve, |_, _| {});
         tokio::join!(routers, subscribers);
     }
 
     async fn accept<S, F>(
         self: Arc<Self>,
         listener: TcpListener,
+        port: Port,
         serve: S,
         turn_away: impl Fn(&Arc<Self>, TcpStream),
     ) where
@@ -166,11 +175,12 @@ impl Gate {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     pause = Duration::from_millis(10);
+                    let now = Instant::now();
                     let admitted =
-                        self.admission.lock().expect("no holder panics").admit(peer.ip(), Instant::now());
+                        self.admission.lock().expect("no holder panics").admit(port, peer.ip(), now);
                     match admitted {
                         Ok(()) => {
-                            let ticket = Ticket::new(Arc::clone(&self), peer.ip());
+                            let ticket = Ticket::new(Arc::clone(&self), port, peer.ip());
                             tokio::spawn(serve(Arc::clone(&self), stream, ticket));
                         }
                         Err(reason) => {
@@ -200,12 +210,17 @@ impl Gate {
         self.push(conn, Outgoing::Frame(message.to_frame()));
     }
 
-    /// Answers a Hello.
-    pub fn welcome(&self, conn: ConnId, standing: Standing) {
+    /// Answers a Hello or a Resume. `generation` is that of the decision that accepted the key.
+    pub fn welcome(&self, conn: ConnId, standing: Standing, generation: Option<u64>) {
         if let Standing::Accepted { token } = standing {
             self.expect_subscriber(conn, token);
         }
-        self.push(conn, Outgoing::Welcome(standing));
+        self.push(conn, Outgoing::Welcome(standing, generation));
+    }
+
+    /// Gives a ticket to a session that has waited, under the decision that has let it in.
+    pub fn grant(&self, conn: ConnId, generation: u64) {
+        self.push(conn, Outgoing::Grant(generation));
     }
 
     /// Has [`Input::Drained`] sent when all that is queued for a session has left.
@@ -266,8 +281,13 @@ impl Gate {
         }
     }
 
-    fn reclassify(&self, ticket: &mut Ticket, class: Class) -> bool {
-        self.admission.lock().expect("no holder panics").reclassify(ticket, class)
+    /// Makes a connection what it has turned out to be; the name of what refuses.
+    fn reclassify(&self, ticket: &mut Ticket, class: Class, conn: ConnId) -> Result<(), &'static str> {
+        let done = self.admission.lock().expect("no holder panics").reclassify(ticket, class, conn);
+        if let Some(waiting) = done? {
+            self.cut(waiting, "gave_way_to_a_minion");
+        }
+        Ok(())
     }
 
     fn open_router(&self) -> (ConnId, Arc<Outbox>) {
@@ -291,29 +311,15 @@ impl Gate {
         }
     }
 
-    /// How many connections there may be at a time: two per minion.
+    /// How many minions may be connected at a time.
     #[must_use]
-    pub fn connections_max(&self) -> usize {
-        self.connections_max
+    pub fn minions_max(&self) -> usize {
+        self.minions_max
     }
 
     /// A clock in seconds that does not go back.
     fn now_s(&self) -> u64 {
         self.started.elapsed().as_secs()
-    }
-}
-
-/// How many connections the descriptor limit carries, less what is open already and what has to
-/// stay free.
-fn connections_max(config: &Config) -> usize {
-    let (soft, _) =
-        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
-    let open = std::fs::read_dir("/proc/self/fd").map_or(32, Iterator::count);
-    let carried =
-        usize::try_from(soft).unwrap_or(usize::MAX).saturating_sub(open + config.descriptors_reserved).max(8);
-    match config.connections_max {
-        0 => carried,
-        wanted => wanted.min(carried),
     }
 }
 

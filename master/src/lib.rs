@@ -22,3 +22,4 @@ pub mod reload;
 pub mod roles;
 pub mod rule_files;
 pub mod store;
+pub mod tickets;

@@ -65,7 +65,7 @@ decide! {
         autoreject_file, autosign_grains_dir, max_minions, server_created_hook, nodegroups,
         pillar_roots, modules_dir;
     restart: log_format, pillar_cache_bytes, interface, publish_port, ret_port, master_address, servers_max, keysize, keep_jobs_seconds, lost_after, heartbeat, config_rotation,
-        node, open_mode, pending_max, pending_per_id, pending_age, connections_max, connections_per_address,
+        node, open_mode, pending_max, pending_per_id, pending_age, max_minions_connected, connections_per_address,
         connect_rate_per_address, connect_burst_per_address, exempt_addresses, waiting_share_percent,
         descriptors_reserved, handshake_timeout_ms, message_timeout_ms, write_stall_ms, send_queue_max,
         subscriber_token_ms, verify_queue_max, verify_queue_per_address, verify_deadline_ms, message_max,

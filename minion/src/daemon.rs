@@ -175,6 +175,7 @@ fn serve(mut source: Source) -> Result<()> {
             id,
             keys,
             trust: Arc::new(trust),
+            ticket: Arc::default(),
             has_token: token.is_some(),
             patience: options.handshake_timeout.duration(),
         },

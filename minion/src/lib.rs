@@ -37,4 +37,5 @@ pub mod running;
 pub mod session;
 pub mod sync;
 pub mod tell;
+pub mod ticket;
 pub mod trust;

@@ -3,6 +3,8 @@
 //! It opens and seals, and hands messages to the driver; it decides nothing about jobs. Frames
 //! are sealed at the moment the connection has room for them, in the order they were given.
 
+mod opening;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,22 +12,24 @@ use std::time::{Duration, Instant};
 use brine_local::clock;
 use brine_pki::channel::{Channel, ChannelError};
 use brine_pki::handshake::HandshakeError;
-use brine_pki::handshake::minion::{Offered, Pin};
-use brine_pki::key::PrivateKey;
+use brine_pki::handshake::minion::{Offered, Ticket};
 use brine_pki::publish::{PublishError, Reader};
+use brine_pki::ticket::Resumption;
 use brine_protocol::frame::{Frame, FrameError};
-use brine_protocol::message::{Config, Order, Standing, ToMaster, ToMinion};
+use brine_protocol::message::{Config, Order, Standing, ToMaster, ToMinion, kind};
 use brine_protocol::{Fingerprint, MinionId};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::backoff::Setback;
-use crate::enrolment::{self, Unpinned};
+use crate::enrolment::Unpinned;
 use crate::identity::Keyring;
 use crate::link::{Control, Dial, Feed, LinkError};
 use crate::relay::RelayError;
+use crate::ticket::Pocket;
 use crate::trust::Trust;
+use opening::{Open, open};
 
 /// The topic of broadcasts.
 const TOPIC_ALL: &str = "brine/1/all";
@@ -49,6 +53,8 @@ pub struct Identity {
     pub keys: Arc<Keyring>,
     /// The master it trusts.
     pub trust: Arc<Trust>,
+    /// The ticket of its last session.
+    pub ticket: Arc<Pocket>,
     /// Whether it has a token to tell, which only a pinned master may hear.
     pub has_token: bool,
     /// How long each step of the opening may take.
@@ -181,7 +187,7 @@ pub async fn run<D: Dial>(
         () = closed(commands) => return SessionError::Closed,
     };
     match opened {
-        Ok(Open { control, channel, address, master, standing, heartbeat, event }) => {
+        Ok(Open { control, channel, address, own, master, standing, heartbeat, resumption, event }) => {
             let token = match standing {
                 Standing::Accepted { token } => Some(token),
                 Standing::Pending | Standing::Rejected | Standing::Denied | Standing::Suspended => None,
@@ -193,9 +199,13 @@ pub async fn run<D: Dial>(
             let session = Session {
                 dial,
                 trust: &identity.trust,
+                ticket: &identity.ticket,
                 events,
                 address,
+                own,
+                opened_by: master,
                 master,
+                resumption,
                 channel,
                 reader: Reader::new(),
                 heartbeat,
@@ -216,90 +226,19 @@ async fn closed(commands: &mut mpsc::UnboundedReceiver<Command>) {
     while !matches!(commands.recv().await, Some(Command::Close) | None) {}
 }
 
-struct Open<D: Dial> {
-    control: D::Control,
-    channel: Channel,
-    address: SocketAddr,
-    master: Fingerprint,
-    standing: Standing,
-    heartbeat: Duration,
-    event: Event,
-}
-
-/// Opens a session with the key that the master knows. Of two it is the next one if the master
-/// was told of it: only the holder of that key could tell, so the answer to a rotation was lost.
-async fn open<D: Dial>(dial: &D, identity: &Identity) -> Result<Open<D>, SessionError> {
-    if let Some(next) = identity.keys.next() {
-        match open_with(dial, identity, &next).await {
-            Ok(opened) if matches!(opened.standing, Standing::Accepted { .. } | Standing::Suspended) => {
-                return Ok(opened);
-            }
-            // Nothing sealed was sent, so the master has filed nothing under it.
-            Ok(_) => {}
-            // A master may have no room for a key that it does not know, and all for the other.
-            Err(error) => tracing::debug!("no session with the next key: {error}"),
-        }
-    }
-    open_with(dial, identity, &identity.keys.current()).await
-}
-
-async fn open_with<D: Dial>(
-    dial: &D,
-    identity: &Identity,
-    key: &Arc<PrivateKey>,
-) -> Result<Open<D>, SessionError> {
-    let pin: Pin = identity.trust.pin().map_err(SessionError::Trust)?;
-    enrolment::check(identity.has_token, &pin)?;
-    let (mut control, address) = dial.control().await?;
-    let offer = step(&mut control, "Offer", identity.patience).await?;
-    let offered = Offered::read(&offer, &pin)?;
-    let (trust_key, serial, successor) = (offered.trust_key().clone(), offered.serial(), offered.successor());
-    let own = key.public().fingerprint();
-    let (key, id) = (Arc::clone(key), identity.id.clone());
-    let signing = tokio::task::spawn_blocking(move || offered.hello(&key, &id, brine_pki::random::bytes()));
-    let (hello, waiting) = signing.await.expect("signing with a checked key does not fail");
-    control.window().reserve().await;
-    control.send(Bytes::from(hello)).await?;
-    let (welcome, channel) = waiting.welcome(&step(&mut control, "verdict", identity.patience).await?)?;
-    // Only now is it certain that the holder of that key is there.
-    identity.trust.remember(&trust_key, serial, successor).map_err(SessionError::Trust)?;
-    let (master, standing) = (trust_key.fingerprint(), welcome.standing);
-    let heartbeat = heartbeat(welcome.pace.heartbeat_ms);
-    let event = Event::Opened {
-        standing,
-        heartbeat,
-        message_max: welcome.pace.message_max.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
-        key: own,
-        master,
-        successor,
-        address,
-    };
-    Ok(Open { control, channel, address, master, standing, heartbeat, event })
-}
-
-/// What the master asks for, within reason.
-fn heartbeat(millis: u64) -> Duration {
-    Duration::from_millis(millis.clamp(50, 10 * 60 * 1000))
-}
-
-async fn step(
-    control: &mut impl Control,
-    what: &'static str,
-    within: Duration,
-) -> Result<Bytes, SessionError> {
-    match timeout(within, control.recv()).await {
-        Ok(message) => Ok(message?),
-        Err(_) => Err(SessionError::Late { what, within }),
-    }
-}
-
 struct Session<'a, D: Dial> {
     dial: &'a D,
     trust: &'a Trust,
+    ticket: &'a Pocket,
     events: &'a mpsc::Sender<Event>,
     address: SocketAddr,
+    /// The key of this minion that it was opened with, and the trust key of the master that it was opened by:
+    /// those of its tickets.
+    own: Fingerprint,
+    opened_by: Fingerprint,
     /// The trust key under which the master spoke last.
     master: Fingerprint,
+    resumption: Resumption,
     channel: Channel,
     reader: Reader,
     heartbeat: Duration,
@@ -353,7 +292,11 @@ impl<D: Dial> Session<'_, D> {
             };
             match next {
                 Next::Received(message) => {
-                    let message = ToMinion::from_frame(&self.channel.opener.open(message?)?)?;
+                    let frame = self.channel.opener.open(message?)?;
+                    let message = ToMinion::from_frame(&frame)?;
+                    if frame.kind == kind::MASTER_BEAT {
+                        self.take_ticket(&frame.body);
+                    }
                     if let ToMinion::Standing(Standing::Accepted { token }) = &message {
                         doubt = None;
                         feed = None;
@@ -434,6 +377,11 @@ impl<D: Dial> Session<'_, D> {
 
     async fn event(&self, event: Event) -> Result<(), SessionError> {
         self.events.send(event).await.map_err(|_| SessionError::Closed)
+    }
+
+    /// A beat may bring a newer ticket.
+    fn take_ticket(&self, sealed: &[u8]) {
+        self.ticket.put(Ticket::new(self.own, self.opened_by, sealed, self.resumption.clone()));
     }
 
     /// Stores what a new handshake would have told: judged like an Offer, by the pin.

@@ -8,12 +8,22 @@
 //!   | <====== sealed frames (crate::channel) ==> |  the first one proves possession
 //! ```
 //!
+//! With a ticket ([`crate::ticket`]) from an earlier Welcome, a Resume takes the Hello's place:
+//!
+//! ```text
+//!   | <-- Resume ticket, ephemeral; MAC ------- |   by a key that only the ticket and the minion have
+//!   | -- Welcome as above, or Refused --------> |   behind which the Hello is due, for the same Offer
+//! ```
+//!
 //! Keys come from two X25519 exchanges (RFC 7748), the minion's ephemeral with the master's
 //! config key and with a fresh ephemeral of the master, through HKDF-SHA256 (RFC 5869) salted
 //! with the hash of the whole transcript. All-zero results are refused. The minion's signature
 //! covers the Offer's nonce, so a Hello is good for one connection, even to somebody who knows
 //! its ephemeral secret. The master signs nothing per minion: that it holds the config's secret
-//! shows when the verdict opens. The bytes of each message are in `docs/protocol.md`.
+//! shows when the verdict opens. A Resume does without the signature and with nothing else: both
+//! exchanges are made anew, and what the ticket keeps only joins them, so whoever steals a ticket,
+//! or the key it is sealed under, reads no session. The bytes of each message are in
+//! `docs/protocol.md`.
 //!
 //! Both sides are pure: random bytes and time come in as arguments.
 
@@ -22,12 +32,14 @@ pub mod minion;
 
 use brine_protocol::version::{CURRENT, is_served};
 use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use x25519_dalek::{PublicKey as Exchange, StaticSecret};
 use zeroize::Zeroizing;
 
 use crate::channel::{Channel, ChannelError, Opener, Sealer};
 use crate::key::KeyError;
+use crate::ticket::Resumption;
 use crate::wire::{Reader, Writer};
 
 /// The second byte of every message, after the version.
@@ -42,6 +54,10 @@ pub mod kind {
     pub const SEALED: u8 = 4;
     /// Master to minion, in clear: come back later. Only ever lengthens a minion's back-off.
     pub const BUSY: u8 = 5;
+    /// Minion to master, in clear, with a ticket and a MAC.
+    pub const RESUME: u8 = 6;
+    /// Master to minion, in clear: the ticket is of no use, a Hello is due.
+    pub const REFUSED: u8 = 7;
 }
 
 /// Larger handshake messages are refused unread. An Offer with two 4096-bit keys and two
@@ -132,26 +148,31 @@ fn enter<'a>(message: &'a [u8], expected: u8, name: &'static str) -> Result<Read
 struct Schedule {
     minion_to_master: Zeroizing<[u8; 32]>,
     master_to_minion: Zeroizing<[u8; 32]>,
+    resumption: Resumption,
 }
 
 impl Schedule {
+    /// From the exchange with the config, the fresh one, what an earlier session left to this one,
+    /// and the messages up to the sealed verdict.
     fn new(
-        config_exchange: &Zeroizing<[u8; 32]>,
-        fresh_exchange: &Zeroizing<[u8; 32]>,
-        offer: &[u8],
-        hello: &[u8],
-        welcome_head: &[u8],
+        exchanges: [&Zeroizing<[u8; 32]>; 2],
+        earlier: Option<&Resumption>,
+        [offer, answer, welcome_head]: [&[u8]; 3],
     ) -> Self {
         let mut transcript = Sha256::new();
         transcript.update(b"brine/1 transcript\0");
-        for part in [offer, hello, welcome_head] {
+        for part in [offer, answer, welcome_head] {
             transcript.update((part.len() as u64).to_be_bytes());
             transcript.update(part);
         }
-        let mut secret = Zeroizing::new([0; 64]);
-        secret[..32].copy_from_slice(&**config_exchange);
-        secret[32..].copy_from_slice(&**fresh_exchange);
-        let hkdf = Hkdf::<Sha256>::new(Some(&transcript.finalize()), &*secret);
+        let mut secret = Zeroizing::new([0; 96]);
+        secret[..32].copy_from_slice(&**exchanges[0]);
+        secret[32..64].copy_from_slice(&**exchanges[1]);
+        let length = earlier.map_or(64, |earlier| {
+            secret[64..].copy_from_slice(earlier.bytes());
+            96
+        });
+        let hkdf = Hkdf::<Sha256>::new(Some(&transcript.finalize()), &secret[..length]);
         let derive = |info: &[u8]| {
             let mut key = Zeroizing::new([0; 32]);
             hkdf.expand(info, &mut *key).expect("32 bytes can be expanded");
@@ -160,15 +181,18 @@ impl Schedule {
         Self {
             minion_to_master: derive(b"brine/1 minion to master"),
             master_to_minion: derive(b"brine/1 master to minion"),
+            resumption: Resumption::from(derive(b"brine/1 resumption")),
         }
     }
 
-    fn minion(self) -> Channel {
-        Channel { sealer: Sealer::new(self.minion_to_master), opener: Opener::new(self.master_to_minion) }
+    fn minion(self) -> (Channel, Resumption) {
+        let (sealer, opener) = (Sealer::new(self.minion_to_master), Opener::new(self.master_to_minion));
+        (Channel { sealer, opener }, self.resumption)
     }
 
-    fn master(self) -> Channel {
-        Channel { sealer: Sealer::new(self.master_to_minion), opener: Opener::new(self.minion_to_master) }
+    fn master(self) -> (Channel, Resumption) {
+        let (sealer, opener) = (Sealer::new(self.master_to_minion), Opener::new(self.minion_to_master));
+        (Channel { sealer, opener }, self.resumption)
     }
 }
 
@@ -181,12 +205,25 @@ fn exchange(secret: &StaticSecret, theirs: [u8; 32]) -> Result<Zeroizing<[u8; 32
     Ok(Zeroizing::new(shared.to_bytes()))
 }
 
-/// What a Hello's signature covers besides its own fields.
-fn hello_context(offer: &[u8], trust_key: brine_protocol::Fingerprint) -> [u8; 64] {
+/// What a Hello's signature, or a Resume's MAC, covers besides its own fields.
+fn context(offer: &[u8], trust_key: brine_protocol::Fingerprint) -> [u8; 64] {
     let mut context = [0; 64];
     context[..32].copy_from_slice(&Sha256::digest(offer));
     context[32..].copy_from_slice(&trust_key.0);
     context
+}
+
+/// The MAC of a Resume, over what a Hello's signature is over.
+fn resume_mac(earlier: &Resumption, context: &[u8; 64], head: &[u8]) -> Hmac<Sha256> {
+    let mut key = Zeroizing::new([0; 32]);
+    Hkdf::<Sha256>::from_prk(earlier.bytes())
+        .expect("32 bytes are a key for HKDF-SHA256")
+        .expand(b"brine/1 resume", &mut *key)
+        .expect("32 bytes can be expanded");
+    let mut mac = Hmac::<Sha256>::new_from_slice(&*key).expect("HMAC takes keys of any length");
+    mac.update(context);
+    mac.update(head);
+    mac
 }
 
 #[cfg(test)]

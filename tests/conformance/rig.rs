@@ -169,6 +169,7 @@ impl Rig {
             key: key.der().to_vec(),
             fingerprint,
             address: Ipv4Addr::new(192, 0, 2, 1).into(),
+            resumed: None,
         };
         outputs
             .extend(self.input(Input::Opened { opened: Box::new(opened), first: ToMaster::Knock(claims) }));

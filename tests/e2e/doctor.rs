@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 
 use brine_tests::fake::FakeMaster;
 use brine_tests::fixtures::key_file;
@@ -166,14 +165,7 @@ fn files_that_others_may_touch_are_named() {
 #[test]
 fn a_descriptor_limit_that_is_too_low_is_named() {
     let mut fleet = Fleet::prepare("descriptors_reserved: 8\n");
-    let master = fleet.command("brine-master", &[]);
-    let mut command = Command::new("sh");
-    command
-        .arg("-c")
-        .arg("ulimit -n 80; exec \"$0\" \"$@\"")
-        .arg(master.get_program())
-        .args(master.get_args());
-    fleet.start_master_by(command);
+    fleet.start_master_within(80);
     let pki = fleet.dir().join("salt");
     fs::create_dir_all(pki.join("minions")).unwrap();
     for n in 0..30 {

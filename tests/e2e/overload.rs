@@ -22,24 +22,26 @@ fn told_at(log: &str) -> Vec<Duration> {
 }
 
 #[test]
-fn a_minion_that_finds_no_place_is_told_when_to_come_back_and_gets_in_then() {
-    // Two connections a minion.
-    let fleet = Fleet::start_with("connections_max: 2\n");
+fn an_accepted_minion_that_finds_no_place_is_told_when_to_come_back_and_gets_in_then() {
+    let fleet = Fleet::start_with("max_minions_connected: 1\n");
     let mut m1 = fleet.minion("m1");
     let m2 = fleet.stranger("m2");
+    fleet.until_key(&m2, "pending");
+    fleet.act("accept", "m2", &m2.fingerprint());
     let asked = within(10.0, "m2 is told when to come back", || asked_for(&m2.log()).first().copied());
-    eventually(10.0, "it is counted", || fleet.counter("turned_away") == 1);
+    let refused = || fleet.counter("refused_max_minions_connected");
+    // The first was the session in which it waited.
+    eventually(10.0, "it is counted", || refused() == 2);
     stays(asked.as_secs_f64() - 0.5, "m2 stays away so long, and m1 does not notice", || {
-        fleet.counter("turned_away") == 1 && fleet.presence("m1") == "up"
+        refused() == 2 && fleet.presence("m1") == "up"
     });
     let _ = fleet.ping("m1");
-    let doctor = m2.run(&["doctor", "--out", "json", "--timeout", "3"]).expect(1);
-    assert!(doctor.stdout.contains("the master is busy and asks to come back in"), "{}", doctor.stdout);
+    let doctor = fleet.brine(&["doctor"]).expect(1).stdout;
+    assert!(doctor.contains("2 keys are accepted") && doctor.contains("max_minions_connected"), "{doctor}");
     m1.process().stop();
     // After the pause that was asked for and a random part.
-    within(30.0, "m2 knocks", || {
-        (fleet.key_state("m2", &m2.fingerprint()).as_deref() == Some("pending")).then_some(())
-    });
+    within(30.0, "m2 is in", || (fleet.presence("m2") == "up").then_some(()));
+    assert!(!fleet.brine(&["m2", "test.ping"]).expect(0).stdout.is_empty());
 }
 
 #[test]

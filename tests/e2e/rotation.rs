@@ -225,7 +225,7 @@ fn rotation(fleet: &Fleet) -> Value {
 }
 
 #[track_caller]
-fn announce(fleet: &Fleet, grace_s: u64) -> String {
+pub(super) fn announce(fleet: &Fleet, grace_s: u64) -> String {
     let begun = fleet
         .api()
         .post("/v1/master/rotation", &json!({"grace_s": grace_s, "reason": "yearly"}))
@@ -235,13 +235,13 @@ fn announce(fleet: &Fleet, grace_s: u64) -> String {
 }
 
 #[track_caller]
-fn until_learned(fleet: &Fleet, count: u64) {
+pub(super) fn until_learned(fleet: &Fleet, count: u64) {
     eventually(10.0, "who is connected has learned the new key", || rotation(fleet)["learned"] == count);
 }
 
 /// Everything that shows the master's fingerprint shows this one.
 #[track_caller]
-fn master_is(fleet: &Fleet, expected: &str) {
+pub(super) fn master_is(fleet: &Fleet, expected: &str) {
     let pki = fleet.root().join("etc/brine/pki/master");
     eventually(15.0, "the master has that key", || fleet.health()["fingerprint"] == expected);
     assert_eq!(fingerprint_of(&fs::read_to_string(pki.join("master.pub")).unwrap()), expected);

@@ -1,8 +1,5 @@
 //! Many connections at once.
 
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-
 use brine_tests::fleet::Fleet;
 use brine_tests::peer::{hello, offered, random};
 use brine_tests::wait::stays;
@@ -109,16 +106,7 @@ fn more_connections_of_one_address_than_allowed() {
 #[test]
 fn running_out_of_descriptors() {
     let mut fleet = Fleet::prepare_with_ports(OPEN);
-    let master = fleet.command("brine-master", &[]);
-    let mut command = Command::new("/bin/sh");
-    command
-        .arg("-c")
-        .arg("ulimit -n 160; exec \"$@\"")
-        .arg0("sh")
-        .arg("sh")
-        .arg(master.get_program())
-        .args(master.get_args());
-    fleet.start_master_by(command);
+    fleet.start_master_within(160);
     let mut siege = Siege::around(fleet);
     let mut held: Vec<Wire> = Vec::new();
     for _ in 0..200 {

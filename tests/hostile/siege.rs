@@ -88,7 +88,7 @@ fn counters(fleet: &Fleet) -> Vec<(String, u64)> {
 
 /// Whether a counter says that a connection was refused or cut off, rather than left by its peer.
 fn is_refusal(name: &str) -> bool {
-    const GATE: [&str; 16] = [
+    const GATE: [&str; 17] = [
         "accept_failed",
         "busy",
         "frame_malformed",
@@ -99,6 +99,7 @@ fn is_refusal(name: &str) -> bool {
         "not_sealed",
         "peer_error",
         "refused_",
+        "resume_malformed",
         "sealed_",
         "send_queue",
         "silent",

@@ -125,6 +125,18 @@ impl Fleet {
         self.start_master_by(command);
     }
 
+    /// Starts the master with so many descriptors and waits until it listens.
+    ///
+    /// # Panics
+    /// It does not listen within ten seconds.
+    pub fn start_master_within(&mut self, descriptors: usize) {
+        let master = self.command("brine-master", &[]);
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""));
+        command.arg(master.get_program()).args(master.get_args()).env_remove("RUST_LOG");
+        self.start_master_by(command);
+    }
+
     /// Starts the master by this command and waits until it listens.
     ///
     /// # Panics

@@ -9,6 +9,7 @@ mod files;
 mod keys;
 mod records;
 mod scratch;
+mod tickets;
 mod typing;
 mod wire;
 mod words;
@@ -41,6 +42,8 @@ pub const TARGETS: &[Target] = &[
     target("handshake_offer", keys::handshake_offer, 64 * KIB, 16),
     target("handshake_hello", keys::handshake_hello, 64 * KIB, 16),
     target("handshake_welcome", keys::handshake_welcome, 256 * KIB, 16),
+    target("handshake_resume", tickets::handshake_resume, 64 * KIB, 16),
+    target("ticket_keys", tickets::ticket_keys, 64 * KIB, 64),
     target("sealed_channel", keys::sealed_channel, 16 * KIB, 16),
     target("broadcast", keys::broadcast, 64 * KIB, 16),
     target("key_rotation", keys::key_rotation, 64 * KIB, 16),

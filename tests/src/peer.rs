@@ -5,10 +5,10 @@ use std::fs;
 use std::time::{Instant, SystemTime};
 
 use brine_pki::channel::Channel;
-use brine_pki::handshake::minion::{Offered, Pin, Waiting};
+use brine_pki::handshake::minion::{Answer, Offered, Pin, Ticket, Waiting, Welcomed};
 use brine_pki::key::PrivateKey;
-use brine_protocol::MinionId;
 use brine_protocol::message::{Epoch, Knock, Standing, Start, ToMaster, ToMinion};
+use brine_protocol::{Fingerprint, MinionId};
 use bytes::Bytes;
 use serde_json::{Map, json};
 
@@ -68,6 +68,10 @@ pub fn hello(offer: &[u8], id: &str, key: &str, secret: [u8; 32]) -> (Vec<u8>, W
     Offered::read(offer, &Pin::FirstUse).expect("an authentic Offer").hello(&private_key(key), &id, secret)
 }
 
+fn trust_key(offer: &[u8]) -> Fingerprint {
+    Offered::read(offer, &Pin::FirstUse).expect("an authentic Offer").trust_key().fingerprint()
+}
+
 /// The largest claims that fit: what is kept of each is bounded.
 #[must_use]
 pub fn boastful() -> Knock {
@@ -76,6 +80,9 @@ pub fn boastful() -> Knock {
     let (os, server) = (long.clone(), Some(long.clone()));
     Knock { host: long.clone(), os, version: long, grains, server, token: None }
 }
+
+/// A connection over which a ticket was refused, and what was offered on it.
+pub type TurnedDown = Box<(Wire, Offered)>;
 
 /// A session's connection to the port of returns.
 #[derive(Debug)]
@@ -101,6 +108,57 @@ impl Peer {
         let (wire, offer) = offered(ret_port);
         let (hello, waiting) = hello(&offer, id, key, random());
         Self::welcome(wire, &hello, waiting)
+    }
+
+    /// Goes through the handshake, and keeps the ticket if there is one.
+    ///
+    /// # Panics
+    /// The master does not answer.
+    #[must_use]
+    #[track_caller]
+    pub fn open_for_ticket(ret_port: u16, id: &str, key: &str) -> (Self, Option<Ticket>) {
+        let (wire, offer) = offered(ret_port);
+        let (hello, waiting) = hello(&offer, id, key, random());
+        let master = trust_key(&offer);
+        Self::answered(wire, &hello, waiting, [private_key(key).public().fingerprint(), master])
+            .expect("no Hello is answered with Refused")
+    }
+
+    /// Comes back with a ticket that was given for this key; where it is refused, the connection and
+    /// what was offered on it.
+    ///
+    /// # Errors
+    /// The ticket is refused.
+    ///
+    /// # Panics
+    /// The master does not answer.
+    #[track_caller]
+    pub fn resume(ret_port: u16, key: &str, ticket: &Ticket) -> Result<(Self, Option<Ticket>), TurnedDown> {
+        let (wire, offer) = offered(ret_port);
+        let (message, waiting) =
+            Offered::read(&offer, &Pin::FirstUse).expect("an authentic Offer").resume(ticket, random());
+        let master = trust_key(&offer);
+        Self::answered(wire, &message, waiting, [private_key(key).public().fingerprint(), master])
+    }
+
+    #[track_caller]
+    fn answered(
+        mut wire: Wire,
+        message: &[u8],
+        waiting: Waiting,
+        [own, master]: [Fingerprint; 2],
+    ) -> Result<(Self, Option<Ticket>), TurnedDown> {
+        assert!(wire.message(&[message]));
+        let answer = wire.receive().expect("an answer");
+        match waiting.answer(&answer[0]).expect("an authentic answer") {
+            Answer::Welcome(welcomed) => {
+                let Welcomed { welcome, channel, ticket, resumption } = *welcomed;
+                let ticket = Ticket::new(own, master, &ticket, resumption);
+                let heartbeat_ms = welcome.pace.heartbeat_ms;
+                Ok((Self { wire, channel, standing: welcome.standing, heartbeat_ms }, ticket))
+            }
+            Answer::Refused(offered) => Err(Box::new((wire, offered))),
+        }
     }
 
     /// Sends a Hello and takes the verdict.

@@ -16,6 +16,7 @@ pub mod executor;
 pub mod grains;
 pub mod keys;
 mod minion;
+mod opening;
 pub mod options;
 pub mod provision;
 mod session;

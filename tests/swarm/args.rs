@@ -69,6 +69,10 @@ pub struct Args {
     #[arg(long)]
     pub together: bool,
 
+    /// Have each sign whenever it comes back, as if it had no ticket
+    #[arg(long)]
+    pub cold: bool,
+
     /// Answer every function with a text of this size instead of its own value
     #[arg(long, value_name = "BYTES")]
     pub reply_size: Option<usize>,
@@ -134,6 +138,7 @@ impl Args {
             ramp: self.ramp,
             at_once: self.at_once,
             together: self.together,
+            resumes: !self.cold,
             from: self.from.or(near),
             manner: Manner {
                 reply_size: self.reply_size,

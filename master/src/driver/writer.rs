@@ -174,7 +174,8 @@ mod tests {
         let agreement = Agreement::new(&key, 1, [1; 32], &Succession::default());
         let counters = Arc::<Counters>::default();
         let (inputs, _) = mpsc::channel(1);
-        let gate = Gate::new(Arc::new(Config::default()), Arc::clone(&counters), agreement, inputs);
+        let tickets = Arc::new(crate::tickets::Tickets::open(folder.path()));
+        let gate = Gate::new(Arc::new(Config::default()), Arc::clone(&counters), agreement, tickets, inputs);
         let desk = Arc::new(Desk::new(1, std::collections::VecDeque::new(), 1));
         let hands = Arc::new(Hands { gate, desk, counters });
         let writer =

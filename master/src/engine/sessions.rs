@@ -84,14 +84,24 @@ fn standing(verdict: Verdict, token: impl FnOnce() -> [u8; 32]) -> Standing {
 impl<L: Log> Engine<L> {
     pub(super) fn on_hello(&mut self, conn: ConnId, id: &MinionId, fingerprint: Fingerprint) {
         let verdict = self.trust.standing(id, fingerprint);
+        let generation = match verdict {
+            Verdict::Accepted { generation } => Some(generation),
+            Verdict::Pending | Verdict::Rejected | Verdict::Denied | Verdict::Suspended => None,
+        };
         let standing = standing(verdict, || self.random());
-        self.output(Output::Welcome { conn, standing });
+        self.output(Output::Welcome { conn, standing, generation });
     }
 
     pub(super) fn on_opened(&mut self, opened: Opened, mut first: ToMaster) {
         // Before anything is kept or told of what the minion claims.
         let token = take_token(&mut first);
-        let Opened { conn, id, key, fingerprint, address } = opened;
+        let Opened { conn, id, key, fingerprint, resumed, address } = opened;
+        // Its key was not shown, so that it cannot be filed under another decision than the ticket's.
+        if let Some(generation) = resumed
+            && self.trust.standing(&id, fingerprint) != (Verdict::Accepted { generation })
+        {
+            return self.output(Output::Cut { conn, why: "not_accepted" });
+        }
         let claims = match &first {
             ToMaster::Knock(knock) => knock.clone(),
             _ => Knock::default(),
@@ -272,6 +282,7 @@ impl<L: Log> Engine<L> {
         self.waiting.remove(&(id.clone(), session.fingerprint));
         self.take_over(conn, &id);
         self.send(conn, ToMinion::Standing(Standing::Accepted { token }));
+        self.output(Output::Grant { conn, generation });
     }
 
     /// Makes this the session of its minion, and ends an older one.

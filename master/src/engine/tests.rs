@@ -208,6 +208,7 @@ impl World {
             key: name.as_bytes().to_vec(),
             fingerprint: fingerprint(name),
             address: Ipv4Addr::new(10, 0, 0, 1).into(),
+            resumed: None,
         };
         self.input(Input::Opened { opened: Box::new(opened), first })
     }

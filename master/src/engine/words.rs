@@ -37,12 +37,14 @@ pub struct Now {
 pub struct Opened {
     /// The connection.
     pub conn: ConnId,
-    /// The id its Hello was signed for.
+    /// The id its Hello was signed for, or its ticket is of.
     pub id: MinionId,
-    /// DER of its public key.
+    /// DER of its public key, if it was shown.
     pub key: Vec<u8>,
     /// SHA-256 of it.
     pub fingerprint: Fingerprint,
+    /// The decision that its ticket was given under, if it came with one. Its key was not shown then.
+    pub resumed: Option<u64>,
     /// Where it comes from.
     pub address: IpAddr,
 }
@@ -50,7 +52,7 @@ pub struct Opened {
 /// Everything that can wake the engine.
 #[derive(Debug)]
 pub enum Input {
-    /// A Hello's signature is good; a verdict is due.
+    /// A Hello's signature is good, or a Resume's ticket; a verdict is due.
     Hello {
         /// The connection.
         conn: ConnId,
@@ -156,12 +158,21 @@ pub enum Input {
 pub enum Output {
     /// Write this before anything that follows.
     Persist(Record),
-    /// Answer a Hello. Waits for nothing.
+    /// Answer a Hello or a Resume. Waits for nothing.
     Welcome {
         /// The connection.
         conn: ConnId,
         /// The verdict.
         standing: Standing,
+        /// The decision that accepted the key, if one did: a ticket from under another one is refused.
+        generation: Option<u64>,
+    },
+    /// Give a ticket to a session that has waited.
+    Grant {
+        /// The session's connection.
+        conn: ConnId,
+        /// The decision that has let it in.
+        generation: u64,
     },
     /// Tell one minion.
     Send {

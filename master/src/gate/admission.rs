@@ -1,33 +1,29 @@
 //! Who may connect: caps and rates that hold strangers and leave minions alone.
 //!
 //! Caps and rates per address count only connections without a live session: five hundred
-//! machines behind one NAT are normal, five hundred strangers from one address are not. Waiting
-//! minions share a part of all connections.
+//! machines behind one NAT are normal, five hundred strangers from one address are not. How many there
+//! may be in all is [`Places`]'s to say.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Gate;
+use super::places::{Class, Places, Port};
+use super::{ConnId, Gate};
 use crate::config::Config;
 
 /// Addresses remembered at most; those without connections are forgotten first.
 const ADDRESSES_MAX: usize = 65_536;
 
-/// Why nobody is let in any more: all places are taken.
+/// Why a stranger is not let in: it would take the place of somebody else.
 pub(super) const FULL: &str = "refused_connections_max";
 
-/// What a connection is to the master.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
-    /// Nobody knows yet, or a subscriber that has not shown its token.
-    Stranger,
-    /// A minion whose key waits for a decision, or was refused.
-    Waiting,
-    /// A live session, or its subscriber.
-    Live,
-}
+/// Why an accepted minion is not let in: as many as there may be are in.
+pub(super) const MINIONS: &str = "refused_max_minions_connected";
+
+/// Why a waiting minion is not let in: too many wait, or too many of its address.
+const WAITING: &str = "refused_waiting_share";
 
 #[derive(Debug)]
 struct Address {
@@ -46,10 +42,7 @@ impl Address {
 
 #[derive(Debug)]
 pub(super) struct Admission {
-    connections: usize,
-    connections_max: usize,
-    waiting: usize,
-    waiting_max: usize,
+    places: Places,
     per_address: usize,
     rate: f64,
     burst: f64,
@@ -58,12 +51,9 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    pub(super) fn new(config: &Config, connections_max: usize) -> Self {
+    pub(super) fn new(config: &Config, places: Places) -> Self {
         Self {
-            connections: 0,
-            connections_max,
-            waiting: 0,
-            waiting_max: (connections_max * config.waiting_share_percent / 100).max(1),
+            places,
             per_address: config.connections_per_address,
             rate: config.connect_rate_per_address.into(),
             burst: config.connect_burst_per_address.into(),
@@ -76,10 +66,7 @@ impl Admission {
     ///
     /// # Errors
     /// The name of the cap or rate that refuses it.
-    pub(super) fn admit(&mut self, address: IpAddr, now: Instant) -> Result<(), &'static str> {
-        if self.connections >= self.connections_max {
-            return Err(FULL);
-        }
+    pub(super) fn admit(&mut self, port: Port, address: IpAddr, now: Instant) -> Result<(), &'static str> {
         let exempt = self.exempt.contains(&address);
         let (per_address, rate, burst) = (self.per_address, self.rate, self.burst);
         if self.addresses.len() >= ADDRESSES_MAX {
@@ -89,6 +76,10 @@ impl Admission {
         let elapsed = now.saturating_duration_since(entry.at).as_secs_f64();
         entry.allowance = (entry.allowance + elapsed * rate).min(burst);
         entry.at = now;
+        let of_address = if exempt { 0 } else { entry.without_session };
+        if !self.places.has_room(port, of_address) {
+            return Err(FULL);
+        }
         if !exempt {
             if entry.without_session >= per_address {
                 return Err("refused_connections_per_address");
@@ -99,43 +90,55 @@ impl Admission {
             entry.allowance -= 1.0;
         }
         entry.without_session += 1;
-        self.connections += 1;
+        self.places.enter(port, Class::Stranger, ConnId(0));
         Ok(())
     }
 
-    /// Whether the connection may become `class`; if not, it stays what it was.
-    pub(super) fn reclassify(&mut self, ticket: &mut Ticket, class: Class) -> bool {
-        if class == Class::Waiting && ticket.class != Class::Waiting {
+    /// Makes the connection `class`; a waiting one that has to give way for that.
+    ///
+    /// # Errors
+    /// There is no place for it: the name of what refuses. It stays what it was.
+    pub(super) fn reclassify(
+        &mut self,
+        ticket: &mut Ticket,
+        class: Class,
+        conn: ConnId,
+    ) -> Result<Option<ConnId>, &'static str> {
+        if class == ticket.class {
+            return Ok(None);
+        }
+        if class == Class::Waiting {
             // Nobody takes all the places: one address gets half of them at most.
             let of_address = self.addresses.get(&group(ticket.address)).map_or(0, |address| address.waiting);
-            let is_crowd =
-                of_address >= (self.waiting_max / 2).max(1) && !self.exempt.contains(&ticket.address);
-            if self.waiting >= self.waiting_max || is_crowd {
-                return false;
+            let is_crowd = of_address >= (self.places.waiting_max() / 2).max(1)
+                && !self.exempt.contains(&ticket.address);
+            if !self.places.has_room_to_wait() || is_crowd {
+                return Err(WAITING);
             }
         }
-        self.leave(ticket.address, ticket.class);
-        let waits = usize::from(class == Class::Waiting);
-        self.waiting += waits;
+        if (class, ticket.port) == (Class::Live, Port::Return) && !self.places.has_room_for_a_minion() {
+            return Err(MINIONS);
+        }
+        self.leave(ticket);
+        self.places.enter(ticket.port, class, conn);
         if class != Class::Live {
             let burst = self.burst;
             let fresh = || Address::new(burst, Instant::now());
             let entry = self.addresses.entry(group(ticket.address)).or_insert_with(fresh);
             entry.without_session += 1;
-            entry.waiting += waits;
+            entry.waiting += usize::from(class == Class::Waiting);
         }
-        ticket.class = class;
-        true
+        (ticket.class, ticket.conn) = (class, conn);
+        Ok(self.places.surplus())
     }
 
-    fn leave(&mut self, address: IpAddr, class: Class) {
-        let waits = usize::from(class == Class::Waiting);
-        self.waiting -= waits;
-        if class != Class::Live
-            && let Some(entry) = self.addresses.get_mut(&group(address))
+    fn leave(&mut self, ticket: &Ticket) {
+        self.places.leave(ticket.port, ticket.class, ticket.conn);
+        if ticket.class != Class::Live
+            && let Some(entry) = self.addresses.get_mut(&group(ticket.address))
         {
             entry.without_session = entry.without_session.saturating_sub(1);
-            entry.waiting = entry.waiting.saturating_sub(waits);
+            entry.waiting = entry.waiting.saturating_sub(usize::from(ticket.class == Class::Waiting));
         }
     }
 }
@@ -143,13 +146,16 @@ impl Admission {
 /// A connection's place; dropping it gives the place back.
 pub(super) struct Ticket {
     gate: Arc<Gate>,
+    port: Port,
     pub(super) address: IpAddr,
     class: Class,
+    /// The session that it belongs to, as soon as it is more than a stranger.
+    conn: ConnId,
 }
 
 impl Ticket {
-    pub(super) fn new(gate: Arc<Gate>, address: IpAddr) -> Self {
-        Self { gate, address, class: Class::Stranger }
+    pub(super) fn new(gate: Arc<Gate>, port: Port, address: IpAddr) -> Self {
+        Self { gate, port, address, class: Class::Stranger, conn: ConnId(0) }
     }
 
     pub(super) fn class(&self) -> Class {
@@ -159,9 +165,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mut admission = self.gate.admission.lock().expect("no holder panics");
-        admission.leave(self.address, self.class);
-        admission.connections -= 1;
+        self.gate.admission.lock().expect("no holder panics").leave(self);
     }
 }
 
@@ -181,10 +185,10 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn admission(connections_max: usize, change: fn(&mut Config)) -> Admission {
+    fn admission(connections: usize, change: fn(&mut Config)) -> Admission {
         let mut config = Config { connections_per_address: 3, ..Config::default() };
         change(&mut config);
-        Admission::new(&config, connections_max)
+        Admission::new(&config, Places::within(&config, connections))
     }
 
     fn address(last: u8) -> IpAddr {
@@ -194,14 +198,17 @@ mod tests {
     #[test]
     fn caps_in_all_and_per_address() {
         let now = Instant::now();
-        let mut admission = admission(5, |_| ());
+        let mut admission = admission(8, |_| ());
         for _ in 0..3 {
-            assert_eq!(admission.admit(address(1), now), Ok(()));
+            assert_eq!(admission.admit(Port::Return, address(1), now), Ok(()));
         }
-        assert_eq!(admission.admit(address(1), now), Err("refused_connections_per_address"));
-        assert_eq!(admission.admit(address(2), now), Ok(()));
-        assert_eq!(admission.admit(address(3), now), Ok(()));
-        assert_eq!(admission.admit(address(4), now), Err("refused_connections_max"));
+        assert_eq!(admission.admit(Port::Return, address(1), now), Err("refused_connections_per_address"));
+        assert_eq!(admission.admit(Port::Return, address(2), now), Ok(()));
+        // Of eight connections two are kept for subscribers.
+        assert_eq!(admission.admit(Port::Return, address(3), now), Ok(()));
+        assert_eq!(admission.admit(Port::Return, address(3), now), Ok(()));
+        assert_eq!(admission.admit(Port::Return, address(4), now), Err("refused_connections_max"));
+        assert_eq!(admission.admit(Port::Publish, address(4), now), Ok(()));
     }
 
     #[test]
@@ -213,35 +220,65 @@ mod tests {
             c.connect_burst_per_address = 4;
         });
         for _ in 0..4 {
-            assert_eq!(admission.admit(address(1), now), Ok(()));
+            assert_eq!(admission.admit(Port::Return, address(1), now), Ok(()));
         }
-        assert_eq!(admission.admit(address(1), now), Err("refused_connect_rate_per_address"));
+        assert_eq!(admission.admit(Port::Return, address(1), now), Err("refused_connect_rate_per_address"));
         let later = now + Duration::from_secs(1);
-        assert_eq!(admission.admit(address(1), later), Ok(()));
-        assert_eq!(admission.admit(address(1), later), Ok(()));
-        assert_eq!(admission.admit(address(1), later), Err("refused_connect_rate_per_address"));
+        assert_eq!(admission.admit(Port::Return, address(1), later), Ok(()));
+        assert_eq!(admission.admit(Port::Return, address(1), later), Ok(()));
+        assert_eq!(admission.admit(Port::Return, address(1), later), Err("refused_connect_rate_per_address"));
+    }
+
+    fn gate(config: Config, connections: usize) -> Arc<Gate> {
+        let (inputs, _received) = tokio::sync::mpsc::channel(1);
+        let key = brine_pki::key::PrivateKey::from_pem(include_str!("../../../pki/tests/keys/master.pem"));
+        let succession = brine_pki::handshake::master::Succession::default();
+        let agreement = super::super::Agreement::new(&key.expect("a key"), 1, [1; 32], &succession);
+        let folder = tempfile::tempdir().expect("a folder");
+        let tickets = Arc::new(crate::tickets::Tickets::open(folder.path()));
+        let gate = Gate::new(Arc::new(config), Arc::default(), agreement, tickets, inputs);
+        let places = Places::within(&gate.config, connections);
+        *gate.admission.lock().expect("unpoisoned") = Admission::new(&gate.config, places);
+        gate
+    }
+
+    fn comes(gate: &Arc<Gate>, last: u8, class: Class, conn: u64) -> Result<Ticket, &'static str> {
+        let admitted =
+            gate.admission.lock().expect("unpoisoned").admit(Port::Return, address(last), Instant::now());
+        admitted?;
+        let mut ticket = Ticket::new(Arc::clone(gate), Port::Return, address(last));
+        gate.reclassify(&mut ticket, class, ConnId(conn)).map(|()| ticket)
     }
 
     #[tokio::test]
     async fn one_address_leaves_places_for_others_to_wait() {
-        let (inputs, _received) = tokio::sync::mpsc::channel(1);
-        let config = Config { connections_max: 80, ..Config::default() };
-        let key = brine_pki::key::PrivateKey::from_pem(include_str!("../../../pki/tests/keys/master.pem"));
-        let succession = brine_pki::handshake::master::Succession::default();
-        let agreement = super::super::Agreement::new(&key.expect("a key"), 1, [1; 32], &succession);
-        let gate = Gate::new(Arc::new(config), Arc::default(), agreement, inputs);
-        let waits = |last: u8| {
-            gate.admission.lock().expect("unpoisoned").admit(address(last), Instant::now()).expect("a place");
-            let mut ticket = Ticket::new(Arc::clone(&gate), address(last));
-            gate.reclassify(&mut ticket, Class::Waiting).then_some(ticket)
-        };
+        let gate = gate(Config::default(), 80);
+        let mut conns = 1..;
+        let mut waits = |last: u8| comes(&gate, last, Class::Waiting, conns.next().expect("endless")).ok();
         // A tenth of 80 may wait, half of that from one address.
         let crowd: Vec<_> = (0..6).filter_map(|_| waits(1)).collect();
         assert_eq!(crowd.len(), 4);
-        let others: Vec<_> = (2..9).filter_map(waits).collect();
+        let others: Vec<_> = (2..9).filter_map(&mut waits).collect();
         assert_eq!(others.len(), 4);
         drop(crowd);
         assert!(waits(1).is_some(), "places are given back");
+    }
+
+    #[tokio::test]
+    async fn a_minion_that_finds_no_place_gets_the_next_that_is_given_back() {
+        let gate = gate(Config { max_minions_connected: 2, ..Config::default() }, 80);
+        let comes = |conn| comes(&gate, 1, Class::Live, conn);
+        let (first, second) = (comes(1).expect("a place"), comes(2).expect("a place"));
+        assert_eq!(comes(3).err(), Some("refused_max_minions_connected"));
+        assert!(
+            super::tests::comes(&gate, 1, Class::Waiting, 4).is_ok(),
+            "who waits takes no minion's place"
+        );
+        drop(first);
+        let third = comes(3).expect("a place");
+        assert_eq!(comes(5).err(), Some("refused_max_minions_connected"));
+        drop((second, third));
+        assert_eq!(gate.admission.lock().expect("unpoisoned").addresses[&address(1)].without_session, 0);
     }
 
     #[test]
@@ -252,7 +289,7 @@ mod tests {
             c.connect_burst_per_address = 1;
         });
         for _ in 0..50 {
-            assert_eq!(admission.admit(address(1), now), Ok(()));
+            assert_eq!(admission.admit(Port::Return, address(1), now), Ok(()));
         }
     }
 

@@ -13,8 +13,8 @@ use super::Gate;
 use super::outbox::Outbox;
 use super::wire::{Ended, Wire, Woken};
 
-/// When to come back, in milliseconds. The minion spreads it.
-const RETRY_AFTER_MS: u32 = 5000;
+/// When to come back, in milliseconds. The minion spreads it, and waits longer each time.
+pub(super) const RETRY_AFTER_MS: u32 = 5000;
 
 /// Most bytes that wait to be sent; nothing is queued here.
 const QUEUE_MAX: usize = 1024;

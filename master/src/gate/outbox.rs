@@ -11,8 +11,10 @@ use tokio::sync::Notify;
 /// Something to send. Frames are sealed when they are handed to the socket, not here.
 #[derive(Debug)]
 pub enum Outgoing {
-    /// The verdict on a Hello.
-    Welcome(Standing),
+    /// The verdict on a Hello or a Resume, and the decision that accepted the key, if one did.
+    Welcome(Standing, Option<u64>),
+    /// A ticket, under the decision that has accepted the key of a session that waited.
+    Grant(u64),
     /// A frame to be sealed.
     Frame(Frame),
     /// Bytes that many peers get alike, ready for the wire.
@@ -29,7 +31,7 @@ impl Outgoing {
         const KEEPING: usize = 64;
         KEEPING
             + match self {
-                Outgoing::Welcome(_) | Outgoing::Mark | Outgoing::Close(_) => 0,
+                Outgoing::Welcome(..) | Outgoing::Grant(_) | Outgoing::Mark | Outgoing::Close(_) => 0,
                 Outgoing::Frame(frame) => frame.encoded_len(),
                 Outgoing::Shared(bytes) => bytes.len(),
             }

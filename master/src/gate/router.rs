@@ -1,31 +1,38 @@
 //! The return port: one minion's connection from greeting to end.
 //!
 //! ```text
-//! Greeting -READY-> Offered -Hello-> Verifying -signed-> Judged -verdict-> Open
+//! Greeting -READY-> Offered -Hello--> Verifying -signed-> Judged -verdict-> Open
+//!                    |   ^ -Resume----ticket-and-MAC-good----^ |
+//!                    |   +-------------Refused-(once)----------+
 //! ```
-//! The engine hears of a connection when its Hello is verified, and of a session when the first
+//! The engine hears of a connection when its Hello or its Resume is verified, and of a session when the first
 //! sealed frame has opened: only then is possession of the key proved for this connection.
+
+mod opening;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use brine_pki::channel::{Channel, ChannelError};
-use brine_pki::handshake::master::{Offer, Verified};
-use brine_pki::handshake::{HandshakeError, busy};
+use brine_pki::handshake::master::Offer;
+use brine_pki::handshake::{busy, kind};
 use brine_pki::random;
 use brine_protocol::Jid;
-use brine_protocol::message::{Pace, Return, Standing, ToMaster, ToMinion};
+use brine_protocol::message::{Return, Standing, ToMaster, ToMinion};
 use brine_protocol::zmtp::{Event, SocketType};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 
-use super::admission::{Class, Ticket};
+use super::admission::{MINIONS, Ticket};
+use super::claim::{Claim, Grants};
+use super::full::RETRY_AFTER_MS;
 use super::outbox::{Outbox, Outgoing};
-use super::verifier::Refused;
+use super::places::Class;
 use super::wire::{Ended, Wire, Woken};
 use super::{ConnId, Gate};
 use crate::engine::{Input, Opened};
+use crate::tickets::wall_s;
 
 /// Missed beats after which a session is over.
 pub(crate) const BEATS_MISSED: u32 = 3;
@@ -42,10 +49,10 @@ const RETURNS_MAX: usize = 64;
 enum Phase {
     /// Waiting for the peer's READY.
     Greeting,
-    /// The Offer is out, a Hello is due.
-    Offered(Offer),
-    /// The engine has the Hello, its verdict is due.
-    Judged(Box<Verified>),
+    /// The Offer is out, a Hello is due; or a Resume, unless one was refused.
+    Offered { offer: Offer, may_resume: bool },
+    /// The engine has it, its verdict is due.
+    Judged(Box<Claim>),
     /// Sealed from here on.
     Open(Box<Open>),
 }
@@ -54,6 +61,7 @@ struct Open {
     channel: Channel,
     /// Who it is, until the first sealed frame has opened.
     unproven: Option<Opened>,
+    grants: Grants,
 }
 
 struct Connection {
@@ -209,8 +217,8 @@ impl Connection {
                 if now >= self.last_heard + self.heartbeat * BEATS_MISSED {
                     return Err("silent");
                 }
-                self.outbox.push(Outgoing::Frame(ToMinion::Beat.to_frame()));
-                self.last_sent = now;
+                let is_due = open.grants.is_due(wall_s());
+                self.beat(is_due);
                 Ok(())
             }
             _ => Err("handshake_timeout"),
@@ -221,7 +229,7 @@ impl Connection {
     fn take_outgoing(&mut self) -> Result<bool, Ended> {
         for n in 0..BATCH {
             match self.outbox.pop()? {
-                Some(Outgoing::Welcome(standing)) => self.on_verdict(standing)?,
+                Some(Outgoing::Welcome(standing, generation)) => self.on_verdict(standing, generation)?,
                 Some(Outgoing::Frame(frame)) => {
                     let Phase::Open(open) = &mut self.phase else {
                         return Err("engine_spoke_too_early");
@@ -233,6 +241,12 @@ impl Connection {
                         brine_protocol::message::kind::STANDING => self.reclassify(&frame)?,
                         brine_protocol::message::kind::STORED => self.acknowledged(&frame),
                         _ => {}
+                    }
+                }
+                Some(Outgoing::Grant(generation)) => {
+                    if let Phase::Open(open) = &mut self.phase {
+                        open.grants.accept(generation);
+                        self.beat(true);
                     }
                 }
                 Some(Outgoing::Shared(bytes)) => self.wire.write(bytes),
@@ -250,6 +264,18 @@ impl Connection {
             }
         }
         Ok(true)
+    }
+
+    /// Gives a sign of life, with a ticket in it if one is due.
+    fn beat(&mut self, with_ticket: bool) {
+        let mut frame = ToMinion::Beat.to_frame();
+        if let Phase::Open(open) = &mut self.phase
+            && with_ticket
+        {
+            frame.body = open.grants.next(&self.gate.tickets, wall_s()).into();
+        }
+        self.outbox.push(Outgoing::Frame(frame));
+        self.last_sent = Instant::now();
     }
 
     /// A decision told over a waiting session changes how much room the connection has.
@@ -273,43 +299,17 @@ impl Connection {
             Standing::Pending | Standing::Rejected | Standing::Denied | Standing::Suspended => Class::Waiting,
         };
         let gate = Arc::clone(&self.gate);
-        if !gate.reclassify(&mut self.ticket, class) {
-            self.wire.write_message(&busy(30_000));
-            self.closing = Some("refused_waiting_share");
+        if let Err(refused) = gate.reclassify(&mut self.ticket, class, self.conn) {
+            // In a session that is open already it would not be sealed: its next one is told.
+            if !matches!(self.phase, Phase::Open(_)) {
+                self.wire.write_message(&busy(if refused == MINIONS { RETRY_AFTER_MS } else { 30_000 }));
+            }
+            self.closing = Some(refused);
             return Ok(());
         }
         if class == Class::Live {
             self.wire.set_limits(self.gate.config.session_limits());
         }
-        Ok(())
-    }
-
-    fn on_verdict(&mut self, standing: Standing) -> Result<(), Ended> {
-        let Phase::Judged(verified) = std::mem::replace(&mut self.phase, Phase::Greeting) else {
-            return Err("engine_spoke_too_early");
-        };
-        self.take_place(standing)?;
-        if self.closing.is_some() {
-            return Ok(());
-        }
-        let opened = Opened {
-            conn: self.conn,
-            id: verified.id().clone(),
-            key: verified.key().der().into(),
-            fingerprint: verified.key().fingerprint(),
-            address: self.ticket.address,
-        };
-        let pace = Pace {
-            heartbeat_ms: self.heartbeat.as_millis() as u64,
-            message_max: Some(self.gate.config.message_max as u64),
-            clock: Some(brine_local::clock::wall()),
-        };
-        let (welcome, channel) = verified
-            .welcome(random::bytes(), standing, pace, self.gate.now_s())
-            .map_err(|_| "hello_degenerate")?;
-        self.wire.write_message(&welcome);
-        self.stage_since = Instant::now();
-        self.phase = Phase::Open(Box::new(Open { channel, unproven: Some(opened) }));
         Ok(())
     }
 
@@ -320,7 +320,7 @@ impl Connection {
                 let agreement = Arc::clone(&self.gate.agreement.read().expect("no holder panics"));
                 let offer = agreement.offer(random::bytes());
                 self.wire.write_message(offer.message());
-                self.phase = Phase::Offered(offer);
+                self.phase = Phase::Offered { offer, may_resume: true };
                 self.stage_since = Instant::now();
                 Ok(())
             }
@@ -342,7 +342,10 @@ impl Connection {
 
     async fn on_message(&mut self, message: Bytes) -> Result<(), Ended> {
         match std::mem::replace(&mut self.phase, Phase::Greeting) {
-            Phase::Offered(offer) => self.on_hello(offer, &message).await,
+            Phase::Offered { offer, may_resume: true } if message.get(1) == Some(&kind::RESUME) => {
+                self.on_resume(offer, &message).await
+            }
+            Phase::Offered { offer, .. } => self.on_hello(offer, &message).await,
             Phase::Open(mut open) => {
                 let size = message.len();
                 let result = open.channel.opener.open(message);
@@ -351,30 +354,6 @@ impl Connection {
                 self.on_sealed(result, size, unproven).await
             }
             Phase::Greeting | Phase::Judged(_) => Err("message_out_of_turn"),
-        }
-    }
-
-    async fn on_hello(&mut self, offer: Offer, message: &[u8]) -> Result<(), Ended> {
-        let hello = offer.read_hello(message).map_err(|error| refusal(&error))?;
-        match self.gate.verifier.verify(self.ticket.address, hello).await {
-            Ok(verified) => {
-                self.gate.counters.count("hello_verified");
-                let input = Input::Hello {
-                    conn: self.conn,
-                    id: verified.id().clone(),
-                    fingerprint: verified.key().fingerprint(),
-                };
-                self.phase = Phase::Judged(Box::new(verified));
-                self.stage_since = Instant::now();
-                self.known_to_engine = true;
-                self.gate.inputs.send(input).await.map_err(|_| "stopping")
-            }
-            Err(Refused::Busy { retry_after_ms }) => {
-                self.wire.write_message(&busy(retry_after_ms));
-                self.closing = Some("busy");
-                Ok(())
-            }
-            Err(Refused::Handshake(error)) => Err(refusal(&error)),
         }
     }
 
@@ -419,19 +398,4 @@ impl Connection {
 
 fn is_allowed_while_waiting(message: &ToMaster) -> bool {
     matches!(message, ToMaster::Knock(_) | ToMaster::Beat(_) | ToMaster::Bye | ToMaster::Learned(_))
-}
-
-fn refusal(error: &HandshakeError) -> Ended {
-    match error {
-        HandshakeError::Version(_) => "hello_version",
-        HandshakeError::Id => "hello_id",
-        HandshakeError::Key(_) => "hello_key",
-        HandshakeError::Signature(_) => "hello_signature",
-        HandshakeError::Degenerate => "hello_degenerate",
-        HandshakeError::Malformed(_)
-        | HandshakeError::Pin { .. }
-        | HandshakeError::Serial { .. }
-        | HandshakeError::Busy { .. }
-        | HandshakeError::Verdict(_) => "hello_malformed",
-    }
 }

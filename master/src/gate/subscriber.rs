@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use brine_protocol::zmtp::{Event, SocketType};
 use tokio::net::TcpStream;
 
-use super::admission::{Class, Ticket};
+use super::admission::Ticket;
 use super::outbox::{Outbox, Outgoing};
+use super::places::Class;
 use super::wire::{Ended, Wire, Woken};
 use super::{BROADCAST_TOPIC, ConnId, Gate, TOKEN_TOPIC};
 use crate::engine::Input;
@@ -91,7 +92,7 @@ impl Connection {
             match self.outbox.pop()? {
                 Some(Outgoing::Shared(bytes)) => self.wire.write(bytes),
                 Some(Outgoing::Close(why)) => return Err(why),
-                Some(Outgoing::Welcome(_) | Outgoing::Frame(_) | Outgoing::Mark) => {
+                Some(Outgoing::Welcome(..) | Outgoing::Grant(_) | Outgoing::Frame(_) | Outgoing::Mark) => {
                     return Err("engine_spoke_too_early");
                 }
                 None => return Ok(n > 0),
@@ -144,7 +145,7 @@ impl Connection {
         }
         self.is_bound = true;
         let gate = Arc::clone(&self.gate);
-        gate.reclassify(&mut self.ticket, Class::Live);
+        gate.reclassify(&mut self.ticket, Class::Live, session)?;
         let input = Input::Subscribed { conn: session };
         self.gate.inputs.send(input).await.map_err(|_| "stopping")
     }

@@ -1,16 +1,21 @@
 //! The master's side of the handshake.
 
+mod resume;
+
 use std::sync::Arc;
 
 use base64ct::{Base64, Encoding};
 use brine_protocol::message::{Pace, Standing, Welcome};
 use brine_protocol::{Fingerprint, MinionId};
+use bytes::Bytes;
 use x25519_dalek::{PublicKey as Exchange, StaticSecret};
 
-use super::{HandshakeError, Schedule, begin, enter, exchange, hello_context, kind};
+use super::{HandshakeError, Schedule, begin, context, enter, exchange, kind};
 use crate::channel::Channel;
 use crate::key::{Label, PrivateKey, PublicKey};
+use crate::ticket::Resumption;
 use crate::wire::Writer;
+pub use resume::{NotResumed, Resumed, refused};
 
 /// A master's key-agreement config: signed once per rotation, offered to every minion.
 ///
@@ -98,6 +103,16 @@ impl Offer {
         Base64::encode_string(&self.message)
     }
 
+    /// The trust key that it was made under: that of the tickets, too.
+    #[must_use]
+    pub fn trust_key(&self) -> Fingerprint {
+        self.config.trust_key
+    }
+
+    fn context(&self) -> [u8; 64] {
+        context(&self.message, self.config.trust_key)
+    }
+
     /// Reads a Hello that answers this Offer. Cheap: the signature is not checked yet.
     ///
     /// # Errors
@@ -137,7 +152,7 @@ impl Unverified {
     /// # Errors
     /// [`HandshakeError::Signature`].
     pub fn verify(self) -> Result<Verified, HandshakeError> {
-        let context = hello_context(&self.offer.message, self.offer.config.trust_key);
+        let context = self.offer.context();
         self.key
             .verify(Label::Hello, &[&context, &self.hello[..self.signed]], &self.signature)
             .map_err(|_| HandshakeError::Signature("Hello"))?;
@@ -162,11 +177,19 @@ impl Verified {
         &self.0.key
     }
 
-    /// Answers with a verdict. `ephemeral` is a fresh random X25519 secret; `now_s` any clock in
-    /// seconds that does not go back.
+    /// Makes the session's keys. `ephemeral` is a fresh random X25519 secret.
     ///
     /// # Errors
     /// [`HandshakeError::Degenerate`] when the minion's exchange value is.
+    pub fn open(self, ephemeral: [u8; 32]) -> Result<Opening, HandshakeError> {
+        let Unverified { offer, hello, ephemeral: theirs, .. } = self.0;
+        Opening::new(&offer, &hello, theirs, ephemeral, None)
+    }
+
+    /// Makes the session's keys, and answers with a verdict and without a ticket.
+    ///
+    /// # Errors
+    /// As [`Verified::open`].
     pub fn welcome(
         self,
         ephemeral: [u8; 32],
@@ -174,21 +197,58 @@ impl Verified {
         pace: Pace,
         now_s: u64,
     ) -> Result<(Vec<u8>, Channel), HandshakeError> {
-        let Unverified { offer, hello, ephemeral: theirs, .. } = self.0;
+        Ok(self.open(ephemeral)?.welcome(&Welcome { standing, pace }, &[], now_s))
+    }
+}
+
+/// A session whose keys are made; its minion has yet to be told.
+#[derive(Debug)]
+pub struct Opening {
+    trust_key: Fingerprint,
+    message: Vec<u8>,
+    channel: Channel,
+    resumption: Resumption,
+}
+
+impl Opening {
+    fn new(
+        offer: &Offer,
+        answer: &[u8],
+        theirs: [u8; 32],
+        ephemeral: [u8; 32],
+        earlier: Option<&Resumption>,
+    ) -> Result<Self, HandshakeError> {
         let ephemeral = StaticSecret::from(ephemeral);
         let mut message = begin(kind::WELCOME);
         message.raw(Exchange::from(&ephemeral).as_bytes());
-        let mut channel = Schedule::new(
-            &exchange(&offer.config.secret, theirs)?,
-            &exchange(&ephemeral, theirs)?,
-            &offer.message,
-            &hello,
-            &message.0,
-        )
-        .master();
-        let verdict = Welcome { standing, pace }.to_frame();
-        message.long(&channel.sealer.seal(&verdict, now_s));
-        Ok((message.0, channel))
+        let exchanges = [&exchange(&offer.config.secret, theirs)?, &exchange(&ephemeral, theirs)?];
+        let (channel, resumption) =
+            Schedule::new(exchanges, earlier, [&offer.message, answer, &message.0]).master();
+        Ok(Self { trust_key: offer.trust_key(), message: message.0, channel, resumption })
+    }
+
+    /// The trust key that it was offered under: that of its ticket.
+    #[must_use]
+    pub fn trust_key(&self) -> Fingerprint {
+        self.trust_key
+    }
+
+    /// What this session leaves to the next: for its ticket, and nobody else.
+    #[must_use]
+    pub fn resumption(&self) -> &Resumption {
+        &self.resumption
+    }
+
+    /// Answers with a verdict, and a ticket if it is not empty. `now_s` is any clock in seconds that does
+    /// not go back.
+    #[must_use]
+    pub fn welcome(mut self, verdict: &Welcome, ticket: &[u8], now_s: u64) -> (Vec<u8>, Channel) {
+        let mut frame = verdict.to_frame();
+        frame.body = Bytes::copy_from_slice(ticket);
+        let sealed = self.channel.sealer.seal(&frame, now_s);
+        let mut message = Writer(self.message);
+        message.long(&sealed);
+        (message.0, self.channel)
     }
 }
 

@@ -4,11 +4,13 @@ use base64ct::{Base64, Encoding};
 use brine_protocol::message::Welcome;
 use brine_protocol::{Fingerprint, MinionId};
 use bytes::Bytes;
+use hmac::Mac;
 use x25519_dalek::{PublicKey as Exchange, StaticSecret};
 
-use super::{HANDSHAKE_MAX, HandshakeError, Schedule, begin, enter, exchange, hello_context, kind};
+use super::{HANDSHAKE_MAX, HandshakeError, Schedule, begin, context, enter, exchange, kind, resume_mac};
 use crate::channel::{Channel, ChannelError};
 use crate::key::{Label, PrivateKey, PublicKey};
+use crate::ticket::{Resumption, TICKET_MAX};
 use crate::wire::Reader;
 
 /// Which master a minion will talk to.
@@ -146,30 +148,107 @@ impl Offered {
             .short(id.as_str().as_bytes())
             .long(key.public().der())
             .raw(Exchange::from(&secret).as_bytes());
-        let context = hello_context(&self.message, self.trust_key.fingerprint());
+        let context = context(&self.message, self.trust_key.fingerprint());
         let signature = key.sign(Label::Hello, &[&context, &message.0]);
         message.long(&signature);
-        let waiting = Waiting { offered: self, hello: message.0.clone(), secret };
+        let waiting = Waiting { offered: self, answer: message.0.clone(), secret, earlier: None };
+        (message.0, waiting)
+    }
+
+    /// Answers with a Resume in place of a Hello. `secret` is a fresh random X25519 secret. Signs nothing.
+    #[must_use]
+    pub fn resume(self, ticket: &Ticket, secret: [u8; 32]) -> (Vec<u8>, Waiting) {
+        let secret = StaticSecret::from(secret);
+        let mut message = begin(kind::RESUME);
+        message.long(&ticket.sealed).raw(Exchange::from(&secret).as_bytes());
+        let context = context(&self.message, self.trust_key.fingerprint());
+        let mac = resume_mac(&ticket.resumption, &context, &message.0).finalize().into_bytes();
+        message.raw(&mac);
+        let earlier = Some(ticket.resumption.clone());
+        let waiting = Waiting { offered: self, answer: message.0.clone(), secret, earlier };
         (message.0, waiting)
     }
 }
 
-/// A Hello was sent; the master's verdict is due.
+/// What lets a minion come back without a signature: sealed words that only the master reads, and the
+/// secret that goes with them. It is wiped when it is dropped, and never on disk.
+#[derive(Debug, Clone)]
+pub struct Ticket {
+    key: Fingerprint,
+    master: Fingerprint,
+    sealed: Bytes,
+    resumption: Resumption,
+}
+
+impl Ticket {
+    /// A ticket as it came, for this key of the minion and this trust key of the master; none if there was
+    /// none, or one that no Resume has room for.
+    #[must_use]
+    pub fn new(key: Fingerprint, master: Fingerprint, sealed: &[u8], resumption: Resumption) -> Option<Self> {
+        let fits = (1..=TICKET_MAX).contains(&sealed.len());
+        // A copy: what came is part of a larger message.
+        fits.then(|| Self { key, master, sealed: Bytes::copy_from_slice(sealed), resumption })
+    }
+
+    /// Whether it is for this key of the minion.
+    #[must_use]
+    pub fn is_of(&self, key: Fingerprint) -> bool {
+        self.key == key
+    }
+
+    /// Whether it is from the master of this trust key.
+    #[must_use]
+    pub fn is_from(&self, master: Fingerprint) -> bool {
+        self.master == master
+    }
+}
+
+/// A Hello or a Resume was sent; the master's verdict is due.
 pub struct Waiting {
     offered: Offered,
-    hello: Vec<u8>,
+    answer: Vec<u8>,
     secret: StaticSecret,
+    earlier: Option<Resumption>,
+}
+
+/// What the master says to a Hello or a Resume.
+#[derive(Debug)]
+pub enum Answer {
+    /// A verdict.
+    Welcome(Box<Welcomed>),
+    /// The ticket is of no use: a Hello for the same Offer is due.
+    Refused(Offered),
+}
+
+/// A session that has begun.
+#[derive(Debug)]
+pub struct Welcomed {
+    /// The verdict.
+    pub welcome: Welcome,
+    /// The keys.
+    pub channel: Channel,
+    /// A ticket for the next session; empty without one.
+    pub ticket: Bytes,
+    /// What belongs to this session's ticket, whenever that comes.
+    pub resumption: Resumption,
 }
 
 impl Waiting {
-    /// Reads the verdict. That it opens proves that the master holds the config's secret.
+    /// Reads the answer. That a verdict opens proves that the master holds the config's secret; that a
+    /// ticket was refused proves nothing.
     ///
     /// # Errors
     /// It is malformed, forged, or `Busy`.
-    pub fn welcome(self, message: &[u8]) -> Result<(Welcome, Channel), HandshakeError> {
+    pub fn answer(self, message: &[u8]) -> Result<Answer, HandshakeError> {
         const NAME: &str = "Welcome";
-        if message.get(1) == Some(&kind::BUSY) {
-            return Err(read_busy(message));
+        match message.get(1) {
+            Some(&kind::BUSY) => return Err(read_busy(message)),
+            Some(&kind::REFUSED) if self.earlier.is_some() => {
+                let rest = enter(message, kind::REFUSED, "Refused")?;
+                let refused = rest.is_empty().then_some(Answer::Refused(self.offered));
+                return refused.ok_or(HandshakeError::Malformed("Refused"));
+            }
+            Some(_) | None => {}
         }
         let malformed = HandshakeError::Malformed(NAME);
         let mut reader = enter(message, kind::WELCOME, NAME)?;
@@ -179,18 +258,24 @@ impl Waiting {
         if !reader.is_empty() {
             return Err(malformed);
         }
-        let mut channel = Schedule::new(
-            &exchange(&self.secret, self.offered.exchange)?,
-            &exchange(&self.secret, theirs)?,
-            &self.offered.message,
-            &self.hello,
-            head,
-        )
-        .minion();
+        let exchanges = [&exchange(&self.secret, self.offered.exchange)?, &exchange(&self.secret, theirs)?];
+        let said = [&self.offered.message[..], &self.answer, head];
+        let (mut channel, resumption) = Schedule::new(exchanges, self.earlier.as_ref(), said).minion();
         let frame = channel.opener.open(Bytes::copy_from_slice(sealed)).map_err(HandshakeError::Verdict)?;
         let welcome = Welcome::from_frame(&frame)
             .map_err(|error| HandshakeError::Verdict(ChannelError::Frame(error)))?;
-        Ok((welcome, channel))
+        Ok(Answer::Welcome(Box::new(Welcomed { welcome, channel, ticket: frame.body, resumption })))
+    }
+
+    /// Reads the verdict on a Hello, without the ticket.
+    ///
+    /// # Errors
+    /// It is malformed, forged, or `Busy`.
+    pub fn welcome(self, message: &[u8]) -> Result<(Welcome, Channel), HandshakeError> {
+        match self.answer(message)? {
+            Answer::Welcome(welcomed) => Ok((welcomed.welcome, welcomed.channel)),
+            Answer::Refused(_) => Err(HandshakeError::Malformed("Welcome")),
+        }
     }
 }
 
@@ -213,9 +298,20 @@ fn read_busy(message: &[u8]) -> HandshakeError {
 }
 
 #[cfg(test)]
+impl Ticket {
+    pub(super) fn sealed(&self) -> &Bytes {
+        &self.sealed
+    }
+
+    pub(super) fn resumption(&self) -> &Resumption {
+        &self.resumption
+    }
+}
+
+#[cfg(test)]
 impl Waiting {
     /// Stands in for a Hello recorded earlier.
     pub(super) fn replace_hello(&mut self, hello: Vec<u8>) {
-        self.hello = hello;
+        self.answer = hello;
     }
 }

@@ -4,6 +4,8 @@ use brine_protocol::message::{Pace, Standing, ToMaster};
 use brine_protocol::{Fingerprint, MinionId};
 use std::sync::Arc;
 
+mod resume;
+
 use super::master::{Agreement, Offer, Succession, endorse};
 use super::minion::{Offered, Pin, Waiting};
 use super::*;
@@ -189,7 +191,7 @@ fn degenerate_exchange_values_are_refused() {
     let key = fixed("minion");
     let mut hello = begin(kind::HELLO);
     hello.short(b"web1").long(key.public().der()).raw(&[0; 32]);
-    let context = hello_context(offer.message(), fixed("master").public().fingerprint());
+    let context = context(offer.message(), fixed("master").public().fingerprint());
     let signature = key.sign(crate::key::Label::Hello, &[&context, &hello.0]);
     hello.long(&signature);
     let verified = offer.read_hello(&hello.0).expect("well-formed").verify().expect("signed");

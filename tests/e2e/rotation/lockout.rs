@@ -31,8 +31,9 @@ fn a_store_that_takes_no_writes_keeps_nobody_from_the_masters_new_key() {
 /// The master does not know the next key, and has no room for one more that it does not know.
 #[test]
 fn a_next_key_that_finds_no_room_does_not_stand_in_the_present_ones_way() {
-    let mut fleet = Fleet::prepare_with_ports("connections_max: 20\n");
-    fleet.start_master();
+    // One key may wait.
+    let mut fleet = Fleet::prepare_with_ports("waiting_share_percent: 1\n");
+    fleet.start_master_within(160);
     let mut m1 = fleet.minion_with("m1", "m1", QUICK);
     m1.kill();
     put(&m1, "m2", "minion.next.pem");

@@ -38,7 +38,7 @@ thread_local! {
     static PAIR: RefCell<Option<Pair>> = const { RefCell::new(None) };
 }
 
-fn key(name: &str) -> PrivateKey {
+pub(super) fn key(name: &str) -> PrivateKey {
     let pem = fs::read_to_string(key_file(&format!("{name}.pem"))).expect("a test key");
     PrivateKey::from_pem(&pem).expect("a good key")
 }

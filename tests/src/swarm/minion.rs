@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use brine_minion::backoff::Backoff;
+use brine_pki::handshake::minion::Ticket;
 use brine_protocol::MinionId;
 
 use super::ended::Ended;
@@ -26,6 +27,8 @@ pub(super) struct Minion {
     pub(super) from: Option<IpAddr>,
     /// The highest serial of the master's config that it has seen.
     pub(super) serial: u64,
+    /// What its last session left to the next.
+    pub(super) ticket: Option<Box<Ticket>>,
     pub(super) executor: Executor,
 }
 
@@ -38,6 +41,7 @@ impl Minion {
             journal: journal.into(),
             from: shared.options.from.map(|from| from.address(number)),
             serial: 0,
+            ticket: None,
             executor: Executor::new(),
         }
     }

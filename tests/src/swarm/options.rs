@@ -101,6 +101,8 @@ pub struct Options {
     /// Whether the first Hello of each waits until all are signed, as those of a real fleet are, which has a
     /// processor each. The master's `handshake_timeout_ms` has to allow it.
     pub together: bool,
+    /// Whether each keeps its ticket and comes back with it; without, it signs each time.
+    pub resumes: bool,
     /// Where connections come from; none leaves it to the system.
     pub from: Option<Sources>,
     /// How jobs are answered.
@@ -120,6 +122,7 @@ impl Options {
             ramp: 500.0,
             at_once: 128,
             together: false,
+            resumes: true,
             from: Some(Sources::LOOPBACK),
             manner: Manner::default(),
             check_each: false,

@@ -9,19 +9,21 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use brine_pki::channel::Channel;
-use brine_pki::handshake::minion::{Offered, Pin as Master};
-use brine_protocol::message::{Beat, Knock, RUNNING_MAX, Standing, Start, ToMaster, ToMinion};
+use brine_pki::handshake::HandshakeError;
+use brine_pki::handshake::minion::{Answer, Offered, Pin as Master, Welcomed};
+use brine_protocol::Fingerprint;
+use brine_protocol::message::{Beat, Knock, RUNNING_MAX, Standing, Start, ToMaster, ToMinion, kind};
 use brine_protocol::zmtp::{Event, SocketType};
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{SemaphorePermit, watch};
 use tokio::time::{Sleep, timeout};
 
 use super::airwaves::{Ears, Heard};
 use super::ended::Ended;
 use super::executor::Taken;
 use super::minion::Minion;
+use super::opening::{Tickets, resume, sign};
 use super::stats::{Counted, count};
-use super::usage::thread_cpu;
 use super::wire::{Wire, only};
 use super::{Shared, grains, stopped};
 
@@ -42,6 +44,7 @@ pub(super) struct Session {
     dealer: Wire,
     feed: Option<Wire>,
     channel: Channel,
+    tickets: Tickets,
     ears: Ears,
     begun: Instant,
     standing: Standing,
@@ -62,7 +65,7 @@ impl Session {
     /// are made by the few processors here, and who waits for one of them would be cut off. Once the
     /// Hello has left, only the master is waited for.
     pub(super) async fn open(shared: &Shared, minion: &mut Minion) -> Result<Self, Ended> {
-        let turn = shared.turns.acquire().await.map_err(|_| Ended::Stopped)?;
+        let turn = shared.turn().await?;
         let begun = Instant::now();
         let to = SocketAddr::new(shared.options.master.address, shared.options.master.ret_port);
         let mut dealer = Wire::dial(minion.from, to, SocketType::Dealer).await?;
@@ -70,20 +73,32 @@ impl Session {
         let offered = Offered::read(&offer, &shared.pin(minion.serial))?;
         let (trust_key, serial, successor) =
             (offered.trust_key().fingerprint(), offered.serial(), offered.successor());
-        let (key, id) = (Arc::clone(shared.keys.of(minion.number)), minion.id.clone());
-        let signing = tokio::task::spawn_blocking(move || {
-            let before = thread_cpu();
-            let (hello, waiting) = offered.hello(&key, &id, brine_pki::random::bytes());
-            (hello, waiting, thread_cpu().saturating_sub(before))
-        });
-        // The runtime drops its threads when the swarm stops.
-        let (hello, waiting, took) = signing.await.map_err(|_| Ended::Stopped)?;
-        count(&shared.stats.signing_ns, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
-        dealer.send(&hello);
-        drop(turn);
-        shared.start_line.wait().await;
-        dealer.flush()?;
-        let (welcome, channel) = waiting.welcome(&dealer.message("verdict").await?)?;
+        let own = shared.keys.of(minion.number).public().fingerprint();
+        let ticket = minion.ticket.take_if(|ticket| ticket.is_of(own) && ticket.is_from(trust_key));
+        let answer = match ticket {
+            Some(ticket) => {
+                drop(turn);
+                let answer = resume(&mut dealer, minion, offered, ticket).await?;
+                count(&shared.stats.resumed, u64::from(matches!(answer, Answer::Welcome(_))));
+                answer
+            }
+            None => sign(&mut dealer, shared, minion, offered, turn).await?,
+        };
+        let welcomed = match answer {
+            Answer::Welcome(welcomed) => welcomed,
+            Answer::Refused(offered) => {
+                let turn = shared.turn().await?;
+                match sign(&mut dealer, shared, minion, offered, turn).await? {
+                    Answer::Welcome(welcomed) => welcomed,
+                    Answer::Refused(_) => return Err(HandshakeError::Malformed("Welcome").into()),
+                }
+            }
+        };
+        let Welcomed { welcome, channel, ticket, resumption } = *welcomed;
+        let tickets = Tickets { own, master: trust_key, resumption };
+        if shared.options.resumes {
+            tickets.put(minion, &ticket);
+        }
         *shared.master.lock().expect("no holder panics") = Some((trust_key, successor));
         minion.serial = serial;
         count(&shared.stats.handshakes, 1);
@@ -94,6 +109,7 @@ impl Session {
             dealer,
             feed: None,
             channel,
+            tickets,
             ears: Ears::default(),
             begun: now,
             standing: welcome.standing,
@@ -198,6 +214,9 @@ impl Session {
         let lost = |error: String| Ended::Lost(error.into());
         let frame = self.channel.opener.open(sealed).map_err(|error| lost(error.to_string()))?;
         let message = ToMinion::from_frame(&frame).map_err(|error| lost(error.to_string()))?;
+        if frame.kind == kind::MASTER_BEAT && shared.options.resumes {
+            self.tickets.put(minion, &frame.body);
+        }
         self.heard_something();
         match message {
             ToMinion::Standing(standing) => self.on_standing(&standing, shared, minion).await?,
@@ -330,6 +349,11 @@ async fn turn(wire: Option<&mut Wire>) -> Result<(), Ended> {
 }
 
 impl Shared {
+    /// A turn to connect and sign.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Ended> {
+        self.turns.acquire().await.map_err(|_| Ended::Stopped)
+    }
+
     /// The master that the swarm met, with what this minion knows of it.
     fn pin(&self, serial: u64) -> Master {
         match *self.master.lock().expect("no holder panics") {
@@ -338,7 +362,7 @@ impl Shared {
         }
     }
 
-    fn successor(&self) -> Option<brine_protocol::Fingerprint> {
+    fn successor(&self) -> Option<Fingerprint> {
         self.master.lock().expect("no holder panics").and_then(|(_, successor)| successor)
     }
 }

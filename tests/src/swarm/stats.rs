@@ -25,7 +25,9 @@ pub struct Stats {
     pub live: AtomicUsize,
     /// Handshakes done.
     pub handshakes: AtomicU64,
-    /// Of these, the ones in which the key was accepted.
+    /// Of these, the ones that took a ticket in place of a signature.
+    pub resumed: AtomicU64,
+    /// Of the handshakes, the ones in which the key was accepted.
     pub authenticated: AtomicU64,
     /// Orders taken for the first time.
     pub orders: AtomicU64,
@@ -83,6 +85,12 @@ impl Stats {
         self.handshakes.load(Ordering::Relaxed)
     }
 
+    /// Handshakes done so far with a ticket.
+    #[must_use]
+    pub fn resumed(&self) -> u64 {
+        self.resumed.load(Ordering::Relaxed)
+    }
+
     pub(super) fn ended(&self, why: &str) {
         let mut ends = self.ends.lock().expect("no holder panics");
         let why = if ends.contains_key(why) || ends.len() < REASONS_MAX { why } else { "something else" };
@@ -121,6 +129,7 @@ impl Stats {
             "connected": self.connected.load(Ordering::Relaxed),
             "live": self.live(),
             "handshakes": number(&self.handshakes),
+            "resumed": number(&self.resumed),
             "authenticated": number(&self.authenticated),
             "orders": number(&self.orders),
             "repeated": number(&self.repeated),

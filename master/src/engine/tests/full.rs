@@ -45,6 +45,7 @@ impl Disk {
             key: b"web1".to_vec(),
             fingerprint: fingerprint("web1"),
             address: Ipv4Addr::new(10, 0, 0, 1).into(),
+            resumed: None,
         };
         let knock = Knock { token: Some(token.clone()), ..Knock::default() };
         self.input(Input::Opened { opened: Box::new(opened), first: ToMaster::Knock(knock) })

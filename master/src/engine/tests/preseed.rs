@@ -103,6 +103,7 @@ impl World {
             key: key(pem).der().to_vec(),
             fingerprint: key(pem).fingerprint(),
             address: Ipv4Addr::new(10, 0, 0, 1).into(),
+            resumed: None,
         };
         self.input(Input::Opened { opened: Box::new(opened), first: start("j", &[]) })
     }

@@ -40,6 +40,7 @@ impl World {
             key: KEYS[key].public().der().to_vec(),
             fingerprint: print(key),
             address: Ipv4Addr::new(10, 0, 0, 1).into(),
+            resumed: None,
         };
         let is_accepted = matches!(
             self.engine.trust().standing(&id("web1"), print(key)),
@@ -130,6 +131,7 @@ fn a_minion_goes_on_under_its_new_key_without_a_gap() {
         key: KEYS[0].public().der().to_vec(),
         fingerprint: print(0),
         address: Ipv4Addr::new(10, 0, 0, 1).into(),
+        resumed: None,
     };
     let late = Input::Opened { opened: Box::new(opened), first: start("j", &[]) };
     assert!(world.input(late).cut(2));

@@ -289,6 +289,7 @@ fn a_rule_that_could_not_be_written_is_tried_again() {
         key: b"web1".to_vec(),
         fingerprint: fingerprint("web1"),
         address: Ipv4Addr::new(10, 0, 0, 1).into(),
+        resumed: None,
     };
     let first = ToMaster::Knock(Knock::default());
     let out = input(Input::Opened { opened: Box::new(opened), first }, 0);

@@ -60,6 +60,7 @@ fn refused_acts_about_trust_are_in_the_ledger() {
         key: b"web1".to_vec(),
         fingerprint: fingerprint("web1"),
         address: Ipv4Addr::new(10, 0, 0, 1).into(),
+        resumed: None,
     };
     handle(Input::Opened { opened: Box::new(opened), first: ToMaster::Knock(Knock::default()) }, 0);
 
