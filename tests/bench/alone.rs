@@ -10,7 +10,7 @@ use brine_tests::{Fleet, Minion, eventually};
 use crate::bench::{Bench, timed};
 use crate::jobs::{self, follow, ping};
 use crate::numbers::{median, percentile};
-use crate::program::runs_ms;
+use crate::program::{runs_ms, times_ms};
 use crate::row::Limit;
 
 /// What this group measures.
@@ -115,7 +115,7 @@ fn program(bench: &mut Bench, fleet: &Fleet, name: &str, target: &'static str) {
     let (api, request) = (fleet.api(), ping(target));
     let trips: Vec<f64> =
         (0..bench.scale.runs).map(|_| timed(|| assert!(follow(&api, &request) > 0)) * 1e3).collect();
-    let (value, n) = runs_ms(bench, || fleet.command("brine", &[target, "test.ping"]));
+    let times = times_ms(bench, || fleet.command("brine", &[target, "test.ping"]));
     let limit = Limit::of(start + median(&trips), "`brine --version`, and the same round trip over the API");
-    bench.put(name, value, limit, n);
+    bench.put_runs(name, &times, limit, times.len());
 }

@@ -7,9 +7,16 @@ use clap::builder::FalseyValueParser;
 
 use crate::catalog;
 
+/// What its exit code says.
+const ENDS: &str = "It ends with 0 when all that was asked for is in the table. A missed target is said there and \
+    fails nothing: machines differ. It ends with 1 when something could not be measured, and says what and why; \
+    everything else is measured and written all the same. The JSON is a list of \
+    {name, value, unit, limit, limit_name, ratio, n}; a value is the median of several runs where the table has a \
+    spread, the least and the most of them.";
+
 /// Measure a master and its minions, each figure beside the limit of this machine.
 #[derive(Debug, Parser)]
-#[command(name = "brine-bench", version)]
+#[command(name = "brine-bench", version, after_help = ENDS)]
 pub struct Args {
     /// Measure only these, by name, and what they need
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = name)]

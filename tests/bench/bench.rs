@@ -10,6 +10,7 @@ use brine_tests::swarm::Pool;
 use crate::args::Args;
 use crate::catalog;
 use crate::limits::Limits;
+use crate::numbers::{median, percentile};
 use crate::row::{Limit, Row, shown};
 use crate::scale::Scale;
 
@@ -47,6 +48,24 @@ impl Bench {
         }
     }
 
+    /// What all rows have in common: one sentence.
+    #[must_use]
+    pub fn stage(&self) -> String {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let asked = self.scale.crowds[self.scale.crowds.len() - 1];
+        let fit = self.scale.minions(self.scale.crowds.len() - 1);
+        let descriptors = if fit < asked {
+            format!("the descriptor limit carries {fit} of {asked} simulated minions (`ulimit -Hn`)")
+        } else {
+            format!("at most {asked} simulated minions")
+        };
+        let keys = match self.scale.key_pool {
+            (bits, 0) => format!("the test keys of {bits} bits"),
+            (bits, count) => format!("{count} key pairs of {bits} bits"),
+        };
+        format!("{cores} cores; {descriptors}, which share {keys}")
+    }
+
     /// Whether this is to be in the table.
     #[must_use]
     pub fn wants(&self, name: &str) -> bool {
@@ -64,20 +83,45 @@ impl Bench {
     /// # Panics
     /// The catalog does not know the name, or the value is no number.
     pub fn put(&mut self, name: &str, value: f64, limit: Option<Limit>, n: usize) {
+        self.put_row(name, value, None, limit, n);
+    }
+
+    /// Takes the median of several runs into the table, with their spread.
+    ///
+    /// # Panics
+    /// The catalog does not know the name, or there are no values.
+    pub fn put_runs(&mut self, name: &str, values: &[f64], limit: Option<Limit>, n: usize) {
+        let spread = (percentile(values, 0.0), percentile(values, 1.0));
+        self.put_row(name, median(values), Some(spread).filter(|_| values.len() > 1), limit, n);
+    }
+
+    fn put_row(
+        &mut self,
+        name: &str,
+        value: f64,
+        spread: Option<(f64, f64)>,
+        limit: Option<Limit>,
+        n: usize,
+    ) {
         let measure = catalog::find(name).expect("what is measured is in the catalog");
         assert!(value.is_finite(), "{name} is {value}");
         if !self.wants(name) {
             return;
         }
-        eprintln!("{name:<32} {:>10} {}", shown(value), measure.unit);
-        self.rows.push(Row { measure, value, limit, n: n as u64 });
+        let row = Row { measure, value, limit, spread, n: n as u64 };
+        eprintln!("{name:<32} {:>10} {:<9} {}", shown(value), measure.unit, row.shown_spread());
+        self.rows.push(row);
     }
 
     /// What was asked for by name and is not in the table.
     #[must_use]
-    pub fn missing(&self) -> Vec<String> {
-        let is_there = |name: &String| self.rows.iter().any(|row| row.measure.name == name);
-        self.only.iter().filter(|name| !is_there(name)).cloned().collect()
+    pub fn missing(&self) -> Vec<&str> {
+        self.not_there(self.only.iter().map(String::as_str))
+    }
+
+    /// Which of these are not in the table.
+    pub fn not_there<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+        names.filter(|name| !self.rows.iter().any(|row| row.measure.name == *name)).collect()
     }
 
     /// Brings the rows into the order of the catalog.

@@ -27,6 +27,7 @@ mod scale;
 mod stock;
 mod terminal;
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -63,15 +64,28 @@ fn run(args: &Args) -> Result<(), String> {
     }
     let begun = Instant::now();
     let mut bench = Bench::new(args);
-    let mut failed = Vec::new();
+    eprintln!("{}", bench.stage());
+    let (mut failed, mut times) = (Vec::new(), Vec::new());
     let mut group = |bench: &mut Bench, name: &str, names: &[&str], measure: &dyn Fn(&mut Bench)| {
-        // What one group cannot measure takes nothing from the others.
-        if bench.wants_any(names) && catch_unwind(AssertUnwindSafe(|| measure(bench))).is_err() {
-            failed.push(name.to_owned());
+        if !bench.wants_any(names) {
+            return;
         }
+        let begun = Instant::now();
+        // What one group cannot measure takes nothing from the others.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| measure(bench))) {
+            let wanted = names.iter().copied().filter(|name| bench.wants(name));
+            let missing = bench.not_there(wanted).join(", ");
+            failed.push(format!("{missing}, because {}", why(panic.as_ref())));
+        }
+        times.push(format!("{name} {:.0} s", begun.elapsed().as_secs_f64()));
     };
     group(&mut bench, "alone", alone::NAMES, &alone::measure);
-    group(&mut bench, "crowd", &crowd::NAMES.concat(), &crowd::measure);
+    for step in 0..bench.scale.crowds.len() {
+        let name = format!("crowd of {}", bench.scale.crowds[step]);
+        let names = [crowd::NAMES[step], crowd::GROWTH].concat();
+        group(&mut bench, &name, &names, &|bench: &mut Bench| crowd::measure(bench, step));
+    }
+    group(&mut bench, "growth", crowd::GROWTH, &crowd::grown);
     group(&mut bench, "keys", keys::NAMES, &keys::measure);
     group(&mut bench, "ledger", ledger::NAMES, &ledger::measure);
     group(&mut bench, "retention", retention::NAMES, &retention::measure);
@@ -80,10 +94,21 @@ fn run(args: &Args) -> Result<(), String> {
         group(&mut bench, "salt", salt::NAMES, &|bench: &mut Bench| salt::measure(bench, python));
     }
     group(&mut bench, "limits", limits::NAMES, &limits::measure);
-    failed.extend(bench.missing());
+    if failed.is_empty() && !bench.missing().is_empty() {
+        failed.push(bench.missing().join(", "));
+    }
     bench.sort();
     report::write(&args.out, &bench.rows)?;
     println!("{}", report::table(&bench.rows));
-    println!("{} rows in {:.0} s: {}", bench.rows.len(), begun.elapsed().as_secs_f64(), args.out.display());
-    if failed.is_empty() { Ok(()) } else { Err(format!("could not be measured: {}", failed.join(", "))) }
+    println!("{}", bench.stage());
+    let took = begun.elapsed().as_secs_f64();
+    println!("{} rows in {took:.0} s ({}): {}", bench.rows.len(), times.join(", "), args.out.display());
+    if failed.is_empty() { Ok(()) } else { Err(format!("could not be measured: {}", failed.join("; "))) }
+}
+
+/// What a panic says, on one line.
+fn why(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it says nothing");
+    text.lines().next().unwrap_or_default().to_owned()
 }

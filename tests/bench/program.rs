@@ -26,8 +26,14 @@ pub fn run_s(mut command: Command) -> f64 {
 /// The median of as many runs as the scale says, in milliseconds, and how many those were.
 #[must_use]
 pub fn runs_ms(bench: &Bench, command: impl Fn() -> Command) -> (f64, usize) {
-    let times: Vec<f64> = (0..bench.scale.runs).map(|_| run_s(command()) * 1e3).collect();
+    let times = times_ms(bench, command);
     (median(&times), times.len())
+}
+
+/// As many runs as the scale says, in milliseconds each.
+#[must_use]
+pub fn times_ms(bench: &Bench, command: impl Fn() -> Command) -> Vec<f64> {
+    (0..bench.scale.runs).map(|_| run_s(command()) * 1e3).collect()
 }
 
 /// Starts the master of a fleet; the seconds until it listens.

@@ -30,7 +30,7 @@ const SALT: &str = "salt_";
 pub fn table(rows: &[Row]) -> String {
     let salt: BTreeMap<&str, f64> =
         rows.iter().filter_map(|row| Some((row.measure.name.strip_prefix(SALT)?, row.value))).collect();
-    let mut heads = vec!["what", "value", "unit", "limit", "ratio", "target", "met", "n"];
+    let mut heads = vec!["what", "value", "unit", "spread", "limit", "ratio", "target", "met", "n"];
     if !salt.is_empty() {
         heads.push("Salt");
     }
@@ -42,10 +42,11 @@ pub fn table(rows: &[Row]) -> String {
             row.measure.name.to_owned(),
             shown(row.value),
             row.measure.unit.to_owned(),
+            row.shown_spread(),
             limit.map_or(String::new(), |limit| shown(limit.value)),
             row.ratio().map_or(String::new(), |ratio| format!("{ratio:.2}")),
             row.target(),
-            row.is_met().map_or(String::new(), |met| if met { "yes" } else { "NO" }.to_owned()),
+            row.verdict(),
             row.n.to_string(),
         ];
         if !salt.is_empty() {
@@ -68,7 +69,7 @@ fn aligned(lines: &[Vec<String>]) -> String {
             .iter()
             .enumerate()
             .map(|(at, cell)| match at {
-                0 | 2 | 6 => format!("{cell:<width$}", width = widths[at]),
+                0 | 2 | 7 => format!("{cell:<width$}", width = widths[at]),
                 at if at + 1 == columns => cell.clone(),
                 at => format!("{cell:>width$}", width = widths[at]),
             })
@@ -89,14 +90,20 @@ mod tests {
     fn a_table_says_what_is_missed_and_by_how_much() {
         let limit = Limit::of(3.0, "a process that does nothing");
         let rows = [
-            Row { measure: find("cli_one_ms").unwrap(), value: 12.0, limit, n: 15 },
-            Row { measure: find("cli_ten_ms").unwrap(), value: 4.0, limit: None, n: 15 },
-            Row { measure: find("salt_cli_one_ms").unwrap(), value: 1100.0, limit: None, n: 5 },
+            Row {
+                measure: find("cli_one_ms").unwrap(),
+                value: 12.0,
+                limit,
+                spread: Some((9.0, 12.5)),
+                n: 15,
+            },
+            Row { measure: find("cli_ten_ms").unwrap(), value: 4.0, limit: None, spread: None, n: 15 },
+            Row { measure: find("salt_cli_one_ms").unwrap(), value: 1100.0, limit: None, spread: None, n: 5 },
         ];
         let text = table(&rows);
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[1][..9], ["cli_one_ms", "12.00", "ms", "3.00", "4.00", "<=", "10.00", "NO", "15"]);
-        assert_eq!(lines[1][9], "1100");
+        let expected = "cli_one_ms 12.00 ms 9.00..12.50 3.00 4.00 <= 10.00 NO, 1.20x 15 1100";
+        assert_eq!(lines[1][..12].join(" "), expected);
         assert!(text.lines().nth(1).unwrap().ends_with("a process that does nothing"), "{text}");
         assert_eq!(lines[2], ["cli_ten_ms", "4.00", "ms", "15"]);
         assert_eq!(lines.len(), 3, "Salt is a column, not a line");

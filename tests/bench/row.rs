@@ -30,6 +30,8 @@ pub struct Row {
     pub value: f64,
     /// Beside what.
     pub limit: Option<Limit>,
+    /// The least and the most of the runs that the value is the median of; nothing where there was one.
+    pub spread: Option<(f64, f64)>,
     /// Of how many: minions, keys, runs or whatever the name says.
     pub n: u64,
 }
@@ -46,6 +48,12 @@ impl Row {
         Some((target, target.bound(self.limit.as_ref().map(|limit| limit.value), self.n)?))
     }
 
+    /// The spread, as the table says it.
+    #[must_use]
+    pub fn shown_spread(&self) -> String {
+        self.spread.map_or(String::new(), |(least, most)| format!("{}..{}", shown(least), shown(most)))
+    }
+
     /// The target, as the table says it.
     #[must_use]
     pub fn target(&self) -> String {
@@ -54,14 +62,12 @@ impl Row {
         })
     }
 
-    /// Whether the target is met; nothing when there is none.
+    /// How a missed target is said: by which factor. Nothing when there is none.
     #[must_use]
-    pub fn is_met(&self) -> Option<bool> {
-        self.bound().map(
-            |(target, bound)| {
-                if target.is_least() { self.value >= bound } else { self.value <= bound }
-            },
-        )
+    pub fn verdict(&self) -> String {
+        let Some((target, bound)) = self.bound() else { return String::new() };
+        let times = if target.is_least() { bound / self.value } else { self.value / bound };
+        if times <= 1.0 { "yes".to_owned() } else { format!("NO, {times:.2}x") }
     }
 
     /// As it is written for programs.
@@ -100,27 +106,27 @@ mod tests {
 
     fn row(name: &str, value: f64, limit: Option<f64>, n: u64) -> Row {
         let limit = limit.map(|value| Limit { value, name: "the least".to_owned() });
-        Row { measure: find(name).unwrap(), value, limit, n }
+        Row { measure: find(name).unwrap(), value, limit, spread: None, n }
     }
 
     #[test]
     fn targets_of_every_kind_are_judged() {
-        for (name, value, limit, n, target, met) in [
-            ("cli_one_ms", 9.0, None, 1, "<= 10.00", Some(true)),
-            ("cli_one_ms", 11.0, None, 1, "<= 10.00", Some(false)),
-            ("returns_per_s", 19_000.0, Some(40_000.0), 1, ">= 20000", Some(false)),
-            ("handshakes_per_s", 2600.0, Some(3000.0), 1, ">= 2550", Some(true)),
-            ("handshakes_per_s", 2600.0, Some(4000.0), 1, ">= 3400", Some(false)),
-            ("handshakes_per_s", 2400.0, Some(2000.0), 1, ">= 2500", Some(false)),
-            ("api_rtt_p50_ms", 1.9, Some(1.0), 1, "<= 2.00", Some(true)),
-            ("api_rtt_p50_ms", 1.9, None, 1, "", None),
-            ("retention_disk_mb", 30.0, Some(10.0), 1, "<= 20.00", Some(false)),
-            ("master_mb_10000", 250.0, None, 10_000, "<= 257.1", Some(true)),
-            ("master_mb_10000", 120.0, None, 100, "<= 108.6", Some(false)),
-            ("cli_ten_ms", 1.0, None, 1, "", None),
+        for (name, value, limit, n, target, verdict) in [
+            ("cli_one_ms", 9.0, None, 1, "<= 10.00", "yes"),
+            ("cli_one_ms", 11.0, None, 1, "<= 10.00", "NO, 1.10x"),
+            ("returns_per_s", 19_000.0, Some(40_000.0), 1, ">= 20000", "NO, 1.05x"),
+            ("handshakes_per_s", 2600.0, Some(3000.0), 1, ">= 2550", "yes"),
+            ("handshakes_per_s", 2600.0, Some(4000.0), 1, ">= 3400", "NO, 1.31x"),
+            ("handshakes_per_s", 2400.0, Some(2000.0), 1, ">= 2500", "NO, 1.04x"),
+            ("api_rtt_p50_ms", 1.9, Some(1.0), 1, "<= 2.00", "yes"),
+            ("api_rtt_p50_ms", 1.9, None, 1, "", ""),
+            ("retention_disk_mb", 30.0, Some(10.0), 1, "<= 20.00", "NO, 1.50x"),
+            ("master_mb_10000", 250.0, None, 10_000, "<= 257.1", "yes"),
+            ("master_mb_10000", 120.0, None, 100, "<= 108.6", "NO, 1.10x"),
+            ("cli_ten_ms", 1.0, None, 1, "", ""),
         ] {
             let row = row(name, value, limit, n);
-            assert_eq!((row.target().as_str(), row.is_met()), (target, met), "{name} {value}");
+            assert_eq!((row.target().as_str(), row.verdict().as_str()), (target, verdict), "{name} {value}");
         }
     }
 

@@ -4,17 +4,16 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use brine_tests::Process;
 use brine_tests::fixtures::{reserve_port, short_dir};
-use brine_tests::within;
+use brine_tests::process::rss_kib;
+use brine_tests::{Done, Process, within};
 use nix::sys::signal::Signal;
 
 use crate::bench::Bench;
-use crate::numbers::median;
 use crate::program::run_s;
 
 /// What this group measures.
-pub const NAMES: &[&str] = &["salt_cli_one_ms"];
+pub const NAMES: &[&str] = &["salt_cli_one_ms", "salt_api_rtt_p50_ms", "salt_minion_rss_mb"];
 
 /// Salt needs half a minute until its minion answers for the first time.
 const STARTS: f64 = 120.0;
@@ -25,7 +24,24 @@ const ENDS: f64 = 30.0;
 /// Calls, of which the median is taken.
 const CALLS: usize = 5;
 
-/// Measures Salt's command line with the Python that was given.
+/// The same question by its Python client, in one process, as often as the second argument says; prints
+/// the seconds of each, after one that does not count.
+const CLIENT: &str = "
+import json, sys, time
+import salt.client
+client = salt.client.LocalClient(c_path=sys.argv[1])
+times = []
+for _ in range(int(sys.argv[2]) + 1):
+    begun = time.monotonic()
+    assert client.cmd('one', 'test.ping') == {'one': True}
+    times.append(time.monotonic() - begun)
+print(json.dumps(times[1:]))
+";
+
+/// Round trips by the Python client.
+const TRIPS: usize = 20;
+
+/// Measures Salt with the Python that was given.
 ///
 /// # Panics
 /// Salt does not start, or its minion does not answer.
@@ -55,13 +71,27 @@ pub fn measure(bench: &mut Bench, python: &Path) {
         String::from_utf8_lossy(&output.stdout).contains("true").then_some(())
     });
     let times: Vec<f64> = (0..CALLS).map(|_| run_s(ping()) * 1e3).collect();
-    bench.put("salt_cli_one_ms", median(&times), None, CALLS);
+    bench.put_runs("salt_cli_one_ms", &times, None, CALLS);
+    let mut client = Command::new(python);
+    client.args(["-c", CLIENT]).arg(folder.path().join("master")).arg(TRIPS.to_string());
+    let seconds: Vec<f64> = serde_json::from_value(Done::run(client).expect(0).json()).expect("seconds");
+    let trips: Vec<f64> = seconds.iter().map(|seconds| seconds * 1e3).collect();
+    bench.put_runs("salt_api_rtt_p50_ms", &trips, None, TRIPS);
+    let memory: u64 = tree(daemons[1].pid()).into_iter().map(rss_kib).sum();
+    bench.put("salt_minion_rss_mb", memory as f64 * 1024.0 / 1e6, None, 1);
     for daemon in &mut daemons {
         daemon.signal(Signal::SIGTERM);
     }
     for daemon in &mut daemons {
         let _ = daemon.wait(ENDS);
     }
+}
+
+/// A process and all that it has started, and those.
+fn tree(pid: i32) -> Vec<i32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+    std::iter::once(pid).chain(children.flat_map(tree)).collect()
 }
 
 /// Whether this Python has Salt; one sentence if not.

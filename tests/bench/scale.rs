@@ -2,13 +2,21 @@
 
 use std::time::Duration;
 
+use brine_tests::swarm::usage;
+
+/// Descriptors of this process that are neither a minion's nor the swarm's reserve: logs, the API, and
+/// those that the master keeps free for itself.
+const DESCRIPTORS_KEPT: u64 = 256;
+
 /// Sizes, repetitions and lengths.
 #[derive(Debug, Clone)]
 pub struct Scale {
-    /// Minions of the three crowds; the last is cut to what the descriptors carry.
-    pub crowds: [usize; 3],
+    /// Minions of each crowd; cut to what the descriptors carry.
+    pub crowds: [usize; 5],
     /// Repetitions of a broadcast, for each crowd.
-    pub broadcasts: [usize; 3],
+    pub broadcasts: [usize; 5],
+    /// Repetitions of a master's restart, for each crowd.
+    pub restarts: [usize; 5],
     /// Runs of a program, or of a request, that takes milliseconds.
     pub runs: usize,
     /// Round trips of one job after the other.
@@ -40,12 +48,13 @@ impl Scale {
     #[must_use]
     pub fn full() -> Self {
         Self {
-            crowds: [100, 1000, 10_000],
-            broadcasts: [15, 9, 5],
+            crowds: [100, 300, 1000, 3000, 10_000],
+            broadcasts: [15, 11, 9, 7, 7],
+            restarts: [3, 3, 1, 1, 1],
             runs: 15,
             trips: 400,
             jobs: (2000, 16),
-            return_jobs: 40,
+            return_jobs: 20,
             heartbeat: 10.0,
             idle: Duration::from_secs(20),
             limit_s: 1.0,
@@ -61,8 +70,9 @@ impl Scale {
     #[must_use]
     pub fn quick() -> Self {
         Self {
-            crowds: [5, 10, 20],
-            broadcasts: [2, 2, 2],
+            crowds: [5, 8, 12, 16, 20],
+            broadcasts: [2; 5],
+            restarts: [1; 5],
             runs: 2,
             trips: 5,
             jobs: (12, 4),
@@ -76,6 +86,13 @@ impl Scale {
             retained: (2, 20),
             key_pool: (2048, 0),
         }
+    }
+
+    /// How many are in this crowd: no more than the descriptors carry.
+    #[must_use]
+    pub fn minions(&self, step: usize) -> usize {
+        let limit = usage::raise_descriptor_limit().saturating_sub(DESCRIPTORS_KEPT);
+        self.crowds[step].min(usage::minions_within(limit))
     }
 
     /// What masters are told besides what they are delivered with.

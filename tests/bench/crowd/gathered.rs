@@ -30,15 +30,18 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// Lets them in beforehand, starts the master, and has them all come at once.
+    /// Lets them in beforehand, starts the master, and has them all come at once; `together` also shows
+    /// all signatures at the same moment, as machines do that each have a processor of their own.
     ///
     /// # Panics
     /// Not all come.
     #[must_use]
-    pub fn start(bench: &Bench, minions: usize) -> Self {
-        let mut fleet = Fleet::prepare_with_ports(&bench.scale.options());
+    pub fn start(bench: &Bench, minions: usize, together: bool) -> Self {
+        let patience = if together { "handshake_timeout_ms: 120000\n" } else { "" };
+        let mut fleet = Fleet::prepare_with_ports(&(bench.scale.options() + patience));
         let mut options = Options::local(minions, fleet.publish_port, fleet.ret_port);
         options.ramp = 0.0;
+        options.together = together;
         let keys = bench.keys().clone();
         provision::accept(&fleet.root(), Swarm::ids(&options), &keys).expect("a master that does not run");
         fleet.start_master();
