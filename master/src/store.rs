@@ -94,6 +94,8 @@ pub enum Record {
     },
     /// What is known of a minion.
     Facts(MinionId, Box<Facts>),
+    /// When it was heard of; nothing else that is known of it has changed.
+    Seen(MinionId, Timestamp),
     /// A minion's key is gone, and what was known with it.
     Forget(MinionId),
     /// Something happened.
@@ -130,6 +132,23 @@ pub struct Facts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub successor: Option<Fingerprint>,
 }
+
+impl Facts {
+    /// Whether they differ only in when the minion was heard of.
+    #[must_use]
+    pub fn is_but_for_time(&self, other: &Self) -> bool {
+        let Self { generation, journal, last_seen: _, address, version, grains, successor } = self;
+        *generation == other.generation
+            && *journal == other.journal
+            && *address == other.address
+            && *version == other.version
+            && *successor == other.successor
+            && *grains == other.grains
+    }
+}
+
+/// What a key begins with in the database of facts that says when a minion was heard of. No id has a `/`.
+const SEEN: &str = "seen/";
 
 /// What went wrong with the store.
 #[derive(Debug, thiserror::Error)]
@@ -306,7 +325,14 @@ impl Store {
                     let value = serde_json::to_vec(known).expect("facts are plain data");
                     facts.insert(id.as_str(), value);
                 }
-                Record::Forget(id) => facts.remove(id.as_str()),
+                Record::Seen(id, at) => {
+                    let value = serde_json::to_vec(at).expect("a time is plain data");
+                    facts.insert(format!("{SEEN}{id}"), value);
+                }
+                Record::Forget(id) => {
+                    facts.remove(id.as_str());
+                    facts.remove(format!("{SEEN}{id}"));
+                }
                 Record::Job(_)
                 | Record::Row { .. }
                 | Record::Report { .. }
@@ -425,15 +451,25 @@ fn open_facts(path: &Path, cache_bytes: u64, warnings: &mut Vec<String>) -> Resu
 }
 
 fn read_facts(db: &sled::Db, path: &Path) -> Result<Vec<(MinionId, Facts)>, StoreError> {
-    let mut all = Vec::new();
+    let (mut all, mut seen) = (BTreeMap::new(), Vec::new());
     for item in db.iter() {
         let (key, value) = item.map_err(|error| StoreError::database(path, &error))?;
         let damaged =
             || StoreError::Value { path: path.to_owned(), key: String::from_utf8_lossy(&key).into_owned() };
-        let id = std::str::from_utf8(&key).ok().and_then(|id| id.parse().ok()).ok_or_else(damaged)?;
-        all.push((id, serde_json::from_slice(&value).map_err(|_| damaged())?));
+        let name = std::str::from_utf8(&key).map_err(|_| damaged())?;
+        let id = |name: &str| name.parse::<MinionId>().map_err(|_| damaged());
+        if let Some(name) = name.strip_prefix(SEEN) {
+            seen.push((id(name)?, serde_json::from_slice::<Timestamp>(&value).map_err(|_| damaged())?));
+        } else {
+            all.insert(id(name)?, serde_json::from_slice::<Facts>(&value).map_err(|_| damaged())?);
+        }
     }
-    Ok(all)
+    for (id, at) in seen {
+        if let Some(facts) = all.get_mut(&id) {
+            facts.last_seen = facts.last_seen.max(at);
+        }
+    }
+    Ok(all.into_iter().collect())
 }
 
 fn read_or_make_id(path: &Path) -> Result<String, StoreError> {

@@ -80,6 +80,11 @@ impl Store {
                 self.idempotency.insert(key.clone(), (*digest, *jid));
             }
             Record::Facts(id, facts) => drop(self.facts.insert(id.clone(), (**facts).clone())),
+            Record::Seen(id, at) => {
+                if let Some(facts) = self.facts.get_mut(id) {
+                    facts.last_seen = facts.last_seen.max(*at);
+                }
+            }
             Record::Forget(id) => drop(self.facts.remove(id)),
             Record::Ceiling(at) => self.ceiling = self.ceiling.max(*at),
             Record::Event(_) => {}
@@ -122,7 +127,7 @@ impl Store {
 pub fn step(record: &Record) -> usize {
     match record {
         Record::Ceiling(_) => 0,
-        Record::Facts(..) | Record::Forget(_) => 2,
+        Record::Facts(..) | Record::Seen(..) | Record::Forget(_) => 2,
         _ => 1,
     }
 }

@@ -206,10 +206,14 @@ impl<L: Log> Engine<L> {
             (Stage::Waiting | Stage::Starting { .. }, ToMaster::Learned(_)) => {}
             (Stage::Live { .. }, ToMaster::Grains(grains)) => {
                 if let Some(facts) = self.facts.get_mut(&id) {
-                    facts.grains = grains;
                     facts.last_seen = now.wall;
-                    let facts = Box::new(facts.clone());
-                    self.output(Output::Persist(Record::Facts(id.clone(), facts)));
+                    let record = if facts.grains == grains {
+                        Record::Seen(id.clone(), now.wall)
+                    } else {
+                        facts.grains = grains;
+                        Record::Facts(id.clone(), Box::new(facts.clone()))
+                    };
+                    self.output(Output::Persist(record));
                     self.passing_event(format!("brine/minion/{id}/grains"), json!({}));
                     self.pillar_may_differ(conn, &id);
                 }
@@ -265,8 +269,7 @@ impl<L: Log> Engine<L> {
         self.session_lost(&id);
         if let Some(facts) = self.facts.get_mut(&id) {
             facts.last_seen = session.heard.wall;
-            let facts = Box::new(facts.clone());
-            self.output(Output::Persist(Record::Facts(id.clone(), facts)));
+            self.output(Output::Persist(Record::Seen(id.clone(), session.heard.wall)));
         }
         self.event(format!("brine/minion/{id}/stop"), json!({"why": why}));
     }
@@ -327,8 +330,7 @@ impl<L: Log> Engine<L> {
             grains: start.grains,
             successor: start.successor,
         };
-        self.facts.insert(id.clone(), facts.clone());
-        self.output(Output::Persist(Record::Facts(id.clone(), Box::new(facts))));
+        self.remember(&id, facts);
 
         // First of all: orders wait on the minion for the Stored behind it, broadcasts too.
         self.pillar_may_differ(conn, &id);
@@ -345,6 +347,22 @@ impl<L: Log> Engine<L> {
         }
         self.redeliver(conn, &id, &taken);
         self.event(format!("brine/minion/{id}/start"), json!({"version": start.version}));
+    }
+
+    /// Takes in what is known of a minion now, and stores of it what is new: hardly anything is when it comes
+    /// back.
+    fn remember(&mut self, id: &MinionId, facts: Facts) {
+        let record = match self.facts.get_mut(id) {
+            Some(known) if known.is_but_for_time(&facts) => {
+                known.last_seen = facts.last_seen;
+                Record::Seen(id.clone(), facts.last_seen)
+            }
+            _ => {
+                self.facts.insert(id.clone(), facts.clone());
+                Record::Facts(id.clone(), Box::new(facts))
+            }
+        };
+        self.output(Output::Persist(record));
     }
 
     fn on_beat(&mut self, conn: ConnId, beat: Beat) {

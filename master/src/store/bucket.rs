@@ -164,7 +164,7 @@ impl Bucket {
                 let value = serde_json::to_vec(event).expect("an event is plain data");
                 batch.insert(format!("e/{:016x}", event.id).as_bytes(), value);
             }
-            Record::Facts(..) | Record::Forget(_) | Record::Ceiling(_) => {}
+            Record::Facts(..) | Record::Seen(..) | Record::Forget(_) | Record::Ceiling(_) => {}
         }
         Ok(())
     }

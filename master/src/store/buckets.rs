@@ -90,6 +90,7 @@ impl Store {
             | Record::Idempotency { .. }
             | Record::Event(_)
             | Record::Facts(..)
+            | Record::Seen(..)
             | Record::Forget(_)
             | Record::Ceiling(_) => return self.bucket_for(at),
         };
@@ -148,6 +149,6 @@ fn record_time(record: &Record) -> Timestamp {
         | Record::Idempotency { jid, .. } => jid.time(),
         Record::Event(event) => event.at,
         Record::Ceiling(at) => *at,
-        Record::Facts(..) | Record::Forget(_) => Timestamp::default(),
+        Record::Facts(..) | Record::Seen(..) | Record::Forget(_) => Timestamp::default(),
     }
 }

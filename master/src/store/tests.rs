@@ -72,6 +72,7 @@ fn keeps_jobs_rows_and_facts_across_a_restart() {
     let scratch = Scratch::new();
     let (first, second) = (job(T0, &["a", "b"]), job(T0 + 10, &["a"]));
     let facts = Facts { generation: 3, journal: "j1".to_owned(), ..Facts::default() };
+    let seen = Timestamp(T0 * 1_000_000);
     let store_id = {
         let (store, said) = scratch.open();
         assert!(said.is_empty(), "{said:?}");
@@ -85,6 +86,10 @@ fn keeps_jobs_rows_and_facts_across_a_restart() {
                 Record::Handed { jid: first.jid, id: id("b") },
                 Record::Cancelled { jid: first.jid, by: "ann".to_owned() },
                 Record::Facts(id("a"), Box::new(facts.clone())),
+                Record::Facts(id("gone"), Box::new(facts.clone())),
+                Record::Seen(id("a"), seen),
+                Record::Seen(id("gone"), seen),
+                Record::Forget(id("gone")),
                 Record::Idempotency { key: "k".to_owned(), digest: [7; 32], jid: first.jid },
             ])
             .expect("commits");
@@ -94,7 +99,7 @@ fn keeps_jobs_rows_and_facts_across_a_restart() {
     assert!(said.is_empty(), "{said:?}");
     assert_eq!(store.id(), store_id);
     assert_eq!(store.job(first.jid).expect("reads"), Some((*first).clone()));
-    assert_eq!(store.facts().expect("reads"), vec![(id("a"), facts)]);
+    assert_eq!(store.facts().expect("reads"), vec![(id("a"), Facts { last_seen: seen, ..facts })]);
     assert_eq!(store.idempotency().expect("reads"), vec![("k".to_owned(), [7; 32], first.jid)]);
     let rows = store.rows(first.jid).expect("reads");
     assert_eq!(rows.len(), 1);
@@ -343,6 +348,7 @@ fn keys_and_values_are_these_bytes() {
             },
             Record::Event(Arc::new(event)),
             Record::Facts(id("a"), Box::new(facts)),
+            Record::Seen(id("a"), at),
             Record::Ceiling(at.plus_micros(10_000_000)),
         ])
         .expect("commits");
@@ -388,7 +394,8 @@ fn keys_and_values_are_these_bytes() {
     assert_eq!(dump(store.all()[0].view().db.as_ref().expect("one")), expected);
     assert_eq!(store.all()[0].span().folder(), "jobs-1795305600-1795316400");
     let fact = r#"{"generation":3,"journal":"j1","last_seen":"1970-01-01T00:00:00.000000Z","address":"","version":"","grains":{}}"#;
-    assert_eq!(dump(&store.facts), [("a".to_owned(), fact.to_owned())]);
+    let seen = ("seen/a".to_owned(), r#""2026-11-22T00:00:00.000000Z""#.to_owned());
+    assert_eq!(dump(&store.facts), [("a".to_owned(), fact.to_owned()), seen]);
     let ceiling = std::fs::read_to_string(scratch.0.path().join("jid.ceiling")).expect("reads");
     assert_eq!(ceiling, "2026-11-22T00:00:10.000000Z\n");
 

@@ -254,3 +254,25 @@ fn what_is_killed_while_it_waits_in_a_backlog_is_not_sent_any_more() {
     let out = world.input(Input::Drained { conn: ConnId(2) });
     assert!(out.orders(2).is_empty(), "{out:?}");
 }
+
+#[test]
+fn a_minion_that_comes_back_as_it_was_is_stored_by_the_time_alone() {
+    let mut world = World::new();
+    world.live(1, "a");
+    let kept = |out: &Out| -> Vec<&'static str> {
+        let of = |output: &Output| match output {
+            Output::Persist(Record::Facts(..)) => Some("facts"),
+            Output::Persist(Record::Seen(..)) => Some("seen"),
+            _ => None,
+        };
+        out.0.iter().filter_map(of).collect()
+    };
+    world.pass(5);
+    assert_eq!(kept(&world.input(Input::Closed { conn: ConnId(1), why: "silent" })), ["seen"]);
+    assert_eq!(kept(&world.start(2, "a", "j", &[])), ["seen"]);
+    let grains =
+        |n: i32| ToMaster::Grains(serde_json::from_value(serde_json::json!({"n": n})).expect("grains"));
+    assert_eq!(kept(&world.frame(2, grains(1))), ["facts"]);
+    assert_eq!(kept(&world.frame(2, grains(1))), ["seen"]);
+    assert_eq!(kept(&world.start(3, "a", "another", &[])), ["facts"], "another journal");
+}
